@@ -1,0 +1,47 @@
+"""A convolution engine written from scratch on NumPy and CuPy, with its own autograd."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it. Resolved at first use, so that importing minicnn stays cheap.
+_NAMES = {
+    "Tensor": "autograd",
+    "Function": "autograd",
+    "grad": "autograd",
+    "no_grad": "autograd",
+    "enable_grad": "autograd",
+    "gradcheck": "autograd",
+    "set_seed": "random",
+    "use_kernels": "kernels",
+    "set_num_threads": "kernels",
+    "get_num_threads": "kernels",
+    "Sequential": "models",
+    "Model": "models",
+    "Input": "layers",
+    "load_model": "saving",
+}
+_MODULES = (
+    "articles", "autograd", "callbacks", "constraints", "data", "datasets", "functional", "initializers", "kernels",
+    "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing", "regularizers", "saving",
+    "schedules", "utils",
+)  # fmt: skip
+
+__all__ = sorted([*_NAMES, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
