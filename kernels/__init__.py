@@ -1,1 +1,255 @@
-"""Kernels."""
+"""The contract: every heavy operation of the engine, array in, array out.
+
+Each function below is the meaning; `naive` (loops), `reference` (NumPy), `cpu` (Numba) and the GPU's kernels each
+implement it under the same name and signature, and `dispatch` picks one of them for the arrays that come in. Nothing
+here knows of tensors or gradients being taped. Arguments arrive checked and normalised (strides, dilation and window
+sizes as pairs, padding as ((top, bottom), (left, right))): `minicnn.functional` does that. Input arrays may have any
+strides; float32 gives float32 and float64 gives float64. The letters are listed in `geometry`.
+
+A convolution is one trilinear form in x, w and gy, so its three passes are each other's gradients:
+
+    sum over n,i,j,p,q,c,f of  gy[n,i,j,f] * w[p,q,c,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from .dispatch import (
+    FallbackWarning,
+    KernelsUnavailable,
+    array_module,
+    choose,
+    current_kernels,
+    get_num_threads,
+    set_num_threads,
+    use_kernels,
+)
+from .geometry import Padding, Pair, output_sizes
+
+# NumPy's or CuPy's array: the kernels are written for both, and neither library has a common static type.
+Array: TypeAlias = Any
+
+__all__ = [
+    "Array",
+    "FallbackWarning",
+    "KernelsUnavailable",
+    "Padding",
+    "Pair",
+    "adagrad_step",
+    "adam_step",
+    "array_module",
+    "avg_pool2d",
+    "avg_pool2d_gradient",
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_kernel_gradient",
+    "current_kernels",
+    "dropout_mask",
+    "get_num_threads",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_pool2d_gradient",
+    "output_sizes",
+    "relu",
+    "relu_gradient",
+    "rmsprop_step",
+    "set_num_threads",
+    "sgd_step",
+    "softmax",
+    "softmax_cross_entropy",
+    "use_kernels",
+]
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Cross-correlate: y[n,i,j,f] = b[f] + sum over p,q,c of w[p,q,c,f] * x[n, i*SH+p*DH-top, j*SW+q*DW-left, c].
+
+    With groups, filter f sees only the C/G channels of its group, f // (F/G). Outside the picture x is zero.
+
+    Args:
+        x: (N, H, W, C). w: (KH, KW, C/G, F). b: (F,) or None.
+
+    Returns:
+        (N, OH, OW, F).
+    """
+    return choose(x).conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+
+
+def conv2d_input_gradient(
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """The trilinear form's derivative by x; also the transposed convolution.
+
+    Args:
+        gy: (N, OH, OW, F). w: (KH, KW, C/G, F). input_size: (H, W), which strides leave ambiguous.
+
+    Returns:
+        gx: (N, H, W, C).
+    """
+    return choose(gy).conv2d_input_gradient(
+        gy, w, input_size=input_size, strides=strides, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+def conv2d_kernel_gradient(
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """The trilinear form's derivative by w.
+
+    Args:
+        x: (N, H, W, C). gy: (N, OH, OW, F). kernel_size: (KH, KW).
+
+    Returns:
+        gw: (KH, KW, C/G, F).
+    """
+    return choose(x).conv2d_kernel_gradient(
+        x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Array, Array]:
+    """The largest value of each window, and where it stood.
+
+    The padding counts as minus infinity. Ties go to the first cell in reading order. A NaN wins (the first, if there
+    are several), so NaN shows.
+
+    Args:
+        x: (N, H, W, C).
+
+    Returns:
+        y: (N, OH, OW, C), and winners of the same shape: ph*PW + pw, uint8 for windows of up to 256 cells, else int32.
+    """
+    return choose(x).max_pool2d(x, pool_size=pool_size, strides=strides, padding=padding)
+
+
+def max_pool2d_gradient(
+    gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """Add each gy to the cell that won its window: (N, OH, OW, C) to (N, H, W, C)."""
+    return choose(gy).max_pool2d_gradient(
+        gy, winners, input_size=input_size, pool_size=pool_size, strides=strides, padding=padding
+    )
+
+
+def max_pool2d_gather(
+    x: Array, winners: Array, *, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """Read x where the winners stand, (N, H, W, C) to (N, OH, OW, C); the adjoint of `max_pool2d_gradient`."""
+    return choose(x).max_pool2d_gather(x, winners, pool_size=pool_size, strides=strides, padding=padding)
+
+
+def avg_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> Array:
+    """The mean of each window over the cells inside the picture: (N, H, W, C) to (N, OH, OW, C)."""
+    return choose(x).avg_pool2d(x, pool_size=pool_size, strides=strides, padding=padding)
+
+
+def avg_pool2d_gradient(
+    gy: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """The adjoint of `avg_pool2d`: each cell of a window receives gy / cells; (N, OH, OW, C) to (N, H, W, C)."""
+    return choose(gy).avg_pool2d_gradient(
+        gy, input_size=input_size, pool_size=pool_size, strides=strides, padding=padding
+    )
+
+
+def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N)."""
+    return choose(a).matmul(a, b, bias)
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), with NaN kept; any shape."""
+    return choose(x).relu(x)
+
+
+def relu_gradient(gy: Array, y: Array) -> Array:
+    """gy where y > 0, else 0; any shape."""
+    return choose(gy).relu_gradient(gy, y)
+
+
+def softmax(x: Array) -> Array:
+    """exp(x - max) / sum of the same, along the rows of a matrix (N, K)."""
+    return choose(x).softmax(x)
+
+
+def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """-sum over k of targets[n,k] * log softmax(logits)[n,k], stably, for matrices (N, K).
+
+    Returns:
+        The losses (N,) and the probabilities softmax(logits) (N, K).
+    """
+    return choose(logits).softmax_cross_entropy(logits, targets)
+
+
+def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
+    """A mask of the shape and dtype of `like`: 0 with probability `rate`, else 1 / (1 - rate).
+
+    Counter-based, so that every implementation draws the same bits whatever its threads: element i (in C order) is
+    dropped when word i % 4 of Philox 4x32-10 is below round(rate * 2**32). The key words are the low and the high
+    half of `key`, the counter words the low and high half of i // 4 and of `step`.
+    (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011.)
+    """
+    return choose(like).dropout_mask(like, rate, key=key, step=step)
+
+
+def sgd_step(
+    p: Array, g: Array, velocity: Array | None, *, learning_rate: float, momentum: float, nesterov: bool
+) -> None:
+    """In place: v = momentum*v - lr*g; p += v, or with Nesterov p += momentum*v - lr*g; without v: p -= lr*g."""
+    choose(p).sgd_step(p, g, velocity, learning_rate=learning_rate, momentum=momentum, nesterov=nesterov)
+
+
+def adam_step(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+    step: int,
+) -> None:
+    """One step of Adam in place on flat buffers; `step` counts from 1.
+
+    p -= lr*weight_decay*p; m += (1-b1)*(g-m); v += (1-b2)*(g*g-v); p -= lr*sqrt(1-b2^t)/(1-b1^t) * m/(sqrt(v)+eps).
+    (Kingma and Ba 2014, the efficient form at the end of section 2; the decay: Loshchilov and Hutter 2017.)
+    """
+    choose(p).adam_step(
+        p, g, m, v, learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+        weight_decay=weight_decay, step=step,
+    )  # fmt: skip
+
+
+def rmsprop_step(
+    p: Array,
+    g: Array,
+    v: Array,
+    velocity: Array | None,
+    mean_gradient: Array | None,
+    *,
+    learning_rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+) -> None:
+    """One step of RMSprop in place on flat buffers.
+
+    v = rho*v + (1-rho)*g*g; d = v + eps, less the square of the running mean gradient where that is given (centred);
+    u = lr*g/sqrt(d); with a velocity: velocity = momentum*velocity + u and u = velocity; p -= u.
+    (Tieleman and Hinton, Coursera lecture 6.5, 2012.)
+    """
+    choose(p).rmsprop_step(
+        p, g, v, velocity, mean_gradient, learning_rate=learning_rate, rho=rho, momentum=momentum, epsilon=epsilon
+    )  # fmt: skip
+
+
+def adagrad_step(p: Array, g: Array, accumulator: Array, *, learning_rate: float, epsilon: float) -> None:
+    """In place: accumulator += g*g; p -= lr * g / sqrt(accumulator + epsilon). (Duchi, Hazan and Singer 2011.)"""
+    choose(p).adagrad_step(p, g, accumulator, learning_rate=learning_rate, epsilon=epsilon)

@@ -1,0 +1,283 @@
+"""Python loops: the definition of every kernel, one line for each symbol of the formula.
+
+Far too slow for anything but tiny arrays, and the oracle of all other implementations: where one of them disagrees
+with these loops, these loops are right. The letters are listed in `geometry`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from .geometry import Padding, Pair, output_sizes
+
+Array = np.ndarray
+
+
+# --- convolution -----------------------------------------------------------------------------------------------------
+
+
+def _terms(
+    input_size: Pair, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair
+) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Every (i, j, p, q, row, column) of the trilinear form whose cell (row, column) lies inside the picture."""
+    (H, W), (KH, KW), (SH, SW), (DH, DW) = input_size, kernel_size, strides, dilation
+    (top, _), (left, _) = padding
+    OH, OW = output_sizes(input_size, kernel_size, strides, padding, dilation)
+    for i, j, p, q in product(range(OH), range(OW), range(KH), range(KW)):
+        row, column = i * SH + p * DH - top, j * SW + q * DW - left
+        if 0 <= row < H and 0 <= column < W:
+            yield i, j, p, q, row, column
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `minicnn.kernels.conv2d`."""
+    (N, H, W, _), (KH, KW, CG, F) = x.shape, w.shape
+    OH, OW = output_sizes((H, W), (KH, KW), strides, padding, dilation)
+    y = np.zeros((N, OH, OW, F), dtype=x.dtype)
+    for i, j, p, q, row, column in _terms((H, W), (KH, KW), strides, padding, dilation):
+        for n, c, f in product(range(N), range(CG), range(F)):
+            y[n, i, j, f] += w[p, q, c, f] * x[n, row, column, _channel(c, f, CG, F, groups)]
+    if b is not None:
+        for n, i, j, f in product(range(N), range(OH), range(OW), range(F)):
+            y[n, i, j, f] += b[f]
+    return y
+
+
+def conv2d_input_gradient(
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `minicnn.kernels.conv2d_input_gradient`."""
+    N, (KH, KW, CG, F) = len(gy), w.shape
+    gx = np.zeros((N, *input_size, CG * groups), dtype=gy.dtype)
+    for i, j, p, q, row, column in _terms(input_size, (KH, KW), strides, padding, dilation):
+        for n, c, f in product(range(N), range(CG), range(F)):
+            gx[n, row, column, _channel(c, f, CG, F, groups)] += w[p, q, c, f] * gy[n, i, j, f]
+    return gx
+
+
+def conv2d_kernel_gradient(
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """See `minicnn.kernels.conv2d_kernel_gradient`."""
+    (N, H, W, C), F = x.shape, gy.shape[3]
+    CG = C // groups
+    gw = np.zeros((*kernel_size, CG, F), dtype=x.dtype)
+    for i, j, p, q, row, column in _terms((H, W), kernel_size, strides, padding, dilation):
+        for n, c, f in product(range(N), range(CG), range(F)):
+            gw[p, q, c, f] += gy[n, i, j, f] * x[n, row, column, _channel(c, f, CG, F, groups)]
+    return gw
+
+
+def _channel(c: int, f: int, CG: int, F: int, groups: int) -> int:
+    """Channel c of the group that filter f belongs to, counted among all channels."""
+    return f // (F // groups) * CG + c
+
+
+# --- pooling ---------------------------------------------------------------------------------------------------------
+
+
+def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Array, Array]:
+    """See `minicnn.kernels.max_pool2d`."""
+    N, H, W, C = x.shape
+    OH, OW = output_sizes((H, W), pool_size, strides, padding)
+    y = np.full((N, OH, OW, C), -np.inf, dtype=x.dtype)
+    winners = np.zeros((N, OH, OW, C), dtype=np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    for i, j, p, q, row, column in _terms((H, W), pool_size, strides, padding, (1, 1)):
+        for n, c in product(range(N), range(C)):
+            value, best = x[n, row, column, c], y[n, i, j, c]
+            if value > best or (np.isnan(value) and not np.isnan(best)):
+                y[n, i, j, c] = value
+                winners[n, i, j, c] = p * pool_size[1] + q
+    return y, winners
+
+
+def max_pool2d_gradient(
+    gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.max_pool2d_gradient`."""
+    N, C = len(gy), gy.shape[3]
+    gx = np.zeros((N, *input_size, C), dtype=gy.dtype)
+    for i, j, p, q, row, column in _terms(input_size, pool_size, strides, padding, (1, 1)):
+        for n, c in product(range(N), range(C)):
+            if winners[n, i, j, c] == p * pool_size[1] + q:
+                gx[n, row, column, c] += gy[n, i, j, c]
+    return gx
+
+
+def max_pool2d_gather(
+    x: Array, winners: Array, *, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.max_pool2d_gather`."""
+    N, H, W, C = x.shape
+    y = np.zeros(winners.shape, dtype=x.dtype)
+    for i, j, p, q, row, column in _terms((H, W), pool_size, strides, padding, (1, 1)):
+        for n, c in product(range(N), range(C)):
+            if winners[n, i, j, c] == p * pool_size[1] + q:
+                y[n, i, j, c] = x[n, row, column, c]
+    return y
+
+
+def avg_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> Array:
+    """See `minicnn.kernels.avg_pool2d`."""
+    N, H, W, C = x.shape
+    OH, OW = output_sizes((H, W), pool_size, strides, padding)
+    y, cells = np.zeros((N, OH, OW, C), dtype=x.dtype), np.zeros((OH, OW), dtype=int)
+    for i, j, _, _, row, column in _terms((H, W), pool_size, strides, padding, (1, 1)):
+        cells[i, j] += 1
+        for n, c in product(range(N), range(C)):
+            y[n, i, j, c] += x[n, row, column, c]
+    for n, i, j, c in product(range(N), range(OH), range(OW), range(C)):
+        y[n, i, j, c] /= cells[i, j]
+    return y
+
+
+def avg_pool2d_gradient(
+    gy: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.avg_pool2d_gradient`."""
+    N, OH, OW, C = gy.shape
+    gx, cells = np.zeros((N, *input_size, C), dtype=gy.dtype), np.zeros((OH, OW), dtype=int)
+    for i, j, _, _, _, _ in _terms(input_size, pool_size, strides, padding, (1, 1)):
+        cells[i, j] += 1
+    for i, j, _, _, row, column in _terms(input_size, pool_size, strides, padding, (1, 1)):
+        for n, c in product(range(N), range(C)):
+            gx[n, row, column, c] += gy[n, i, j, c] / cells[i, j]
+    return gx
+
+
+# --- matrices and elementwise ----------------------------------------------------------------------------------------
+
+
+def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """See `minicnn.kernels.matmul`."""
+    M, N, K = len(a), b.shape[1], len(b)
+    y = np.zeros((M, N), dtype=a.dtype)
+    for m, n in product(range(M), range(N)):
+        for k in range(K):
+            y[m, n] += a[m, k] * b[k, n]
+        if bias is not None:
+            y[m, n] += bias[n]
+    return y
+
+
+def relu(x: Array) -> Array:
+    """See `minicnn.kernels.relu`."""
+    y = np.zeros(x.shape, dtype=x.dtype)
+    for index in np.ndindex(x.shape):
+        y[index] = 0 if x[index] <= 0 else x[index]
+    return y
+
+
+def relu_gradient(gy: Array, y: Array) -> Array:
+    """See `minicnn.kernels.relu_gradient`."""
+    gx = np.zeros(gy.shape, dtype=gy.dtype)
+    for index in np.ndindex(gy.shape):
+        gx[index] = gy[index] if y[index] > 0 else 0
+    return gx
+
+
+def softmax(x: Array) -> Array:
+    """See `minicnn.kernels.softmax`."""
+    y = np.zeros(x.shape, dtype=x.dtype)
+    for n, row in enumerate(x):
+        top = max(row)
+        total = sum(np.exp(value - top) for value in row)
+        for k, value in enumerate(row):
+            y[n, k] = np.exp(value - top) / total
+    return y
+
+
+def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """See `minicnn.kernels.softmax_cross_entropy`."""
+    losses = np.zeros(len(logits), dtype=logits.dtype)
+    for n, row in enumerate(logits):
+        top = max(row)
+        log_total = np.log(sum(np.exp(value - top) for value in row))
+        for k, value in enumerate(row):
+            losses[n] -= targets[n, k] * (value - top - log_total)
+    return losses, softmax(logits)
+
+
+# --- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
+    """See `minicnn.kernels.dropout_mask`."""
+    mask = np.zeros(like.size, dtype=like.dtype)
+    for i in range(like.size):
+        words = _philox((*_halves(i // 4), *_halves(step)), _halves(key))
+        mask[i] = 0 if words[i % 4] < round(rate * 2**32) else 1 / (1 - rate)
+    return mask.reshape(like.shape)
+
+
+def _halves(number: int) -> Pair:
+    return number & 0xFFFFFFFF, number >> 32
+
+
+def _philox(counter: tuple[int, int, int, int], key: Pair) -> tuple[int, int, int, int]:
+    """Ten rounds, each two products of 32 by 32 bits whose halves change places (Salmon et al. 2011)."""
+    (c0, c1, c2, c3), (k0, k1) = counter, key
+    for _ in range(10):
+        (low0, high0), (low1, high1) = _halves(c0 * 0xD2511F53), _halves(c2 * 0xCD9E8D57)
+        c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+# --- optimiser steps -------------------------------------------------------------------------------------------------
+
+
+def sgd_step(
+    p: Array, g: Array, velocity: Array | None, *, learning_rate: float, momentum: float, nesterov: bool
+) -> None:
+    """See `minicnn.kernels.sgd_step`."""
+    for i in range(len(p)):
+        if velocity is None:
+            p[i] -= learning_rate * g[i]
+            continue
+        velocity[i] = momentum * velocity[i] - learning_rate * g[i]
+        p[i] += momentum * velocity[i] - learning_rate * g[i] if nesterov else velocity[i]
+
+
+def adam_step(
+    p: Array, g: Array, m: Array, v: Array, *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+    weight_decay: float, step: int,
+) -> None:  # fmt: skip
+    """See `minicnn.kernels.adam_step`."""
+    alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    for i in range(len(p)):
+        p[i] -= learning_rate * weight_decay * p[i]
+        m[i] += (1 - beta_1) * (g[i] - m[i])
+        v[i] += (1 - beta_2) * (g[i] * g[i] - v[i])
+        p[i] -= alpha * m[i] / (np.sqrt(v[i]) + epsilon)
+
+
+def rmsprop_step(
+    p: Array, g: Array, v: Array, velocity: Array | None, mean_gradient: Array | None, *, learning_rate: float,
+    rho: float, momentum: float, epsilon: float,
+) -> None:  # fmt: skip
+    """See `minicnn.kernels.rmsprop_step`."""
+    for i in range(len(p)):
+        v[i] = rho * v[i] + (1 - rho) * g[i] * g[i]
+        denominator = v[i] + epsilon
+        if mean_gradient is not None:
+            mean_gradient[i] = rho * mean_gradient[i] + (1 - rho) * g[i]
+            denominator -= mean_gradient[i] * mean_gradient[i]
+        update = learning_rate * g[i] / np.sqrt(denominator)
+        if velocity is not None:
+            velocity[i] = momentum * velocity[i] + update
+            update = velocity[i]
+        p[i] -= update
+
+
+def adagrad_step(p: Array, g: Array, accumulator: Array, *, learning_rate: float, epsilon: float) -> None:
+    """See `minicnn.kernels.adagrad_step`."""
+    for i in range(len(p)):
+        accumulator[i] += g[i] * g[i]
+        p[i] -= learning_rate * g[i] / np.sqrt(accumulator[i] + epsilon)
