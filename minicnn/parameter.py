@@ -1,0 +1,202 @@
+"""What an optimizer changes: a named tensor that comes into being when it is first looked at."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Tensor
+
+# One lock for all parameters, not one each: a lock can be neither pickled nor copied, and initialising
+# happens once. Reentrant, because an initialiser may look at another parameter.
+_INITIALISING = threading.RLock()
+
+
+class Arena:
+    """One flat buffer that holds the values of several parameters, and one that holds their gradients.
+
+    An optimizer moves its parameters into an arena so that its step is one sweep over contiguous memory. The
+    parameters keep the arena alive; it outlives the optimizer, and a second optimizer finds them there.
+
+    data, gradient: 1-D arrays of the same length and dtype.
+    """
+
+    # Segments start on cache-line boundaries, which is also the widest vector; the gaps stay zero.
+    alignment = 64
+
+    def __init__(self, sizes: Sequence[int], dtype: Any):
+        self.offsets: list[int] = []
+        step = self.alignment // np.dtype(dtype).itemsize
+        total = 0
+        for size in sizes:
+            self.offsets.append(total)
+            total += -(-size // step) * step
+        self.data = aligned_zeros(total, dtype)
+        self.gradient = aligned_zeros(total, dtype)
+
+
+def aligned_zeros(size: int, dtype: Any) -> np.ndarray:
+    """Give a 1-D array of `size` zeros that starts on a cache-line boundary."""
+    dtype = np.dtype(dtype)
+    spare = Arena.alignment // dtype.itemsize
+    buffer = np.zeros(size + spare, dtype)
+    start = (-buffer.ctypes.data % Arena.alignment) // dtype.itemsize
+    return buffer[start : start + size]
+
+
+class Parameter(Tensor):
+    """A tensor that training changes, or that a layer carries along (`trainable=False`).
+
+    shape, dtype, name: as given, known without allocating anything.
+    initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
+    trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
+    regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
+    constraint: ``constraint(array) -> array`` applied after each step of an optimizer, or None.
+    seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
+        order in which parameters are first looked at.
+
+    Assigning `data` copies into the memory the parameter already has, so that every view of it stays valid.
+    Raises ValueError where the shapes differ and TypeError where the dtypes do.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: Any = "float32",
+        *,
+        initializer: Callable[..., np.ndarray],
+        name: str = "parameter",
+        trainable: bool = True,
+        regularizer: Callable[[Tensor], Tensor] | None = None,
+        constraint: Callable[[np.ndarray], np.ndarray] | None = None,
+        seed_sequence: np.random.SeedSequence | None = None,
+    ):
+        super().__init__(np.empty(0, dtype), requires_grad=trainable)
+        self._data = None  # type: ignore[assignment]
+        self._shape = tuple(int(extent) for extent in shape)
+        self._dtype = np.dtype(dtype)
+        if any(extent < 0 for extent in self._shape):
+            raise ValueError(f"parameter {name!r}: shape must not be negative, got {self._shape}")
+        self.name = name
+        self.initializer = initializer
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.seed_sequence = np.random.SeedSequence() if seed_sequence is None else seed_sequence
+        self.arena: Arena | None = None
+        self.arena_offset = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the array."""
+        return self._dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self._shape)
+
+    @property
+    def count(self) -> int:
+        """The number of entries, the figure that `summary` prints."""
+        return self.size
+
+    @property
+    def materialised(self) -> bool:
+        """Whether the array exists yet."""
+        return self._data is not None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes this parameter."""
+        return self.requires_grad
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad = bool(value)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The array; the first access allocates and initialises it."""
+        if self._data is None:
+            self._initialise()
+        return self._data
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        array = np.asarray(array)
+        if array.shape != self._shape:
+            raise ValueError(
+                f"parameter {self.name!r}: expected an array of shape {self._shape}, got {array.shape}"
+            )
+        if array.dtype != self._dtype:
+            raise TypeError(f"parameter {self.name!r}: expected an array of {self._dtype}, got {array.dtype}")
+        with _INITIALISING:
+            if self._data is None:
+                self._data = np.array(array, order="C")
+            else:
+                np.copyto(self._data, array)
+        self._version += 1
+
+    def move_into(self, arena: Arena, offset: int) -> None:
+        """Make `data` and the coming gradients views of an arena's buffers, values and gradient kept."""
+        window = slice(offset, offset + self.size)
+        data = arena.data[window].reshape(self._shape)
+        gradient = arena.gradient[window].reshape(self._shape)
+        np.copyto(data, self.data)
+        if self.grad is not None:
+            np.copyto(gradient, self.grad.data)
+            self.grad = Tensor(gradient)
+        self._data = data
+        self.gradient_buffer = gradient
+        self.arena, self.arena_offset = arena, offset
+        self._version += 1
+
+    def _initialise(self) -> None:
+        with _INITIALISING:
+            if self._data is not None:
+                return
+            generator = np.random.Generator(np.random.PCG64(self.seed_sequence))
+            array = np.asarray(self.initializer(self._shape, self._dtype, generator))
+            if array.shape != self._shape or array.dtype != self._dtype:
+                raise ValueError(
+                    f"initializer of parameter {self.name!r}: expected an array of shape {self._shape} and "
+                    f"dtype {self._dtype}, got {array.shape} and {array.dtype}"
+                )
+            self._data = np.ascontiguousarray(array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy stands alone: the arena and the gradient belong to the original's optimizer.
+        kept = ("_shape", "_dtype", "name", "initializer", "regularizer", "constraint", "seed_sequence")
+        state = {key: getattr(self, key) for key in kept}
+        return {
+            **state,
+            "trainable": self.trainable,
+            "data": None if self._data is None else self._data.copy(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        data, trainable = state.pop("data"), state.pop("trainable")
+        Tensor.__init__(self, np.empty(0, state["_dtype"]), requires_grad=trainable)
+        self._data = data
+        self.arena, self.arena_offset = None, 0
+        for key, value in state.items():
+            setattr(self, key, value)
+
+    def __repr__(self) -> str:
+        kind = "" if self.trainable else ", trainable=False"
+        return f"Parameter({self.name!r}, shape={self._shape}, dtype={self._dtype}{kind})"

@@ -1,0 +1,151 @@
+"""From names to classes: what lets `compile("adam")` and a model file find what they mean.
+
+Each kind of thing (layers, losses, optimizers, ...) has one registry, on the floor where its classes live. It
+is also the allow-list for files: loading a model can make only what is registered, and so never runs code of
+the file.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from minicnn.errors import fold, unknown_name
+
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+
+class Registry:
+    """Classes and functions of one kind under their names.
+
+    Spelling is forgiving: ``"MeanSquaredError"``, ``"mean_squared_error"`` and ``"mean-squared-error"`` are
+    one name.
+
+    >>> shapes = Registry("shape")
+    >>> @shapes.register("box")
+    ... class Square:
+    ...     def __init__(self, side=1):
+    ...         self.side = side
+    ...     def get_config(self):
+    ...         return {"side": self.side}
+    >>> shapes.get("square").side, shapes.get("box").side
+    (1, 1)
+    >>> shapes.serialize(Square(3))
+    {'class_name': 'Square', 'config': {'side': 3}}
+    >>> shapes.get({"class_name": "Square", "config": {"side": 3}}).side
+    3
+    >>> shapes.get("sqare")
+    Traceback (most recent call last):
+    ValueError: unknown shape 'sqare'; did you mean 'Square'?
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+
+    def register(self, *aliases: str) -> Callable[[Entry], Entry]:
+        """Make a decorator that registers a class or function under its own name and `aliases`.
+
+        Registering another object under a name that is taken raises ValueError.
+        """
+
+        def decorate(entry: Entry) -> Entry:
+            self.add(entry, *aliases)
+            return entry
+
+        return decorate
+
+    def add(self, entry: Callable[..., Any], *aliases: str) -> None:
+        """Register `entry` under its own name and `aliases`; the first is the name that files carry."""
+        for name in (entry.__name__, *aliases):
+            taken = self._entries.setdefault(fold(name), entry)
+            if taken is not entry:
+                raise ValueError(f"{self.kind} {name!r} is already registered, for {taken!r}")
+            self._names.setdefault(fold(name), name)
+
+    def names(self) -> list[str]:
+        """Give every name and alias, sorted."""
+        return sorted(self._names.values())
+
+    def __contains__(self, name: str) -> bool:
+        return fold(name) in self._entries
+
+    def find(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """Give the class or function called `name`; ValueError with the nearest names where there is none."""
+        if custom_objects and name in custom_objects:
+            return custom_objects[name]
+        try:
+            return self._entries[fold(name)]
+        except KeyError:
+            known = [*self.names(), *(custom_objects or ())]
+            raise ValueError(unknown_name(self.kind, name, known)) from None
+
+    def get(self, identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """Turn an identifier into an object.
+
+        identifier: None (stays None), a name, a class, a dictionary from `serialize`, or the object itself.
+        custom_objects: further names, as they are spelled, for this call only.
+
+        A class, given or named, is instantiated without arguments. Raises ValueError for an unknown name and
+        TypeError for anything else.
+        """
+        if identifier is None:
+            return None
+        if isinstance(identifier, str):
+            return self._make(identifier, self.find(identifier, custom_objects), {})
+        if isinstance(identifier, Mapping):
+            return self._deserialize(identifier, custom_objects)
+        if inspect.isclass(identifier):
+            return self._make(identifier.__name__, identifier, {})
+        if callable(identifier) or hasattr(identifier, "get_config"):
+            return identifier
+        raise TypeError(
+            f"{self.kind}: expected a name, an object, a class or a dictionary with class_name and config, "
+            f"got {identifier!r} of type {type(identifier).__name__}"
+        )
+
+    def serialize(self, item: Any) -> Any:
+        """Turn an object into what `get` accepts and JSON can carry.
+
+        A function becomes its registered name, an object ``{"class_name": ..., "config": ...}``. Raises
+        ValueError for what is not registered.
+        """
+        if item is None:
+            return None
+        entry = item if inspect.isfunction(item) or inspect.isclass(item) else type(item)
+        name = self.name_of(entry)
+        return name if entry is item else {"class_name": name, "config": item.get_config()}
+
+    def name_of(self, entry: Any) -> str:
+        """Give the name under which a class or function was registered first."""
+        for key, registered in self._entries.items():
+            if registered is entry:
+                return self._names[key]
+        name = getattr(entry, "__name__", repr(entry))
+        raise ValueError(
+            f"{self.kind} {name!r} is not registered, so no file can name it; "
+            f"decorate it with the register() of its kind's registry"
+        )
+
+    def _deserialize(self, description: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
+        name, config = description.get("class_name"), description.get("config", {})
+        if not isinstance(name, str) or not isinstance(config, Mapping):
+            raise ValueError(
+                f"{self.kind}: expected a dictionary with class_name (a string) and config (a dictionary), "
+                f"got {dict(description)!r}"
+            )
+        return self._make(name, self.find(name, custom_objects), config)
+
+    def _make(self, name: str, entry: Any, config: Mapping[str, Any]) -> Any:
+        if not inspect.isclass(entry):
+            if config:
+                raise ValueError(
+                    f"{self.kind} {name!r} is a function and takes no config, got {dict(config)!r}"
+                )
+            return entry
+        try:
+            return entry.from_config(dict(config)) if hasattr(entry, "from_config") else entry(**config)
+        except TypeError as error:
+            raise TypeError(f"{self.kind} {name!r}: {error}") from error

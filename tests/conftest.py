@@ -1,0 +1,30 @@
+"""What every test runs under: fixed seeds and reproducible generated cases."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "minicnn",
+    deadline=None,
+    derandomize=True,
+    max_examples=200,
+    # The autouse fixture below is per test, not per generated case; the cases seed themselves.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("minicnn")
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """Start every test from the same seed and the same automatic layer names."""
+    import minicnn
+
+    minicnn.set_seed(0)
+    # Tests of the floors below do not pay for importing the layers.
+    layers = sys.modules.get("minicnn.layers")
+    if layers is not None:
+        layers.reset_names()

@@ -1,0 +1,34 @@
+"""The frameworks that the tests measure minicnn against. Import Keras through here only."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from types import ModuleType
+
+# Keras reads it once, when it is imported.
+os.environ["KERAS_BACKEND"] = "torch"
+
+
+@functools.cache
+def torch() -> ModuleType:
+    """PyTorch on one thread, so that several test processes share a machine."""
+    with warnings.catch_warnings():
+        # PyTorch warns about deprecations of its own while it is imported.
+        warnings.simplefilter("ignore")
+        import torch as module
+    module.set_num_threads(1)
+    return module
+
+
+@functools.cache
+def keras() -> ModuleType:
+    """Keras 3 on its PyTorch backend, on the CPU."""
+    torch()
+    with warnings.catch_warnings():
+        # What Keras and its dependencies warn about on import is theirs, not ours.
+        warnings.simplefilter("ignore")
+        import keras as module
+    module.config.disable_traceback_filtering()
+    return module
