@@ -1,0 +1,49 @@
+# Two commands: `make train` and `make test`. Each sets up its own virtual environment first. Neither does anything
+# that `python -m pip install .` and `minicnn train` could not do alone, so nobody needs make.
+# Every path is relative or quoted: the checkout may live under a name with spaces or letters of any alphabet.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := "$(BIN)/python" -m pip --disable-pip-version-check
+JOBS ?= 2
+
+.PHONY: help train test static unit-tests no-numba clean
+
+help:
+	@echo "make train   train the first article's network for one epoch on MNIST"
+	@echo "make test    run every check: ruff, mypy, import rules, tests, doctests"
+	@echo "make clean   remove what the other two have made"
+
+train: $(VENV)/.installed
+	@"$(BIN)/python" -m minicnn train eastmount --epochs 1
+
+test: static no-numba unit-tests
+
+# Installed in place, so that a change of the sources needs no second installation. Through `python -m pip`: the
+# first line of the pip script itself cannot hold a path with spaces.
+$(VENV)/.installed: setup.py pyproject.toml
+	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
+	@$(PIP) install --quiet --editable .
+	@touch "$@"
+
+$(VENV)/.installed-for-tests: setup.py pyproject.toml
+	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
+	@$(PIP) install --quiet --editable ".[test]"
+	@touch "$(VENV)/.installed" "$@"
+
+static: $(VENV)/.installed-for-tests
+	"$(BIN)/python" -m ruff check .
+	"$(BIN)/python" -m mypy
+	"$(BIN)/python" -c "from importlinter.cli import lint_imports_command as run; run()" --no-cache
+
+# The same sums with Numba out of reach: tests/no_numba holds a module of that name that cannot be imported.
+no-numba: $(VENV)/.installed-for-tests
+	PYTHONPATH="$(CURDIR)/tests/no_numba" "$(BIN)/python" -m pytest tests/kernels tests/test_without_numba.py
+
+unit-tests: $(VENV)/.installed-for-tests
+	"$(BIN)/python" -m pytest --doctest-modules minicnn tests -n $(JOBS) --dist loadfile
+
+clean:
+	rm -rf "$(VENV)" build minicnn.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

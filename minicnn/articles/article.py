@@ -1,0 +1,108 @@
+"""What the registry holds: an article's network, the ways it was trained, and the figures it reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from minicnn.models import Sequential
+    from minicnn.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that the article reports.
+
+    Attributes:
+        measure: what was measured: "test accuracy", "test loss", "validation accuracy", "training accuracy".
+        value: the number; accuracies lie in 0..1.
+        epochs: after how many epochs it was measured.
+        note: what a reader must know before comparing, or "".
+    """
+
+    measure: str
+    value: float
+    epochs: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train the network; pictures come in as 0..255 and are multiplied by `scale`.
+
+    Attributes:
+        optimizer: makes a fresh optimiser.
+        batch_size: pictures a step.
+        epochs: how long the article trained.
+        loss: the loss by its name; a categorical loss takes one-hot labels, a sparse one integers.
+        metrics: what else is measured.
+        scale: factor applied to the pixels.
+        validation_split: share of the training pictures, the last ones, that is held out; 0 for none.
+        validate_on_test: measure the test set after each epoch, as articles without a split of their own do.
+        note: where the recipe comes from and what in it is our reading.
+    """
+
+    optimizer: Callable[[], Optimizer]
+    batch_size: int
+    epochs: int
+    loss: str
+    metrics: tuple[str, ...] = ("accuracy",)
+    scale: float = 1 / 255
+    validation_split: float = 0.0
+    validate_on_test: bool = False
+    note: str = ""
+
+    @property
+    def labels(self) -> Literal["integer", "one-hot"]:
+        """The form of labels that the loss takes."""
+        return "integer" if self.loss.startswith("sparse_") else "one-hot"
+
+
+@dataclass(frozen=True)
+class Article:
+    """A network known by name.
+
+    Attributes:
+        name: how the command line calls it.
+        title: one line for lists.
+        source: author, subject, year.
+        dataset: the data that the article uses: "mnist" or "fashion-mnist".
+        classes: the class names in the order of the network's outputs.
+        positive_class: the class whose probability a single output gives; None where there is one output a class.
+        build: makes the network, not compiled, with fresh weights.
+        parameters: how many weights it has, as the article counts them.
+        recipes: by name; the first is the default.
+        figures: what the article reports for its default recipe.
+        note: what is our reading of the article.
+    """
+
+    name: str
+    title: str
+    source: str
+    dataset: str
+    classes: tuple[str, ...]
+    build: Callable[[], Sequential]
+    parameters: int
+    recipes: Mapping[str, Recipe]
+    figures: tuple[Figure, ...] = ()
+    positive_class: str | None = None
+    note: str = ""
+
+    @property
+    def default_recipe(self) -> str:
+        """The name of the recipe that is used where none is asked for."""
+        return next(iter(self.recipes))
+
+    def recipe(self, name: str | None = None) -> Recipe:
+        """The recipe of that name, or the default one; ValueError names the recipes there are."""
+        key = self.default_recipe if name is None else name
+        if key not in self.recipes:
+            raise ValueError(f"{self.name} has no recipe {key!r}: choose from {', '.join(self.recipes)}")
+        return self.recipes[key]
+
+    def figure(self, measure: str, epochs: int) -> Figure | None:
+        """The reported figure of that measure whose number of epochs is nearest to `epochs`, or None."""
+        figures = [figure for figure in self.figures if figure.measure == measure]
+        return min(figures, key=lambda figure: abs(figure.epochs - epochs), default=None)
