@@ -1,0 +1,553 @@
+"""What every layer is: weights made on first use, checked calls, a configuration, a place in a model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import minicnn.functional as F
+from minicnn import constraints, initializers, regularizers
+from minicnn import random as seeds
+from minicnn.autograd import Tensor, no_grad
+from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
+from minicnn.parameter import Parameter
+from minicnn.registry import Registry
+
+registry = Registry("layer")
+
+_name_counts: Counter[str] = Counter()
+# Building is rare and guarded by one lock, so that two threads predicting with a fresh layer build it once.
+_build_lock = threading.RLock()
+
+
+class _CallContext(threading.local):
+    training = False
+
+
+_context = _CallContext()
+
+
+def snake_case(name: str) -> str:
+    """``"MaxPooling2D"`` -> ``"max_pooling2d"``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
+
+
+def reset_names() -> None:
+    """Start the numbering of automatic layer names (conv2d, conv2d_1, ...) anew."""
+    _name_counts.clear()
+
+
+def _automatic_name(class_name: str) -> str:
+    base = snake_case(class_name)
+    with _build_lock:
+        number = _name_counts[base]
+        _name_counts[base] += 1
+    return f"{base}_{number}" if number else base
+
+
+def _signs_training(call: Callable) -> bool:
+    parameters = inspect.signature(call).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _recording_build(build: Callable) -> Callable:
+    @functools.wraps(build)
+    def build_and_record(self: Layer, input_shape: Any) -> None:
+        input_shape = normal_shapes(input_shape)
+        build(self, input_shape)
+        self.built = True
+        self._build_shape = input_shape
+
+    return build_and_record
+
+
+def normal_shapes(shape: Any) -> Any:
+    """A shape as a tuple of ints and None; a list or tuple of shapes as a list of them."""
+    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
+        return [tuple(s) for s in shape]
+    return tuple(shape)
+
+
+def is_shape_list(shape: Any) -> bool:
+    """Whether this is the list of shapes of several inputs rather than one shape."""
+    return isinstance(shape, list)
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _layers_in(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _layers_in(item)
+
+
+def _is_several(inputs: Any) -> bool:
+    return (
+        isinstance(inputs, (list, tuple))
+        and bool(inputs)
+        and all(isinstance(x, (Tensor, SymbolicTensor)) or hasattr(x, "__array_interface__") for x in inputs)
+    )
+
+
+class Layer:
+    """Base of all layers, and of your own.
+
+    A subclass makes its weights in ``build(input_shape)`` with `add_weight` and computes in ``call(x)`` or
+    ``call(x, training=False)``; both see the batch axis. Layers kept in attributes, and in lists, tuples and
+    dicts in attributes, belong to the layer: their weights are its weights.
+
+    Args:
+        name: shown in summaries, key in files; made from the class name where absent.
+        trainable: False freezes every weight.
+        dtype: ``"float32"`` or ``"float64"``: of the weights and of the output. Inputs are cast to it.
+        input_shape: shape of one sample, without the batch axis; lets `Sequential` build at once.
+
+    >>> import numpy as np
+    >>> from minicnn.layers import Layer
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+    ...     def call(self, x):
+    ...         return x * self.factor
+    >>> Scale()(np.array([[1.0, 2.0]])).numpy()
+    array([[1., 2.]], dtype=float32)
+    """
+
+    #: False in a subclass: inputs arrive with the dtype they have (class numbers, say).
+    autocast = True
+    #: Number of input axes, batch included, that the layer insists on; None where it takes any.
+    input_rank: int | None = None
+
+    _call_takes_training = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "call" in cls.__dict__:
+            cls._call_takes_training = _signs_training(cls.__dict__["call"])
+        if "build" in cls.__dict__:
+            cls.build = _recording_build(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = "float32",
+        input_shape: Sequence[int | None] | int | None = None,
+    ):
+        self._trainable_parameters: list[Parameter] = []
+        self._fixed_parameters: list[Parameter] = []
+        self._seed_sequence: np.random.SeedSequence | None = None
+        self.inbound_nodes: list[Node] = []
+        self.name = name if name is not None else _automatic_name(type(self).__name__)
+        self.dtype = _float_dtype(dtype, self)
+        self._trainable = bool(trainable)
+        self.built = False
+        self._build_shape: Any = None
+        self._admitted_shape: Any = None
+        if isinstance(input_shape, (int, np.integer)):
+            input_shape = (int(input_shape),)
+        self.sample_shape: Shape | None = None if input_shape is None else tuple(input_shape)
+
+    # ------------------------------------------------------------------ calling
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape (batch axis included; a list of shapes for several inputs)."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Compute the layer's output from a `Tensor` (or a list of them)."""
+        raise NotImplementedError(f"{type(self).__name__} (layer '{self.name}') does not define call(x)")
+
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the layer: to arrays or tensors at once, to symbolic tensors as a node of a model to be.
+
+        Args:
+            inputs: array or `Tensor` (N, ...), or a list of them for layers that merge.
+            training: None takes over what the surrounding layer or model was called with (False outside).
+
+        Returns:
+            `Tensor` of the layer's dtype, or `SymbolicTensor`.
+        """
+        several = _is_several(inputs)
+        if isinstance(inputs, SymbolicTensor) or (
+            several and any(isinstance(x, SymbolicTensor) for x in inputs)
+        ):
+            return self._connect(inputs, several, training)
+        tensors: Any
+        if several:
+            tensors = [self._receive(x) for x in inputs]
+            shape: Any = [x.shape[1:] for x in tensors]
+        else:
+            tensors = self._receive(inputs)
+            shape = tensors.shape[1:]
+        if shape != self._admitted_shape:
+            self._admit([(None, *s) for s in shape] if several else self._batch_shape(tensors.shape))
+            self._admitted_shape = shape
+        return self._run(tensors, training)
+
+    def _run(self, inputs: Any, training: bool | None) -> Any:
+        outer = _context.training
+        if training is None:
+            training = outer
+        if not self._call_takes_training and training == outer:
+            return self.call(inputs)
+        _context.training = training
+        try:
+            return self.call(inputs, training=training) if self._call_takes_training else self.call(inputs)
+        finally:
+            _context.training = outer
+
+    def _receive(self, x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            return F.cast(x, self.dtype) if self.autocast and x.dtype != self.dtype else x
+        if not hasattr(x, "astype"):
+            x = np.asarray(x)
+        if x.dtype.kind not in "biuf":
+            raise TypeError(
+                f"{self.describe()}: x must be an array of numbers, but came with dtype {x.dtype}"
+            )
+        return Tensor(x.astype(self.dtype, copy=False) if self.autocast else x)
+
+    def _batch_shape(self, shape: tuple[int, ...]) -> Shape:
+        if not shape:
+            raise ValueError(f"{self.describe()}: x must have a batch axis, but a scalar came")
+        return (None, *shape[1:])
+
+    def _admit(self, shape: Any) -> None:
+        with _build_lock:
+            if not self.built:
+                self.check_rank(shape)
+                self._build_for(shape)
+        self.check_input(shape)
+
+    def _build_for(self, shape: Any) -> None:
+        self.build(shape)
+        # A subclass that inherits Layer.build has nothing that records it.
+        self.built = True
+        self._build_shape = shape
+
+    def _connect(self, inputs: Any, several: bool, training: bool | None) -> Any:
+        tensors = list(inputs) if several else [inputs]
+        strange = [x for x in tensors if not isinstance(x, SymbolicTensor)]
+        if strange:
+            raise TypeError(
+                f"{self.describe()}: symbolic tensors and values cannot be mixed, but {type(strange[0]).__name__} came"
+            )
+        shape: Any = [t.shape for t in tensors] if several else inputs.shape
+        self._admit(shape)
+        output_shape = self.compute_output_shape(shape)
+        gives_list = is_shape_list(output_shape)
+        node = Node(
+            self,
+            tensors,
+            output_shape if gives_list else [output_shape],
+            takes_list=several,
+            gives_list=gives_list,
+            training=training,
+            dtype=self.dtype,
+        )
+        return node.output
+
+    # ------------------------------------------------------------------- shapes
+
+    def check_rank(self, input_shape: Any) -> None:
+        """Raise ValueError where the number of axes is not what the layer works on."""
+        if self.input_rank is None:
+            return
+        if is_shape_list(input_shape):
+            raise ValueError(f"{self.describe()}: x must be one tensor, but {len(input_shape)} came")
+        if len(input_shape) != self.input_rank:
+            raise ValueError(
+                f"{self.describe()}: x must have {self.input_rank} axes {self._axes_text()}, "
+                f"but {len(input_shape)} came: shape {input_shape}{self._rank_hint(len(input_shape))}"
+            )
+
+    def _axes_text(self) -> str:
+        return ""
+
+    def _rank_hint(self, rank: int) -> str:
+        return ""
+
+    def check_input(self, input_shape: Any) -> None:
+        """Raise ValueError where inputs of this shape do not fit the layer. Called once per new shape."""
+        self.check_rank(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the output for this input shape, batch axis included (None stays None).
+
+        Unless a subclass knows better, the layer is tried on zeros; sizes other than the batch must be known then.
+        """
+        shapes = input_shape if is_shape_list(input_shape) else [input_shape]
+        if any(size is None for s in shapes for size in s[1:]):
+            raise ValueError(
+                f"{self.describe()}: an input of open size {input_shape} needs a compute_output_shape(input_shape) "
+                f"method on {type(self).__name__}"
+            )
+        batch = 2
+        zeros = [Tensor(np.zeros((batch, *s[1:]), self.dtype)) for s in shapes]
+        with no_grad():
+            if not self.built:
+                self._admit(input_shape)
+            output = self._run(zeros if is_shape_list(input_shape) else zeros[0], False)
+
+        def opened(y: Any) -> Shape:
+            return (None, *y.shape[1:]) if y.ndim and y.shape[0] == batch else tuple(y.shape)
+
+        return [opened(y) for y in output] if isinstance(output, (list, tuple)) else opened(output)
+
+    def multiply_adds(self, input_shape: Any) -> int:
+        """Multiply-adds of one sample of this shape (batch axis included in the shape, not counted)."""
+        return sum(layer.multiply_adds(layer.input_shape) for layer in self.sublayers if layer.built)
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape the layer was built for, batch axis included."""
+        if self._build_shape is None:
+            raise AttributeError(f"{self.describe()} has no input shape yet: build it or call it first")
+        return self._build_shape
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output for `input_shape`."""
+        return self.compute_output_shape(self.input_shape)
+
+    @property
+    def batch_input_shape(self) -> Shape | None:
+        """The declared ``input_shape`` with the batch axis before it, or None."""
+        return None if self.sample_shape is None else (None, *self.sample_shape)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the layer's only node."""
+        return self._only_node("input").input
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the layer's only node."""
+        return self._only_node("output").output
+
+    def _only_node(self, what: str) -> Node:
+        if len(self.inbound_nodes) != 1:
+            count = len(self.inbound_nodes)
+            reason = (
+                f"it is used {count} times: take it from layer.inbound_nodes[i]"
+                if count
+                else "it is in no model"
+            )
+            raise AttributeError(f"{self.describe()} has no single {what}, because {reason}")
+        return self.inbound_nodes[0]
+
+    # ------------------------------------------------------------------ weights
+
+    def add_weight(
+        self,
+        name: str | None = None,
+        shape: Sequence[int] = (),
+        initializer: Any = "glorot_uniform",
+        *,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        dtype: Any = None,
+    ) -> Parameter:
+        """Make a weight of the layer; its array is drawn at first access.
+
+        Args:
+            name: shown after the layer's name: ``"conv2d/kernel"``.
+            shape: of the array.
+            initializer: name, instance, or ``init(shape, dtype, generator)``.
+            trainable: False for state that training updates itself, such as moving statistics.
+            regularizer: adds to the loss, as a function of the weight.
+            constraint: applied to the array after each optimiser step.
+            dtype: the layer's where None.
+        """
+        parameter = Parameter(
+            shape=tuple(int(size) for size in shape),
+            name=f"{self.name}/{name or 'weight'}",
+            dtype=dtype or self.dtype,
+            initializer=initializers.get(initializer),
+            trainable=trainable and self._trainable,
+            regularizer=regularizers.get(regularizer),
+            constraint=constraints.get(constraint),
+            seed_sequence=self._take_seed().spawn(1)[0],
+        )
+        (self._trainable_parameters if trainable else self._fixed_parameters).append(parameter)
+        return parameter
+
+    @property
+    def seed_sequence(self) -> np.random.SeedSequence | None:
+        """Where the layer's random numbers come from; the model that adopts a layer sets it."""
+        return self._seed_sequence
+
+    @seed_sequence.setter
+    def seed_sequence(self, sequence: np.random.SeedSequence | None) -> None:
+        self._seed_sequence = sequence
+        for layer in self.sublayers:
+            layer.seed_sequence = None if sequence is None else sequence.spawn(1)[0]
+
+    def _take_seed(self) -> np.random.SeedSequence:
+        if self._seed_sequence is None:
+            self.seed_sequence = seeds.spawn()
+        return self._seed_sequence  # type: ignore[return-value]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Layer, Parameter, list, tuple, dict)):
+            self._adopt(value)
+        object.__setattr__(self, name, value)
+
+    def _adopt(self, value: Any) -> None:
+        if "_trainable_parameters" not in self.__dict__:
+            if isinstance(value, (Layer, Parameter)):
+                raise RuntimeError(
+                    f"{type(self).__name__}: call super().__init__() before layers or weights are set"
+                )
+            return
+        if isinstance(value, Parameter):
+            known = self._trainable_parameters + self._fixed_parameters
+            if not any(value is p for p in known):
+                (self._trainable_parameters if value.trainable else self._fixed_parameters).append(value)
+        elif self.__dict__.get("_seed_sequence") is not None:
+            for layer in _layers_in(value):
+                if layer._seed_sequence is None:
+                    layer.seed_sequence = self._seed_sequence.spawn(1)[0]  # type: ignore[union-attr]
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers kept in this layer's attributes, each once, in the order they were set."""
+        found: dict[int, Layer] = {}
+        for value in self.__dict__.values():
+            for layer in _layers_in(value):
+                found.setdefault(id(layer), layer)
+        return list(found.values())
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All weights: the layer's own (trainable before others), then those of its sublayers."""
+        found = {id(p): p for p in self._trainable_parameters + self._fixed_parameters}
+        for layer in self.sublayers:
+            for parameter in layer.weights:
+                found.setdefault(id(parameter), parameter)
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """Weights that an optimiser moves."""
+        if not self._trainable:
+            return []
+        found = {id(p): p for p in self._trainable_parameters if p.trainable}
+        for layer in self.sublayers:
+            for parameter in layer.trainable_weights:
+                found.setdefault(id(parameter), parameter)
+        return list(found.values())
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """All other weights."""
+        moved = {id(p) for p in self.trainable_weights}
+        return [p for p in self.weights if id(p) not in moved]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves the layer's weights. Setting it sets all sublayers too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for parameter in self._trainable_parameters:
+            parameter.trainable = self._trainable
+        for layer in self.sublayers:
+            layer.trainable = self._trainable
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights as NumPy arrays, in the order of `weights`."""
+        return [np.array(p.numpy()) for p in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights by these arrays, in the order of `weights`.
+
+        Raises:
+            ValueError: where their number or a shape differs; nothing is changed then.
+        """
+        parameters = self.weights
+        arrays = [np.asarray(w) for w in weights]
+        if len(arrays) != len(parameters):
+            hint = (
+                ""
+                if self.built or parameters
+                else " (it is not built yet: call it, or build(input_shape), first)"
+            )
+            raise ValueError(
+                f"{self.describe()}: set_weights expects {len(parameters)} arrays {[p.shape for p in parameters]}, "
+                f"but {len(arrays)} came: {[a.shape for a in arrays]}{hint}"
+            )
+        for parameter, array in zip(parameters, arrays, strict=True):
+            if parameter.shape != array.shape:
+                raise ValueError(
+                    f"{self.describe()}: set_weights expects shape {parameter.shape} for {parameter.name}, "
+                    f"but {array.shape} came"
+                )
+        for parameter, array in zip(parameters, arrays, strict=True):
+            parameter.data = array.astype(parameter.dtype)
+
+    def count_params(self) -> int:
+        """Number of scalars in all weights."""
+        if not self.built and not self.weights:
+            raise ValueError(f"{self.describe()} has no weights yet: call it, or build(input_shape), first")
+        return sum(p.count for p in self.weights)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """One scalar `Tensor` per regularised trainable weight, to be added to the loss."""
+        return [p.regularizer(p) for p in self.trainable_weights if p.regularizer is not None]
+
+    def get_state(self) -> dict[str, int]:
+        """What resuming needs beside the weights (counters of random masks)."""
+        return {}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Put back what `get_state` gave."""
+
+    # ------------------------------------------------------------ configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments that make the same layer again, as JSON can hold them."""
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.sample_shape is not None:
+            config["input_shape"] = list(self.sample_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Make a layer from `get_config`'s dictionary."""
+        return cls(**config)
+
+    def describe(self) -> str:
+        """Class and name, as messages begin."""
+        return f"{type(self).__name__} '{self.name}'"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Nodes sign in again by themselves, see Node.__setstate__.
+        return {**self.__dict__, "inbound_nodes": []}
+
+
+def _float_dtype(dtype: Any, layer: Layer) -> str:
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64"):
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}': dtype must be float32 or float64, but {name} came"
+        )
+    return name

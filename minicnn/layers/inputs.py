@@ -1,0 +1,73 @@
+"""Where a model begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minicnn.layers.base import Layer, registry
+from minicnn.layers.symbolic import Node, SymbolicTensor
+
+
+@registry.register("InputLayer")
+class InputLayer(Layer):
+    """Holds the symbolic tensor that a model is entered by; passes values through.
+
+    Args:
+        shape: of one sample, without the batch axis; None where a size is open.
+        batch_size: fixed batch size, None as a rule.
+        dtype: what the model's arrays are cast to.
+        name: of the layer and of the input.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | int,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        name: str | None = None,
+        **options: Any,
+    ):
+        super().__init__(name=name, dtype=dtype or "float32", **options)
+        sample = (shape,) if isinstance(shape, int) else tuple(shape)
+        for size in sample:
+            if size is not None and (not isinstance(size, int) or size < 0):
+                raise ValueError(f"{self.describe()}: shape must hold sizes or None, but {sample} came")
+        self.shape = sample
+        self.batch_size = batch_size
+        self.built = True
+        self._build_shape = (batch_size, *sample)
+        Node(self, [], [self._build_shape], dtype=self.dtype)
+
+    def call(self, x: Any) -> Any:
+        """Return x."""
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "shape": list(self.shape), "batch_size": self.batch_size}
+
+
+def Input(  # noqa: N802 - the name under which Keras users know it
+    shape: Sequence[int | None] | int,
+    batch_size: int | None = None,
+    name: str | None = None,
+    dtype: Any = None,
+) -> SymbolicTensor:
+    """Make the symbolic tensor that a functional model starts from.
+
+    Args:
+        shape: of one sample, without the batch axis.
+        batch_size: fixed batch size, None as a rule.
+        name: of the input.
+        dtype: what the model's arrays are cast to, float32 where None.
+
+    >>> from minicnn.layers import Dense, Input
+    >>> Dense(10)(Input((784,))).shape
+    (None, 10)
+    """
+    return InputLayer(shape, batch_size=batch_size, name=name, dtype=dtype).inbound_nodes[0].outputs[0]
