@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DATASETS = ("mnist", "fashion-mnist", "drawn-digits")
+KERNELS = ("cpu", "reference", "naive")
+
+
+def data_options(command: Command) -> Command:
+    """Which pictures: --dataset, --data, --samples."""
+    command = click.option(
+        "--samples", type=click.IntRange(min=1), metavar="N", help="Use only the first N training pictures."
+    )(command)
+    command = click.option(
+        "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Folder that holds the data."
+    )(command)
+    return click.option("--dataset", type=click.Choice(DATASETS), help="Which pictures (default: the network's own).")(
+        command
+    )
+
+
+def machine_options(command: Command) -> Command:
+    """How to compute: --threads, --kernels."""
+    command = click.option("--kernels", type=click.Choice(KERNELS), help="Which implementation of the kernels.")(
+        command
+    )
+    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
+
+
+def use_machine(threads: int | None, kernels: str | None) -> None:
+    """Apply --threads and --kernels; the choice of kernels holds for the rest of the process."""
+    import minicnn
+
+    if kernels is not None:
+        minicnn.use_kernels(kernels)
+    if threads is not None:
+        minicnn.set_num_threads(threads)

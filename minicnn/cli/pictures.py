@@ -1,0 +1,109 @@
+"""Data sets by the names of the command line, as a network takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+
+DRAWN_TRAINING, DRAWN_TEST = 12_000, 2_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A data set in memory.
+
+    Attributes:
+        name: as on the command line.
+        where: what the user is told about where the pictures come from.
+        x_train, x_test: (N, 28, 28) uint8; y_train, y_test: (N,) class numbers.
+        classes: class names.
+        stands_in: drawn digits that serve because the wanted pictures cannot be had.
+    """
+
+    name: str
+    where: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: tuple[str, ...]
+    stands_in: bool = False
+
+    def first(self, samples: int | None) -> Pictures:
+        """The same with at most so many training pictures."""
+        if samples is None:
+            return self
+        return replace(self, x_train=self.x_train[:samples], y_train=self.y_train[:samples])
+
+    def describe(self) -> str:
+        """One line: where from, and how many."""
+        return f"Data: {self.where} ({len(self.x_train):,} to train on, {len(self.x_test):,} to test on)"
+
+
+def load(name: str, folder: Path | None = None, *, seed: int = 0, may_draw: bool = False) -> Pictures:
+    """Load a data set.
+
+    Args:
+        name: "mnist", "fashion-mnist" or "drawn-digits".
+        folder: where the files are, or None to look in the usual places and then on the network.
+        seed: of the drawn digits.
+        may_draw: let drawn digits stand in for MNIST where it can be neither found nor fetched.
+
+    Raises:
+        DataError: the files are damaged, or can be neither found nor fetched.
+    """
+    from minicnn.datasets import DownloadError
+
+    if name == "drawn-digits":
+        return _draw(seed)
+    try:
+        return _stored(name, folder)
+    except DownloadError as error:
+        if not (may_draw and name == "mnist"):
+            raise
+        drawn = _draw(seed)
+        reason = " ".join(str(error).split())
+        return replace(drawn, where=f"{drawn.where}, because MNIST cannot be had: {reason}", stands_in=True)
+
+
+def as_input(model: Model, pictures: np.ndarray, scale: float) -> np.ndarray:
+    """Bring pictures (N, H, W) uint8 to the network's input: float32, scaled, with a channel axis where it has one."""
+    shape = tuple(model.input_shape[1:])
+    count, height, width = pictures.shape
+    if shape not in ((height, width, 1), (1, height, width), (height, width), (height * width,)):
+        raise ValueError(
+            f"{model.name} takes pictures of shape {shape}, but those of this data set are {height}x{width} and grey"
+        )
+    x = pictures.astype(np.float32)
+    # One pass in place; a new array would double the memory.
+    np.multiply(x, np.float32(scale), out=x)
+    return x.reshape(count, *shape)
+
+
+def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
+    """Class numbers (N,) as the loss takes them: "integer", as they are, or "one-hot", rows (N, classes)."""
+    from minicnn.utils import to_categorical
+
+    return labels if form == "integer" else to_categorical(labels, classes)
+
+
+def _stored(name: str, folder: Path | None) -> Pictures:
+    from minicnn import datasets
+
+    source = datasets.find(name, folder)
+    (x_train, y_train), (x_test, y_test) = datasets.load(name, folder)
+    return Pictures(name, str(source), x_train, y_train, x_test, y_test, datasets.class_names(name))
+
+
+def _draw(seed: int) -> Pictures:
+    from minicnn import datasets
+
+    (x_train, y_train), (x_test, y_test) = datasets.drawn_digits.load_data(DRAWN_TRAINING, DRAWN_TEST, seed)
+    classes = datasets.class_names("drawn-digits")
+    return Pictures("drawn-digits", "digits drawn on the fly", x_train, y_train, x_test, y_test, classes)

@@ -1,0 +1,98 @@
+"""The folder that `train` leaves behind: which files, and what `history.json` says."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import machine
+
+MODEL, CHECKPOINT, HISTORY, PICTURE = "model.minicnn", "checkpoint.minicnn", "history.json", "history.png"
+PACKAGES = ("minicnn", "numpy", "numba")
+
+
+class Results:
+    """The folder of one training.
+
+    ``model.minicnn`` is the trained model, or where it was when Ctrl-C came; ``checkpoint.minicnn`` exists only while
+    a training is unfinished and is the state after its last finished epoch, from which `--resume` goes on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model = folder / MODEL
+        self.checkpoint = folder / CHECKPOINT
+        self.picture = folder / PICTURE
+        self.history = folder / HISTORY
+
+    def prepare(self) -> None:
+        """Make the folder and find out that it can be written to before hours are spent; OSError says if not."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=self.folder).close()
+
+    def forget_unfinished(self) -> None:
+        """Remove what an earlier, unfinished training left: a fresh one starts."""
+        self.checkpoint.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """The names of the files that a finished training leaves."""
+        return [path.name for path in (self.model, self.history, self.picture)]
+
+    def write_history(self, record: dict[str, Any]) -> None:
+        """Replace ``history.json``."""
+        with replacing(self.history) as temporary:
+            temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def read_history(self) -> dict[str, Any]:
+        """What ``history.json`` says; ValueError if it is missing or damaged."""
+        try:
+            record = json.loads(self.history.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"there is no training to resume in {self.folder}: {HISTORY} is missing") from None
+        except ValueError as error:
+            raise ValueError(f"{self.history} is damaged: {error}") from None
+        if not isinstance(record, dict) or not {"article", "settings", "epochs"} <= record.keys():
+            raise ValueError(f"{self.history} is not the history of a training")
+        return record
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary name beside `target` that becomes `target` if all goes well and disappears otherwise."""
+    temporary = target.with_name(f".{target.stem}-unfinished{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Rows of the same names as one list for each name."""
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def computer() -> dict[str, Any]:
+    """On what the run was made."""
+    return {
+        "processor": machine.processor_name(),
+        "processors": machine.usable_processors(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }

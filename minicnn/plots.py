@@ -1,0 +1,105 @@
+"""Pictures, drawn with Matplotlib, which is imported when the first one is asked for.
+
+Figures are made without pyplot: no window, no global state, usable from any thread. A notebook shows the figure that a
+function returns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TRAINING, VALIDATION, TEST, REPORTED, INK, GRID = "#2b6cb0", "#dd6b20", "#2f855a", "#718096", "#1a202c", "#e2e8f0"
+# Not curves over the epochs: how long they took, and where they end.
+_NO_CURVES = {"seconds", "epoch", "learning_rate", "lr"}
+
+
+def history(
+    curves: Mapping[str, Sequence[float]],
+    *,
+    steps: Mapping[str, Sequence[float]] | None = None,
+    test: Mapping[str, float] | None = None,
+    reported: Mapping[str, float] | None = None,
+    title: str = "",
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw how loss and metrics went over the epochs, one panel each.
+
+    Args:
+        curves: for each measure its value after every epoch, as `fit(...).history` has it; a measure named ``val_x`` is
+            drawn in the panel of x.
+        steps: finer training curves: ``"epoch"``, the points in time, counted in epochs, and a list of the same length
+            for each measure.
+        test: the test result by measure, drawn as a star at the end.
+        reported: what an article reports by measure, drawn as a dashed line.
+        title: over the whole picture.
+        path: where to write it, if anywhere; the ending decides the format.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    from matplotlib.figure import Figure
+
+    measures = [name for name in curves if not name.startswith("val_") and name not in _NO_CURVES]
+    if not measures or not len(curves[measures[0]]):
+        raise ValueError("plots.history: expected curves with at least one measure and one epoch, got none")
+    figure = Figure(figsize=(4.8 * len(measures), 3.6), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for panel, name in zip(panels, measures, strict=True):
+        _panel(panel, name, curves, steps or {}, (test or {}).get(name), (reported or {}).get(name))
+    if title:
+        figure.suptitle(title, color=INK, fontsize=12, fontweight="bold")
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def _panel(
+    panel: Axes,
+    name: str,
+    curves: Mapping[str, Sequence[float]],
+    steps: Mapping[str, Sequence[float]],
+    test: float | None,
+    reported: float | None,
+) -> None:
+    epochs = range(1, len(curves[name]) + 1)
+    # A mean over an epoch belongs to no moment of it; where finer points exist they tell the story better.
+    if name in steps:
+        panel.plot(steps["epoch"], steps[name], color=TRAINING, linewidth=1.6, label="training")
+    else:
+        panel.plot(epochs, curves[name], color=TRAINING, linewidth=1.8, marker="o", markersize=3.5, label="training")
+    if f"val_{name}" in curves:
+        values = curves[f"val_{name}"]
+        panel.plot(epochs, values, color=VALIDATION, linewidth=1.8, marker="o", markersize=4, label="validation")
+    if reported is not None:
+        panel.axhline(reported, color=REPORTED, linewidth=1.4, linestyle=(0, (5, 3)), label=f"article: {reported:.4g}")
+    if test is not None:
+        panel.plot(
+            [len(curves[name])], [test], color=TEST, marker="*", markersize=13, linestyle="none", zorder=5,
+            clip_on=False, label=f"test: {test:.4g}",
+        )  # fmt: skip
+    _dress(panel, name, len(curves[name]))
+
+
+def _dress(panel: Axes, name: str, epochs: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    panel.set_title(name.replace("_", " "), loc="left", color=INK, fontsize=11)
+    panel.set_xlabel("epochs", color=INK)
+    panel.set_xlim(0 if epochs < 3 else None, epochs * 1.02)
+    if name == "loss" or "entropy" in name or "error" in name:
+        panel.set_ylim(bottom=0)
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=epochs > 2))
+    panel.grid(color=GRID, linewidth=0.8)
+    panel.set_axisbelow(True)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    panel.legend(frameon=False, fontsize=9, labelcolor=INK)
