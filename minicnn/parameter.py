@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Tensor
+from minicnn.autograd import Tensor, as_array
 
 # One lock for all parameters, not one each: a lock can be neither pickled nor copied, and initialising
 # happens once. Reentrant, because an initialiser may look at another parameter.
@@ -59,8 +61,8 @@ class Parameter(Tensor):
     seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
         order in which parameters are first looked at.
 
-    Assigning `data` copies into the memory the parameter already has, so that every view of it stays valid.
-    Raises ValueError where the shapes differ and TypeError where the dtypes do.
+    Assigning `data` copies into the memory the parameter already has, so that every view of it stays valid;
+    values of another dtype are cast. Raises ValueError where the shapes differ.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Parameter(Tensor):
         seed_sequence: np.random.SeedSequence | None = None,
     ):
         super().__init__(np.empty(0, dtype), requires_grad=trainable)
-        self._data = None  # type: ignore[assignment]
+        self._data = None
         self._shape = tuple(int(extent) for extent in shape)
         self._dtype = np.dtype(dtype)
         if any(extent < 0 for extent in self._shape):
@@ -129,7 +131,7 @@ class Parameter(Tensor):
         self.requires_grad = bool(value)
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> Any:
         """The array; the first access allocates and initialises it."""
         if self._data is None:
             self._initialise()
@@ -137,19 +139,15 @@ class Parameter(Tensor):
 
     @data.setter
     def data(self, array: Any) -> None:
-        array = np.asarray(array)
+        array = as_array(array)
         if array.shape != self._shape:
-            raise ValueError(
-                f"parameter {self.name!r}: expected an array of shape {self._shape}, got {array.shape}"
-            )
-        if array.dtype != self._dtype:
-            raise TypeError(f"parameter {self.name!r}: expected an array of {self._dtype}, got {array.dtype}")
+            raise ValueError(f"parameter {self.name!r}: expected an array of shape {self._shape}, got {array.shape}")
         with _INITIALISING:
             if self._data is None:
-                self._data = np.array(array, order="C")
+                self._data = np.array(array, dtype=self._dtype, order="C")
             else:
-                np.copyto(self._data, array)
-        self._version += 1
+                self._data[...] = array
+        self.bump_version()
 
     def move_into(self, arena: Arena, offset: int) -> None:
         """Make `data` and the coming gradients views of an arena's buffers, values and gradient kept."""
@@ -163,7 +161,7 @@ class Parameter(Tensor):
         self._data = data
         self.gradient_buffer = gradient
         self.arena, self.arena_offset = arena, offset
-        self._version += 1
+        self.bump_version()
 
     def _initialise(self) -> None:
         with _INITIALISING:
@@ -196,6 +194,15 @@ class Parameter(Tensor):
         self.arena, self.arena_offset = None, 0
         for key, value in state.items():
             setattr(self, key, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        clone = type(self).__new__(type(self))
+        memo[id(self)] = clone
+        clone.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return clone
 
     def __repr__(self) -> str:
         kind = "" if self.trainable else ", trainable=False"

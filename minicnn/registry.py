@@ -8,12 +8,41 @@ the file.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from minicnn.errors import fold, unknown_name
 
 Entry = TypeVar("Entry", bound=Callable[..., Any])
+Self = TypeVar("Self", bound="Configurable")
+
+
+def snake_case(name: str) -> str:
+    """Turn a class name into the name that Keras gives its objects.
+
+    >>> snake_case("MeanSquaredError"), snake_case("KLDivergence"), snake_case("SGD"), snake_case("Conv2DTranspose")
+    ('mean_squared_error', 'kl_divergence', 'sgd', 'conv2d_transpose')
+    """
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+class Configurable:
+    """Something whose attributes are called as the arguments of its constructor, so that files can carry it.
+
+    A class that keeps an argument under another name, or not as JSON has it, overrides `get_config`.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make an equal object."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in parameters if name != "self"}
+
+    @classmethod
+    def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:
+        """Make an object from what `get_config` gave."""
+        return cls(**config)
 
 
 class Registry:
@@ -141,9 +170,7 @@ class Registry:
     def _make(self, name: str, entry: Any, config: Mapping[str, Any]) -> Any:
         if not inspect.isclass(entry):
             if config:
-                raise ValueError(
-                    f"{self.kind} {name!r} is a function and takes no config, got {dict(config)!r}"
-                )
+                raise ValueError(f"{self.kind} {name!r} is a function and takes no config, got {dict(config)!r}")
             return entry
         try:
             return entry.from_config(dict(config)) if hasattr(entry, "from_config") else entry(**config)
