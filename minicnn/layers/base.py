@@ -61,6 +61,7 @@ def _recording_build(build: Callable) -> Callable:
     @functools.wraps(build)
     def build_and_record(self: Layer, input_shape: Any) -> None:
         input_shape = normal_shapes(input_shape)
+        self.check_rank(input_shape)
         build(self, input_shape)
         self.built = True
         self._build_shape = input_shape
@@ -73,6 +74,11 @@ def normal_shapes(shape: Any) -> Any:
     if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
         return [tuple(s) for s in shape]
     return tuple(shape)
+
+
+def is_int(value: Any) -> bool:
+    """Whether this is a whole number (of Python's or NumPy's)."""
+    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
 
 
 def is_shape_list(shape: Any) -> bool:
@@ -95,8 +101,12 @@ def _is_several(inputs: Any) -> bool:
     return (
         isinstance(inputs, (list, tuple))
         and bool(inputs)
-        and all(isinstance(x, (Tensor, SymbolicTensor)) or hasattr(x, "__array_interface__") for x in inputs)
+        and all(isinstance(x, (Tensor, SymbolicTensor, np.ndarray)) or _on_gpu(x) for x in inputs)
     )
+
+
+def _on_gpu(x: Any) -> bool:
+    return hasattr(x, "__cuda_array_interface__")
 
 
 class Layer:
@@ -125,6 +135,8 @@ class Layer:
 
     #: False in a subclass: inputs arrive with the dtype they have (class numbers, say).
     autocast = True
+    #: True in a subclass that cannot be called on a list of tensors.
+    one_input = False
     #: Number of input axes, batch included, that the layer insists on; None where it takes any.
     input_rank: int | None = None
 
@@ -155,14 +167,13 @@ class Layer:
         self.built = False
         self._build_shape: Any = None
         self._admitted_shape: Any = None
-        if isinstance(input_shape, (int, np.integer)):
-            input_shape = (int(input_shape),)
-        self.sample_shape: Shape | None = None if input_shape is None else tuple(input_shape)
+        self.sample_shape = _sample_shape(input_shape, self)
 
     # ------------------------------------------------------------------ calling
 
+    @_recording_build
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of this shape (batch axis included; a list of shapes for several inputs)."""
+        """Make the weights for inputs of this shape, batch axis included; for several inputs a list of shapes."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the layer's output from a `Tensor` (or a list of them)."""
@@ -179,9 +190,7 @@ class Layer:
             `Tensor` of the layer's dtype, or `SymbolicTensor`.
         """
         several = _is_several(inputs)
-        if isinstance(inputs, SymbolicTensor) or (
-            several and any(isinstance(x, SymbolicTensor) for x in inputs)
-        ):
+        if isinstance(inputs, SymbolicTensor) or (several and any(isinstance(x, SymbolicTensor) for x in inputs)):
             return self._connect(inputs, several, training)
         tensors: Any
         if several:
@@ -213,9 +222,7 @@ class Layer:
         if not hasattr(x, "astype"):
             x = np.asarray(x)
         if x.dtype.kind not in "biuf":
-            raise TypeError(
-                f"{self.describe()}: x must be an array of numbers, but came with dtype {x.dtype}"
-            )
+            raise TypeError(f"{self.describe()}: x must be an array of numbers, but came with dtype {x.dtype}")
         return Tensor(x.astype(self.dtype, copy=False) if self.autocast else x)
 
     def _batch_shape(self, shape: tuple[int, ...]) -> Shape:
@@ -226,15 +233,8 @@ class Layer:
     def _admit(self, shape: Any) -> None:
         with _build_lock:
             if not self.built:
-                self.check_rank(shape)
-                self._build_for(shape)
+                self.build(shape)
         self.check_input(shape)
-
-    def _build_for(self, shape: Any) -> None:
-        self.build(shape)
-        # A subclass that inherits Layer.build has nothing that records it.
-        self.built = True
-        self._build_shape = shape
 
     def _connect(self, inputs: Any, several: bool, training: bool | None) -> Any:
         tensors = list(inputs) if several else [inputs]
@@ -262,11 +262,9 @@ class Layer:
 
     def check_rank(self, input_shape: Any) -> None:
         """Raise ValueError where the number of axes is not what the layer works on."""
-        if self.input_rank is None:
-            return
-        if is_shape_list(input_shape):
+        if self.one_input and is_shape_list(input_shape):
             raise ValueError(f"{self.describe()}: x must be one tensor, but {len(input_shape)} came")
-        if len(input_shape) != self.input_rank:
+        if self.input_rank is not None and len(input_shape) != self.input_rank:
             raise ValueError(
                 f"{self.describe()}: x must have {self.input_rank} axes {self._axes_text()}, "
                 f"but {len(input_shape)} came: shape {input_shape}{self._rank_hint(len(input_shape))}"
@@ -339,11 +337,7 @@ class Layer:
     def _only_node(self, what: str) -> Node:
         if len(self.inbound_nodes) != 1:
             count = len(self.inbound_nodes)
-            reason = (
-                f"it is used {count} times: take it from layer.inbound_nodes[i]"
-                if count
-                else "it is in no model"
-            )
+            reason = f"it is used {count} times: take it from layer.inbound_nodes[i]" if count else "it is in no model"
             raise AttributeError(f"{self.describe()} has no single {what}, because {reason}")
         return self.inbound_nodes[0]
 
@@ -408,9 +402,7 @@ class Layer:
     def _adopt(self, value: Any) -> None:
         if "_trainable_parameters" not in self.__dict__:
             if isinstance(value, (Layer, Parameter)):
-                raise RuntimeError(
-                    f"{type(self).__name__}: call super().__init__() before layers or weights are set"
-                )
+                raise RuntimeError(f"{type(self).__name__}: call super().__init__() before layers or weights are set")
             return
         if isinstance(value, Parameter):
             known = self._trainable_parameters + self._fixed_parameters
@@ -482,11 +474,7 @@ class Layer:
         parameters = self.weights
         arrays = [np.asarray(w) for w in weights]
         if len(arrays) != len(parameters):
-            hint = (
-                ""
-                if self.built or parameters
-                else " (it is not built yet: call it, or build(input_shape), first)"
-            )
+            hint = "" if self.built or parameters else " (it is not built yet: call it, or build(input_shape), first)"
             raise ValueError(
                 f"{self.describe()}: set_weights expects {len(parameters)} arrays {[p.shape for p in parameters]}, "
                 f"but {len(arrays)} came: {[a.shape for a in arrays]}{hint}"
@@ -532,6 +520,12 @@ class Layer:
         """Make a layer from `get_config`'s dictionary."""
         return cls(**config)
 
+    def positive(self, value: Any, argument: str) -> int:
+        """The value as an int; ValueError naming the argument unless it is a whole number above 0."""
+        if not is_int(value) or value < 1:
+            raise ValueError(f"{self.describe()}: {argument} must be a whole number above 0, but {value!r} came")
+        return int(value)
+
     def describe(self) -> str:
         """Class and name, as messages begin."""
         return f"{type(self).__name__} '{self.name}'"
@@ -544,10 +538,19 @@ class Layer:
         return {**self.__dict__, "inbound_nodes": []}
 
 
+def _sample_shape(shape: Any, layer: Layer) -> Shape | None:
+    if shape is None:
+        return None
+    sizes = (shape,) if is_int(shape) else tuple(shape)
+    if not all(size is None or (is_int(size) and size >= 0) for size in sizes):
+        raise ValueError(
+            f"{layer.describe()}: input_shape must hold the sizes of one sample, None where open, but {shape!r} came"
+        )
+    return tuple(None if size is None else int(size) for size in sizes)
+
+
 def _float_dtype(dtype: Any, layer: Layer) -> str:
     name = np.dtype(dtype).name
     if name not in ("float32", "float64"):
-        raise ValueError(
-            f"{type(layer).__name__} '{layer.name}': dtype must be float32 or float64, but {name} came"
-        )
+        raise ValueError(f"{type(layer).__name__} '{layer.name}': dtype must be float32 or float64, but {name} came")
     return name

@@ -105,9 +105,7 @@ class Node:
         return self.outputs if self.gives_list else self.outputs[0]
 
     def __repr__(self) -> str:
-        return (
-            f"<Node {self.layer.name}: {[t.name for t in self.inputs]} -> {[t.shape for t in self.outputs]}>"
-        )
+        return f"<Node {self.layer.name}: {[t.name for t in self.inputs]} -> {[t.shape for t in self.outputs]}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__ if name != "number"}
