@@ -46,6 +46,7 @@ __all__ = [
     "conv2d_kernel_gradient",
     "current_kernels",
     "dropout_mask",
+    "erf",
     "get_num_threads",
     "matmul",
     "max_pool2d",
@@ -59,6 +60,7 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "sum_rows",
     "use_kernels",
 ]
 
@@ -159,6 +161,16 @@ def avg_pool2d_gradient(
 def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N)."""
     return choose(a).matmul(a, b, bias)
+
+
+def sum_rows(x: Array) -> Array:
+    """The sum of a matrix over its rows, (M, N) to (N,), in parts so that float32 rounding does not add up with M."""
+    return choose(x).sum_rows(x)
+
+
+def erf(x: Array) -> Array:
+    """2/sqrt(pi) times the integral of exp(-t*t) from 0 to x; any shape."""
+    return choose(x).erf(x)
 
 
 def relu(x: Array) -> Array:

@@ -166,6 +166,20 @@ def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     return y
 
 
+def sum_rows(x: Array) -> Array:
+    """See `minicnn.kernels.sum_rows`."""
+    # math.fsum rounds once, at the end: the exact sum.
+    return np.array([math.fsum(column) for column in x.T], dtype=x.dtype)
+
+
+def erf(x: Array) -> Array:
+    """See `minicnn.kernels.erf`."""
+    y = np.zeros(x.shape, dtype=x.dtype)
+    for index in np.ndindex(x.shape):
+        y[index] = math.erf(x[index])
+    return y
+
+
 def relu(x: Array) -> Array:
     """See `minicnn.kernels.relu`."""
     y = np.zeros(x.shape, dtype=x.dtype)

@@ -2,18 +2,19 @@
 
 Meant to be read, and to serve every dtype and any machine. `im2col` lays each window out as a row, so one matrix
 product does the whole convolution (Chellapilla, Puri and Simard 2006). The matrix is KH*KW/(SH*SW) times as large as
-the picture: `im2col_bytes` tells before anything is allocated, and beyond `TILE_BYTES` the batch is worked off in tiles.
+the picture: `im2col_bytes` tells before anything is allocated, and beyond `TILE_BYTES` the batch goes in tiles.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from .dispatch import array_module
-from .geometry import Padding, Pair, effective_size, output_sizes
+from .geometry import Padding, Pair, output_sizes
 
 Array = np.ndarray
 
@@ -216,6 +217,24 @@ def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
     y = a @ b
     return y if bias is None else y + bias
+
+
+def sum_rows(x: Array) -> Array:
+    """See `minicnn.kernels.sum_rows`."""
+    block = 256  # NumPy adds rows one after another; sums of sums round less (as its own pairwise sums do).
+    whole = len(x) // block * block
+    total = x[whole:].sum(axis=0)
+    if whole:
+        total += sum_rows(x[:whole].reshape(-1, block, x.shape[1]).sum(axis=1))
+    return total
+
+
+def erf(x: Array) -> Array:
+    """See `minicnn.kernels.erf`."""
+    xp = array_module(x)
+    if xp is not np:
+        return importlib.import_module("cupyx.scipy.special").erf(x)
+    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
 
 
 def relu(x: Array) -> Array:

@@ -1,0 +1,326 @@
+"""Elementwise arithmetic with NumPy's broadcasting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+from minicnn.device import array_module
+
+from .shaping import sum_to
+
+
+class _Binary(Function):
+    """Two operands that broadcast against each other: the gradients are summed back to the operands' shapes."""
+
+    def _to_operands(self, ga: Any, gb: Any) -> tuple[Any, Any]:
+        a, b = self.shapes
+        return (None if ga is None else sum_to(ga, a)), (None if gb is None else sum_to(gb, b))
+
+    def _keep_shapes(self, a: Array, b: Array) -> None:
+        self.shapes = np.shape(a), np.shape(b)
+
+
+class Add(_Binary):
+    """a + b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Nothing need be saved."""
+        self._keep_shapes(a, b)
+        return a + b
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """Gy to both."""
+        return self._to_operands(gy, gy)
+
+
+class Subtract(_Binary):
+    """a - b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Nothing need be saved."""
+        self._keep_shapes(a, b)
+        return a - b
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """Gy and -gy."""
+        return self._to_operands(gy, negative(gy) if self.needs_input_gradient[1] else None)
+
+
+class Multiply(_Binary):
+    """a * b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Each operand is saved only where the other one needs a gradient."""
+        self._keep_shapes(a, b)
+        needs_a, needs_b = self.needs_input_gradient or (False, False)
+        self.save_inputs(*([1] if needs_a else []), *([0] if needs_b else []))
+        return a * b
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """Gy times the other one."""
+        saved = iter(self.saved_inputs)
+        needs_a, needs_b = self.needs_input_gradient
+        ga = multiply(gy, next(saved)) if needs_a else None
+        return self._to_operands(ga, multiply(gy, next(saved)) if needs_b else None)
+
+
+class Divide(_Binary):
+    """a / b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Saves both operands."""
+        self._keep_shapes(a, b)
+        self.save_inputs(0, 1)
+        return a / b
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """Gy / b and -gy * a / b**2."""
+        a, b = self.saved_inputs
+        ga = divide(gy, b)
+        return self._to_operands(ga, negative(divide(multiply(ga, a), b)) if self.needs_input_gradient[1] else None)
+
+
+class Power(_Binary):
+    """a ** b."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Saves both operands."""
+        self._keep_shapes(a, b)
+        self.save_inputs(0, 1)
+        return a**b
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """gy * b * a**(b-1) and gy * a**b * log(a)."""
+        a, b = self.saved_inputs
+        needs_a, needs_b = self.needs_input_gradient
+        ga = multiply(gy, multiply(b, power(a, subtract(b, 1)))) if needs_a else None
+        return self._to_operands(ga, multiply(gy, multiply(power(a, b), log(a))) if needs_b else None)
+
+
+class _Select(_Binary):
+    """One of two operands, element by element; where they are equal the gradient is halved between them."""
+
+    def _choose(self, a: Array, b: Array) -> Array:
+        raise NotImplementedError
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """Remembers which operand was taken."""
+        self._keep_shapes(a, b)
+        y = self._choose(a, b)
+        kind = y.dtype.type
+        self.share = array_module(y).where(np.equal(a, b), kind(0.5), np.equal(y, a).astype(y.dtype))
+        return y
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """To the operand that was taken."""
+        return self._to_operands(multiply(gy, self.share), multiply(gy, 1 - self.share))
+
+
+class Maximum(_Select):
+    """The larger of a and b."""
+
+    def _choose(self, a: Array, b: Array) -> Array:
+        return np.maximum(a, b)
+
+
+class Minimum(_Select):
+    """The smaller of a and b."""
+
+    def _choose(self, a: Array, b: Array) -> Array:
+        return np.minimum(a, b)
+
+
+class Where(Function):
+    """a where the condition holds, else b."""
+
+    def __init__(self, condition: Array) -> None:
+        self.condition = condition
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """A new array, of the operands' type (plain numbers take the other operand's)."""
+        self.shapes = np.shape(a), np.shape(b)
+        kind = np.result_type(a, b)
+        return array_module(self.condition).where(self.condition, a, b).astype(kind, copy=False)
+
+    def backward(self, gy: Tensor) -> tuple[Any, Any]:
+        """Each operand receives what it gave."""
+        a, b = self.shapes
+        return sum_to(where(self.condition, gy, 0.0), a), sum_to(where(self.condition, 0.0, gy), b)
+
+
+class Negative(Function):
+    """-x."""
+
+    def forward(self, x: Array) -> Array:
+        """Nothing need be saved."""
+        return -x
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """-gy."""
+        return negative(gy)
+
+
+class Exp(Function):
+    """e ** x."""
+
+    def forward(self, x: Array) -> Array:
+        """Saves the output, which is the derivative."""
+        self.save_outputs(0)
+        return np.exp(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """gy * y."""
+        (y,) = self.saved_outputs
+        return multiply(gy, y)
+
+
+class Log(Function):
+    """The natural logarithm."""
+
+    def forward(self, x: Array) -> Array:
+        """Saves x."""
+        self.save_inputs(0)
+        return np.log(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Gy / x."""
+        (x,) = self.saved_inputs
+        return divide(gy, x)
+
+
+class Sqrt(Function):
+    """The square root."""
+
+    def forward(self, x: Array) -> Array:
+        """Saves the output."""
+        self.save_outputs(0)
+        return np.sqrt(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Gy / (2 * y)."""
+        (y,) = self.saved_outputs
+        return divide(gy, multiply(y, 2))
+
+
+class Absolute(Function):
+    """|x|; the slope at 0 is taken as 0."""
+
+    def forward(self, x: Array) -> Array:
+        """Remembers the signs."""
+        self.signs = np.sign(x)
+        return np.abs(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """gy * sign(x)."""
+        return multiply(gy, self.signs)
+
+
+class Clip(Function):
+    """x limited to [low, high]."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: Array) -> Array:
+        """Remembers which elements were inside; the limits count as inside."""
+        y = np.clip(x, self.low, self.high)
+        self.inside = np.equal(y, x).astype(x.dtype)
+        return y
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Gy inside the limits, 0 outside."""
+        return multiply(gy, self.inside)
+
+
+def add(a: TensorLike, b: TensorLike) -> Any:
+    """a + b, broadcast."""
+    return Add()(a, b)
+
+
+def subtract(a: TensorLike, b: TensorLike) -> Any:
+    """a - b, broadcast."""
+    return Subtract()(a, b)
+
+
+def multiply(a: TensorLike, b: TensorLike) -> Any:
+    """a * b, element by element, broadcast."""
+    return Multiply()(a, b)
+
+
+def divide(a: TensorLike, b: TensorLike) -> Any:
+    """a / b, element by element, broadcast."""
+    return Divide()(a, b)
+
+
+def power(a: TensorLike, b: TensorLike) -> Any:
+    """a ** b, element by element, broadcast; the gradient of b needs a > 0."""
+    return Power()(a, b)
+
+
+def maximum(a: TensorLike, b: TensorLike) -> Any:
+    """The larger of a and b, element by element, broadcast; where equal, each receives half the gradient."""
+    return Maximum()(a, b)
+
+
+def minimum(a: TensorLike, b: TensorLike) -> Any:
+    """The smaller of a and b, element by element, broadcast; where equal, each receives half the gradient."""
+    return Minimum()(a, b)
+
+
+def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Any:
+    """a where the condition holds, else b; all three broadcast.
+
+    >>> where([True, False], [1.0, 2.0], 0.0)
+    array([1., 0.], dtype=float32)
+    """
+    return Where(as_array(condition))(a, b)
+
+
+def negative(x: TensorLike) -> Any:
+    """-x."""
+    return Negative()(x)
+
+
+def exp(x: TensorLike) -> Any:
+    """e ** x, element by element."""
+    return Exp()(x)
+
+
+def log(x: TensorLike) -> Any:
+    """The natural logarithm, element by element."""
+    return Log()(x)
+
+
+def sqrt(x: TensorLike) -> Any:
+    """The square root, element by element."""
+    return Sqrt()(x)
+
+
+def square(x: TensorLike) -> Any:
+    """x * x, element by element."""
+    return multiply(x, x)
+
+
+def abs(x: TensorLike) -> Any:
+    """|x|, element by element; the slope at 0 is taken as 0."""
+    return Absolute()(x)
+
+
+def sign(x: TensorLike) -> Any:
+    """-1, 0 or 1, element by element; a constant to the gradient."""
+    y = np.sign(as_array(x))
+    return Tensor(y) if isinstance(x, Tensor) else y
+
+
+def clip(x: TensorLike, low: float | None, high: float | None) -> Any:
+    """x limited to [low, high]; outside the gradient is 0.
+
+    Raises:
+        ValueError: low is above high.
+    """
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"clip: low must not be above high, got {low!r} and {high!r}")
+    return Clip(low, high)(x)

@@ -1,0 +1,97 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+
+from .reductions import sum as sum_
+from .shaping import broadcast_to, index, reshape, stack, transpose
+
+
+class MatMul(Function):
+    """a @ b + bias for matrices."""
+
+    def forward(self, a: Array, b: Array, bias: Array | None = None) -> Array:
+        """Each matrix is saved only where the other one needs a gradient."""
+        needs_a, needs_b = self.needs_input_gradient[:2] or (False, False)
+        self.save_inputs(*([0] if needs_b else []), *([1] if needs_a else []))
+        return kernels.matmul(a, b, bias)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        """gy @ b.T, a.T @ gy, and the sum over the rows."""
+        saved = iter(self.saved_inputs)
+        needs_a, needs_b, *needs_bias = self.needs_input_gradient
+        gb = MatMul()(transpose(next(saved)), gy) if needs_b else None
+        ga = MatMul()(gy, transpose(next(saved))) if needs_a else None
+        return ga, gb, *(sum_(gy, axis=0) if needed else None for needed in needs_bias)
+
+
+def matmul(a: TensorLike, b: TensorLike) -> Any:
+    """The matrix product by NumPy's rules: vectors are promoted, leading axes broadcast.
+
+    Args:
+        a: (..., M, K) or (K,).
+        b: (..., K, N) or (K,).
+
+    Returns:
+        (..., M, N), without M or N where a or b is a vector.
+
+    Raises:
+        ValueError: the inner sizes differ, or an operand is a single number.
+
+    >>> matmul([[1.0, 2.0]], [[3.0], [4.0]])
+    array([[11.]], dtype=float32)
+    """
+    first, second = np.shape(as_array(a)), np.shape(as_array(b))
+    if not first or not second or first[-1] != second[max(len(second) - 2, 0)]:
+        raise ValueError(f"matmul: a of shape {first} and b of shape {second} do not share their inner size")
+    if len(first) == 2 and len(second) == 2:
+        return MatMul()(a, b)
+    if len(first) == 1:
+        product = matmul(reshape(a, (1, *first)), b)
+        return index(product, (..., 0) if len(second) == 1 else (..., 0, slice(None)))
+    if len(second) == 1:
+        return index(matmul(a, reshape(b, (*second, 1))), (..., 0))
+    return _batched(a, b, first, second)
+
+
+def _batched(a: TensorLike, b: TensorLike, first: tuple[int, ...], second: tuple[int, ...]) -> Any:
+    """Matrix by matrix over the broadcast leading axes."""
+    lead = np.broadcast_shapes(first[:-2], second[:-2])
+    count = math.prod(lead)
+    left = reshape(broadcast_to(a, (*lead, *first[-2:])), (count, *first[-2:]))
+    right = reshape(broadcast_to(b, (*lead, *second[-2:])), (count, *second[-2:]))
+    products = [MatMul()(index(left, i), index(right, i)) for i in range(count)]
+    return reshape(stack(products), (*lead, first[-2], second[-1]))
+
+
+def dense(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Any:
+    """A fully connected layer: x @ w + b along the last axis.
+
+    Args:
+        x: (..., K).
+        w: (K, units).
+        b: (units,), or None.
+
+    Returns:
+        (..., units).
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    shape, weights = np.shape(as_array(x)), np.shape(as_array(w))
+    if len(weights) != 2 or not shape or shape[-1] != weights[0]:
+        raise ValueError(
+            f"dense: x must end with as many values as w of shape (K, units) has rows, got {shape} and {weights}"
+        )
+    if b is not None and np.shape(as_array(b)) != weights[1:]:
+        raise ValueError(f"dense: b must have shape {weights[1:]}, one for each unit, got {np.shape(as_array(b))}")
+    rows = x if len(shape) == 2 else reshape(x, (math.prod(shape[:-1]), shape[-1]))
+    y = MatMul()(rows, w) if b is None else MatMul()(rows, w, b)
+    return y if len(shape) == 2 else reshape(y, (*shape[:-1], weights[1]))

@@ -1,0 +1,290 @@
+"""Operations that move elements about and compute nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Array, Function, Tensor, TensorLike, _plain_index, as_array
+from minicnn.device import array_module
+
+
+class BroadcastTo(Function):
+    """Repeat along new axes and axes of size 1."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        """A view, nothing is copied."""
+        self.before = np.shape(x)
+        return array_module(x).broadcast_to(x, self.shape)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """What was repeated adds up."""
+        return sum_to(gy, self.before)
+
+
+class SumTo(Function):
+    """Add up what broadcasting repeated: the adjoint of `BroadcastTo`."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        """Sum over the axes that are new or were of size 1."""
+        self.before = x.shape
+        new = x.ndim - len(self.shape)
+        axes = tuple(range(new)) + tuple(
+            new + axis for axis, size in enumerate(self.shape) if size == 1 and x.shape[new + axis] != 1
+        )
+        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Each summand receives the gradient of its sum."""
+        return broadcast_to(gy, self.before)
+
+
+def broadcast_to(x: TensorLike, shape: tuple[int, ...]) -> Any:
+    """x repeated to `shape` by NumPy's rules of broadcasting."""
+    return x if np.shape(x) == tuple(shape) else BroadcastTo(tuple(shape))(x)
+
+
+def sum_to(x: TensorLike, shape: tuple[int, ...]) -> Any:
+    """x summed down to `shape`, which broadcasts to x's."""
+    return x if np.shape(x) == tuple(shape) else SumTo(tuple(shape))(x)
+
+
+class Reshape(Function):
+    """The same elements in the same order in another shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        """A view where the memory allows it."""
+        self.before = x.shape
+        return x.reshape(self.shape)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Back to the shape before."""
+        return reshape(gy, self.before)
+
+
+def reshape(x: TensorLike, *shape: Any) -> Any:
+    """The elements of x, in C order, in another shape; one size may be -1 and is worked out.
+
+    >>> reshape([[1.0, 2.0], [3.0, 4.0]], 4)
+    array([1., 2., 3., 4.], dtype=float32)
+
+    Raises:
+        ValueError: the numbers of elements differ.
+    """
+    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    size, known = math.prod(np.shape(as_array(x))), math.prod(n for n in wanted if n != -1)
+    if size != known if -1 not in wanted else wanted.count(-1) > 1 or (known == 0 or size % known):
+        raise ValueError(f"reshape: {size} elements of shape {np.shape(as_array(x))} do not fill shape {wanted}")
+    return Reshape(wanted)(x)
+
+
+def flatten(x: TensorLike) -> Any:
+    """Every sample as a row: (N, ...) to (N, product of the rest), in C order."""
+    shape = np.shape(as_array(x))
+    if not shape:
+        raise ValueError("flatten: x must have at least one axis, the samples; got a single number")
+    return reshape(x, shape[0], math.prod(shape[1:]))
+
+
+class Transpose(Function):
+    """The axes in another order."""
+
+    def __init__(self, axes: tuple[int, ...] | None) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        """A view, nothing is copied."""
+        return x.transpose(self.axes)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """The inverse order."""
+        if self.axes is None:
+            return transpose(gy)
+        return transpose(gy, tuple(int(axis) for axis in np.argsort([a % gy.ndim for a in self.axes])))
+
+
+def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Any:
+    """x with its axes in the order `axes`, reversed by default; a view."""
+    return Transpose(None if axes is None else tuple(axes))(x)
+
+
+class Index(Function):
+    """Read elements: `x[index]`."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        """NumPy's indexing: slices give views, arrays of indices give copies."""
+        self.before = x.shape
+        return x[self.index]
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Gradients return to where their elements were read."""
+        return ScatterAdd(self.index, self.before)(gy)
+
+
+class ScatterAdd(Function):
+    """Add elements into zeros at an index: the adjoint of `Index`."""
+
+    def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
+        self.index, self.shape = index, shape
+
+    def forward(self, x: Array) -> Array:
+        """An element read twice receives both."""
+        y = array_module(x).zeros(self.shape, dtype=x.dtype)
+        if _is_basic(self.index):
+            y[self.index] = x
+        else:
+            array_module(x).add.at(y, self.index, x)
+        return y
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Read them again."""
+        return Index(self.index)(gy)
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index reads no element twice: whole numbers, slices, None and the ellipsis."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice)) for part in parts)
+
+
+def index(x: TensorLike, key: Any) -> Any:
+    """`x[key]` by NumPy's rules; tensors in the key count as their arrays."""
+    return Index(_plain_index(key))(x)
+
+
+class Concatenate(Function):
+    """One array after another along an axis."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *arrays: Array) -> Array:
+        """A new array."""
+        self.sizes = [array.shape[self.axis] for array in arrays]
+        return array_module(*arrays).concatenate(arrays, axis=self.axis)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        """Each input receives its own part."""
+        ends = np.cumsum(self.sizes).tolist()
+        lead = (slice(None),) * (self.axis % gy.ndim)
+        return tuple(
+            index(gy, (*lead, slice(end - size, end))) if needed else None
+            for end, size, needed in zip(ends, self.sizes, self.needs_input_gradient, strict=True)
+        )
+
+
+def concatenate(tensors: Sequence[TensorLike], axis: int = -1) -> Any:
+    """One after another along `axis`; all other axes agree.
+
+    Raises:
+        ValueError: nothing to concatenate, or shapes that differ elsewhere than on `axis`.
+    """
+    shapes = [np.shape(as_array(tensor)) for tensor in tensors]
+    if not shapes:
+        raise ValueError("concatenate: expected at least one tensor, got none")
+    rank = len(shapes[0])
+    if not -rank <= axis < rank:
+        raise ValueError(f"concatenate: axis {axis} does not exist in shape {shapes[0]}")
+    rests = {shape[: axis % rank] + shape[axis % rank + 1 :] for shape in shapes}
+    if len(rests) > 1 or any(len(shape) != rank for shape in shapes):
+        raise ValueError(f"concatenate: shapes may differ only along axis {axis}, got {shapes}")
+    return Concatenate(axis)(*tensors)
+
+
+def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Any:
+    """Arrays of one shape along a new axis.
+
+    Raises:
+        ValueError: nothing to stack, or shapes that differ.
+    """
+    shapes = [np.shape(as_array(tensor)) for tensor in tensors]
+    if len(set(shapes)) != 1:
+        raise ValueError(f"stack: expected arrays of one shape, got {shapes}")
+    at = axis % (len(shapes[0]) + 1)
+    widened = (*shapes[0][:at], 1, *shapes[0][at:])
+    return concatenate([reshape(tensor, widened) for tensor in tensors], axis=at)
+
+
+class Pad(Function):
+    """A border of one value."""
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
+        self.widths, self.value = widths, value
+
+    def forward(self, x: Array) -> Array:
+        """A new array with the border around x."""
+        self.inside = tuple(
+            slice(before, before + size) for (before, _), size in zip(self.widths, x.shape, strict=True)
+        )
+        return array_module(x).pad(x, self.widths, constant_values=self.value)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """The border's gradient goes nowhere."""
+        return index(gy, self.inside)
+
+
+def pad(x: TensorLike, widths: Sequence[tuple[int, int]], value: float = 0.0) -> Any:
+    """x with `value` around it; `widths` gives (before, after) for every axis.
+
+    Raises:
+        ValueError: not one pair of numbers of at least 0 for each axis.
+    """
+    rank = len(np.shape(as_array(x)))
+    pairs = tuple((int(before), int(after)) for before, after in widths)
+    if len(pairs) != rank or any(number < 0 for sides in pairs for number in sides):
+        raise ValueError(f"pad: expected {rank} pairs (before, after) of numbers of at least 0, got {widths!r}")
+    return Pad(pairs, value)(x)
+
+
+class Cast(Function):
+    """The same values in another floating-point type."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x: Array) -> Array:
+        """x itself where it has the type already."""
+        self.before = x.dtype
+        return x.astype(self.dtype, copy=False)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Back to the type before."""
+        return cast(gy, self.before)
+
+
+def cast(x: TensorLike, dtype: Any) -> Any:
+    """x with elements of type `dtype`."""
+    return x if as_array(x).dtype == np.dtype(dtype) else Cast(dtype)(x)
+
+
+def one_hot(labels: TensorLike, classes: int, dtype: Any = "float32") -> Any:
+    """Whole numbers as rows of zeros with a single one: (...) to (..., classes).
+
+    Raises:
+        ValueError: a label outside 0 .. classes - 1.
+
+    >>> one_hot([3], 5)
+    array([[0., 0., 0., 1., 0.]], dtype=float32)
+    """
+    array = as_array(labels)
+    if array.size and not (array.min() >= 0 and array.max() < classes):
+        raise ValueError(
+            f"one_hot: labels must lie in 0 .. {classes - 1}, got values from {array.min()} to {array.max()}"
+        )
+    rows = (array[..., None] == array_module(array).arange(classes)).astype(dtype)
+    return Tensor(rows) if isinstance(labels, Tensor) else rows
