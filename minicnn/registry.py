@@ -36,8 +36,9 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make an equal object."""
-        parameters = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in parameters if name != "self"}
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        named = (p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "self")
+        return {name: getattr(self, name) for name in named}
 
     @classmethod
     def from_config(cls: type[Self], config: Mapping[str, Any]) -> Self:

@@ -1,0 +1,337 @@
+"""What optimizers have in common: whose gradients they follow, how fast, and what limits them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minicnn import schedules
+from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.optimizers.flat import Block, make_blocks
+from minicnn.parameter import Parameter
+from minicnn.registry import Configurable, Registry, snake_case
+
+registry = Registry("optimizer")
+
+Self = TypeVar("Self", bound="Optimizer")
+
+
+class Optimizer(Configurable):
+    """Base of the optimizers: a subclass defines `slot_values` and `update`.
+
+    learning_rate: a number > 0, or a schedule ``step -> number`` that is asked for every step, from 0.
+    parameters: what to train, as for `bind`.
+    weight_decay: shrink every weight by ``weight_decay * learning_rate`` of itself before each step.
+    clipnorm: scale the gradient of each parameter down to this Euclidean norm.
+    clipvalue: clip every entry of the gradients to [-clipvalue, clipvalue].
+    global_clipnorm: scale all gradients together down to this Euclidean norm. At most one of the three.
+    decay: divide the learning rate by ``1 + decay * iterations``, as Keras 2 did.
+
+    A parameter without a gradient, or with ``trainable=False``, is left alone. Constraints are applied after the
+    step. Clipping changes the gradients where they are.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        *,
+        parameters: Iterable[Parameter] | None = None,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        decay: float = 0.0,
+        name: str | None = None,
+    ):
+        self.name = name or snake_case(type(self).__name__)
+        self.iterations = 0
+        self.learning_rate = learning_rate
+        self.decay = check_number(self.name, "decay", decay, allow_zero=True)
+        self.weight_decay = check_optional(self.name, "weight_decay", weight_decay, allow_zero=True)
+        self.clipnorm = check_optional(self.name, "clipnorm", clipnorm)
+        self.clipvalue = check_optional(self.name, "clipvalue", clipvalue)
+        self.global_clipnorm = check_optional(self.name, "global_clipnorm", global_clipnorm)
+        clips = {key: getattr(self, key) for key in ("clipnorm", "clipvalue", "global_clipnorm")}
+        given = {key: value for key, value in clips.items() if value is not None}
+        if len(given) > 1:
+            raise ValueError(f"{self.name}: expected at most one of clipnorm, clipvalue, global_clipnorm, got {given}")
+        self.parameters: tuple[Parameter, ...] = ()
+        self._blocks: list[Block] = []
+        self._pending: dict[str, np.ndarray] = {}
+        if parameters is not None:
+            self.bind(parameters)
+
+    # --- what a subclass defines
+
+    # Whether `update` applies the weight decay itself, in the same sweep.
+    decays_weights = False
+
+    def slot_values(self) -> dict[str, float]:
+        """Give the names of the arrays that go with every parameter, and the value that each starts from."""
+        return {}
+
+    def update(self, p: np.ndarray, g: np.ndarray, slots: Mapping[str, Any], learning_rate: float) -> None:
+        """Change p in place, given its gradient g and its slots: 1-D arrays of one length.
+
+        `self.iterations` counts the steps before this one. Weight decay is applied already, unless
+        `decays_weights` says otherwise.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update(p, g, slots, learning_rate)")
+
+    # --- learning rate
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step, before `decay`. May be set to a number or a schedule."""
+        if callable(self._learning_rate):
+            return float(self._learning_rate(self.iterations))
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, Mapping):
+            value = schedules.get(value)
+        self._learning_rate = value if callable(value) else check_number(self.name, "learning_rate", value)
+
+    @property
+    def schedule(self) -> Any:
+        """The schedule that sets the learning rate, or None."""
+        return self._learning_rate if callable(self._learning_rate) else None
+
+    def _effective_learning_rate(self) -> float:
+        rate = self.learning_rate
+        if not (math.isfinite(rate) and rate >= 0):
+            raise ValueError(f"{self.name}: the schedule gave the learning rate {rate} for step {self.iterations}")
+        return rate / (1.0 + self.decay * self.iterations)
+
+    # --- the step
+
+    def bind(self: Self, parameters: Iterable[Parameter]) -> Self:
+        """Say whose gradients to follow; a parameter that comes twice is taken once.
+
+        Binding the same parameters again changes nothing; other ones start afresh. Raises TypeError for what is no
+        Parameter.
+        """
+        unique: dict[int, Parameter] = {}
+        for parameter in parameters:
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"{self.name}: expected parameters (model.trainable_weights), got {parameter!r}")
+            unique[id(parameter)] = parameter
+        same = [id(parameter) for parameter in self.parameters] == list(unique)
+        if not same:
+            self.parameters = tuple(unique.values())
+            self._blocks = []
+            self._check_pending()
+        return self
+
+    def step(self) -> None:
+        """Follow the gradients that backward has left in the parameters.
+
+        Raises ValueError where no parameters were bound, or none of them has a gradient.
+        """
+        if not self.parameters:
+            raise ValueError(
+                f"{self.name}.step(): no parameters to train; give them as {type(self).__name__}(..., "
+                f"parameters=model.trainable_weights) or with bind()"
+            )
+        self._place_newcomers()
+        work = [(block, span, run) for block in self._blocks for span, run in block.active()]
+        if not work:
+            raise ValueError(f"{self.name}.step(): no parameter has a gradient; call loss.backward() first")
+        rate = self._effective_learning_rate()
+        self._clip(work)
+        for block, span, _ in work:
+            p = block.data[span]
+            if self.weight_decay and not self.decays_weights:
+                p *= 1.0 - self.weight_decay * rate
+            slots = {name: slot[span] for name, slot in block.slots.items()}
+            self.update(p, block.gradient[span], slots, rate)
+        for _, _, run in work:
+            for parameter in run:
+                if parameter.constraint is not None:
+                    with no_grad():
+                        parameter.data[...] = parameter.constraint(parameter.data)
+                parameter.bump_version()
+        self.iterations += 1
+
+    def zero_grad(self) -> None:
+        """Forget the gradients, so that the next backward starts afresh."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def apply_gradients(self, gradients_and_parameters: Iterable[tuple[Any, Parameter]]) -> None:
+        """Take one step with gradients given as pairs (gradient, parameter), as Keras has it.
+
+        Binds the parameters where none are bound yet. Pairs whose gradient is None are skipped.
+        """
+        pairs = [(gradient, parameter) for gradient, parameter in gradients_and_parameters]
+        if not self.parameters:
+            self.bind(parameter for _, parameter in pairs)
+        bound = {id(parameter) for parameter in self.parameters}
+        self.zero_grad()
+        for gradient, parameter in pairs:
+            if id(parameter) not in bound:
+                raise ValueError(f"{self.name}: parameter {parameter.name!r} was not bound to this optimizer")
+            if gradient is None:
+                continue
+            array = as_array(gradient)
+            if array.shape != parameter.shape:
+                raise ValueError(
+                    f"{self.name}: the gradient of {parameter.name!r} must have shape {parameter.shape}, "
+                    f"got {array.shape}"
+                )
+            parameter.grad = Tensor(array)
+        self.step()
+        self.zero_grad()
+
+    def _place_newcomers(self) -> None:
+        """Put trainable parameters that have no place yet into blocks: all at the first step, unfrozen ones later."""
+        placed = {id(parameter) for block in self._blocks for parameter in block.parameters}
+        newcomers = [p for p in self.parameters if p.trainable and id(p) not in placed]
+        if not newcomers:
+            return
+        blocks = make_blocks(newcomers, self.slot_values())
+        self._blocks.extend(blocks)
+        if self._pending:
+            self._fill_slots(blocks)
+
+    def _clip(self, work: Sequence[tuple[Block, slice, Sequence[Parameter]]]) -> None:
+        if self.clipvalue is not None:
+            for block, span, _ in work:
+                g = block.gradient[span]
+                np.clip(g, -self.clipvalue, self.clipvalue, out=g)
+        elif self.clipnorm is not None:
+            for block, _, run in work:
+                for parameter in run:
+                    g = block.gradient[block.window(parameter)]
+                    scale_to_norm(g, self.clipnorm, math.sqrt(sum_of_squares(g)))
+        elif self.global_clipnorm is not None:
+            gradients = [block.gradient[span] for block, span, _ in work]
+            norm = math.sqrt(sum(sum_of_squares(g) for g in gradients))
+            for g in gradients:
+                scale_to_norm(g, self.global_clipnorm, norm)
+
+    # --- state
+
+    def get_state(self) -> dict[str, Any]:
+        """Give what resuming needs: the step count, the learning rate, and the slots as ``"slot/number"``.
+
+        The number is the parameter's place in `parameters`. Arrays are copies.
+        """
+        state: dict[str, Any] = {"iterations": self.iterations}
+        if self.schedule is None:
+            state["learning_rate"] = self.learning_rate
+        state.update({key: array.copy() for key, array in self._pending.items()})
+        numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
+        for block in self._blocks:
+            for parameter in block.parameters:
+                for name, slot in block.slots.items():
+                    array = slot[block.window(parameter)].reshape(parameter.shape).copy()
+                    state[f"{name}/{numbers[id(parameter)]}"] = array
+        return state
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` gave; before or after `bind`, with the same parameters in the same order.
+
+        Raises ValueError for entries that this optimizer does not have, or whose shapes do not fit.
+        """
+        slots = {key: np.asarray(value) for key, value in state.items() if "/" in key}
+        names = set(self.slot_values())
+        unknown = sorted({key for key in state if "/" not in key} - {"iterations", "learning_rate"})
+        unknown += sorted(key for key in slots if key.split("/")[0] not in names)
+        if unknown:
+            raise ValueError(f"{self.name}: state has {unknown}, but the slots are {sorted(names)}")
+        self.iterations = int(state["iterations"])
+        if "learning_rate" in state and self.schedule is None:
+            self.learning_rate = float(state["learning_rate"])
+        self._pending = slots
+        # Slots that the state does not mention must not keep what they hold now.
+        self._blocks = []
+        if self.parameters:
+            self._check_pending()
+
+    def _check_pending(self) -> None:
+        """Refuse state of other parameters before anything is changed by it."""
+        for key, array in self._pending.items():
+            slot, number = key.split("/")
+            if int(number) >= len(self.parameters):
+                raise ValueError(
+                    f"{self.name}: the state has {key!r}, but there are only {len(self.parameters)} parameters"
+                )
+            parameter = self.parameters[int(number)]
+            if array.shape != parameter.shape:
+                raise ValueError(
+                    f"{self.name}: the saved {slot} of parameter {parameter.name!r} has shape {array.shape}, "
+                    f"expected {parameter.shape}"
+                )
+
+    def _fill_slots(self, blocks: Sequence[Block]) -> None:
+        """Move pending state into the slots of new blocks."""
+        numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
+        for block in blocks:
+            for parameter in block.parameters:
+                for name, slot in block.slots.items():
+                    array = self._pending.pop(f"{name}/{numbers[id(parameter)]}", None)
+                    if array is not None:
+                        slot[block.window(parameter)] = array.ravel()
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make an equal optimizer, without its parameters and state."""
+        names = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "decay", "name")
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        config.pop("parameters", None)
+        schedule = self.schedule
+        config["learning_rate"] = self.learning_rate if schedule is None else schedules.serialize(schedule)
+        return config
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Blocks are views of arenas that the copied parameters will not share: the copy makes its own.
+        slots = {key: value for key, value in self.get_state().items() if "/" in key}
+        return {**self.__dict__, "_blocks": [], "_pending": slots}
+
+
+def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:
+    """Give a number as a float; ValueError unless it is finite and above zero (or zero, where allowed)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{operation}: expected {name} to be a number, got {value!r}") from None
+    if not (math.isfinite(number) and (number > 0 or (allow_zero and number == 0))):
+        raise ValueError(f"{operation}: expected {name} {'>=' if allow_zero else '>'} 0 and finite, got {number}")
+    return number
+
+
+def check_optional(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float | None:
+    """Check a number that may be None."""
+    return None if value is None else check_number(operation, name, value, allow_zero=allow_zero)
+
+
+def check_fraction(operation: str, name: str, value: Any, *, below_one: bool = True) -> float:
+    """Give a number as a float; ValueError unless it lies in [0, 1), or [0, 1]."""
+    number = check_number(operation, name, value, allow_zero=True)
+    if number > 1 or (below_one and number == 1):
+        raise ValueError(f"{operation}: expected {name} in [0, 1{')' if below_one else ']'}, got {number}")
+    return number
+
+
+def sum_of_squares(g: np.ndarray) -> float:
+    """Sum g^2 in pieces that stay in the cache, without a temporary of g's size.
+
+    Not a BLAS dot product: its bits depend on the number of threads.
+    """
+    piece = 16384
+    scratch = np.empty(min(piece, g.size), g.dtype)
+    total = 0.0
+    for begin in range(0, g.size, piece):
+        part = g[begin : begin + piece]
+        total += float(np.sum(np.square(part, out=scratch[: part.size])))
+    return total
+
+
+def scale_to_norm(g: np.ndarray, limit: float, norm: float) -> None:
+    """Scale g by ``limit / norm`` in place where its norm is above the limit; NaN where the norm is not finite."""
+    if not norm <= limit:
+        g *= limit / norm if math.isfinite(norm) else math.nan

@@ -1,0 +1,60 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.optimizers.base import Optimizer, check_fraction, check_number, registry
+
+
+@registry.register()
+class RMSprop(Optimizer):
+    """Divide the gradient by the root of its running mean square: Hinton (2012), lecture 6e.
+
+    ::
+
+        v = rho * v + (1 - rho) * g^2
+        p -= learning_rate * g / sqrt(v + epsilon)
+
+    momentum: add the steps up, each weighing `momentum` of the one after it.
+    centered: divide by the root of the running variance, ``v - mean(g)^2``, instead.
+    Other arguments: see Optimizer.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **options: Any,
+    ):
+        super().__init__(learning_rate, **options)
+        self.rho = check_fraction(self.name, "rho", rho)
+        self.momentum = check_fraction(self.name, "momentum", momentum, below_one=False)
+        self.epsilon = check_number(self.name, "epsilon", epsilon)
+        self.centered = centered
+
+    def slot_values(self) -> dict[str, float]:
+        """Give the running mean square, and what momentum and centering need."""
+        optional = {"momentum": self.momentum, "average_gradient": self.centered}
+        return dict.fromkeys(["velocity", *(name for name, used in optional.items() if used)], 0.0)
+
+    def update(self, p: np.ndarray, g: np.ndarray, slots: Mapping[str, Any], learning_rate: float) -> None:
+        """Take one step."""
+        kernels.rmsprop_step(
+            p,
+            g,
+            slots["velocity"],
+            slots.get("momentum"),
+            slots.get("average_gradient"),
+            learning_rate=learning_rate,
+            rho=self.rho,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+        )
