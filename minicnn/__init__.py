@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 __version__ = "0.1.0"
+
+
+def _check_installation() -> None:
+    """Raise ImportError that says how to install, where this is a checkout that nobody has installed."""
+    try:
+        importlib.import_module("numpy")
+        if importlib.util.find_spec(f"{__name__}.kernels") is None:
+            # Git for Windows may write the link to kernels/ as a plain file.
+            raise ModuleNotFoundError("no minicnn.kernels here")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"minicnn is not installed ({error}): in the folder that holds its setup.py, run: python -m pip install .",
+            name=__name__,
+        ) from None
+
+
+_check_installation()
 
 # Public name -> module that defines it. Resolved at first use, so that importing minicnn stays cheap.
 _NAMES = {

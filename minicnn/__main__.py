@@ -9,9 +9,9 @@ def _main() -> None:
     try:
         from minicnn.cli import main
     except ModuleNotFoundError as error:
+        # The package itself sees to NumPy; here it is a package that only the command line needs.
         sys.exit(
-            f"minicnn: {error}: minicnn is not installed here. In the folder that holds its setup.py, "
-            "run: python -m pip install ."
+            f"minicnn is not installed ({error}): in the folder that holds its setup.py, run: python -m pip install ."
         )
     main()
 

@@ -14,17 +14,21 @@ DATASETS = ("mnist", "fashion-mnist", "drawn-digits")
 KERNELS = ("cpu", "reference", "naive")
 
 
-def data_options(command: Command) -> Command:
-    """Which pictures: --dataset, --data, --samples."""
-    command = click.option(
-        "--samples", type=click.IntRange(min=1), metavar="N", help="Use only the first N training pictures."
-    )(command)
-    command = click.option(
-        "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Folder that holds the data."
-    )(command)
-    return click.option("--dataset", type=click.Choice(DATASETS), help="Which pictures (default: the network's own).")(
-        command
-    )
+def data_options(part: str) -> Callable[[Command], Command]:
+    """Which pictures, --dataset, --data and --samples, of the "training" or the "test" part."""
+
+    def decorate(command: Command) -> Command:
+        command = click.option(
+            "--samples", type=click.IntRange(min=1), metavar="N", help=f"Use only the first N {part} pictures."
+        )(command)
+        command = click.option(
+            "--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder that holds the data."
+        )(command)
+        return click.option(
+            "--dataset", type=click.Choice(DATASETS), help="Which pictures (default: the network's own)."
+        )(command)
+
+    return decorate
 
 
 def machine_options(command: Command) -> Command:

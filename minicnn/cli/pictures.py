@@ -35,23 +35,20 @@ class Pictures:
     classes: tuple[str, ...]
     stands_in: bool = False
 
-    def first(self, samples: int | None) -> Pictures:
-        """The same with at most so many training pictures."""
-        if samples is None:
-            return self
-        return replace(self, x_train=self.x_train[:samples], y_train=self.y_train[:samples])
-
     def describe(self) -> str:
         """One line: where from, and how many."""
         return f"Data: {self.where} ({len(self.x_train):,} to train on, {len(self.x_test):,} to test on)"
 
 
-def load(name: str, folder: Path | None = None, *, seed: int = 0, may_draw: bool = False) -> Pictures:
+def load(
+    name: str, folder: Path | None = None, *, samples: int | None = None, seed: int = 0, may_draw: bool = False
+) -> Pictures:
     """Load a data set.
 
     Args:
         name: "mnist", "fashion-mnist" or "drawn-digits".
         folder: where the files are, or None to look in the usual places and then on the network.
+        samples: take only the first so many training pictures.
         seed: of the drawn digits.
         may_draw: let drawn digits stand in for MNIST where it can be neither found nor fetched.
 
@@ -61,13 +58,13 @@ def load(name: str, folder: Path | None = None, *, seed: int = 0, may_draw: bool
     from minicnn.datasets import DownloadError
 
     if name == "drawn-digits":
-        return _draw(seed)
+        return _draw(samples, seed)
     try:
-        return _stored(name, folder)
+        return _stored(name, folder, samples)
     except DownloadError as error:
         if not (may_draw and name == "mnist"):
             raise
-        drawn = _draw(seed)
+        drawn = _draw(samples, seed)
         reason = " ".join(str(error).split())
         return replace(drawn, where=f"{drawn.where}, because MNIST cannot be had: {reason}", stands_in=True)
 
@@ -93,17 +90,20 @@ def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
     return labels if form == "integer" else to_categorical(labels, classes)
 
 
-def _stored(name: str, folder: Path | None) -> Pictures:
+def _stored(name: str, folder: Path | None, samples: int | None) -> Pictures:
     from minicnn import datasets
 
     source = datasets.find(name, folder)
     (x_train, y_train), (x_test, y_test) = datasets.load(name, folder)
-    return Pictures(name, str(source), x_train, y_train, x_test, y_test, datasets.class_names(name))
+    classes = datasets.class_names(name)
+    return Pictures(name, str(source), x_train[:samples], y_train[:samples], x_test, y_test, classes)
 
 
-def _draw(seed: int) -> Pictures:
+def _draw(samples: int | None, seed: int) -> Pictures:
+    """Digits as few as asked for: drawing takes time, and the first ones are the same however many are drawn."""
     from minicnn import datasets
 
-    (x_train, y_train), (x_test, y_test) = datasets.drawn_digits.load_data(DRAWN_TRAINING, DRAWN_TEST, seed)
+    count = DRAWN_TRAINING if samples is None else min(samples, DRAWN_TRAINING)
+    (x_train, y_train), (x_test, y_test) = datasets.drawn_digits.load_data(count, min(count, DRAWN_TEST), seed)
     classes = datasets.class_names("drawn-digits")
     return Pictures("drawn-digits", "digits drawn on the fly", x_train, y_train, x_test, y_test, classes)

@@ -54,7 +54,7 @@ class Arrays:
 
 @click.command()
 @click.argument("name")
-@data_options
+@data_options("training")
 @click.option("--recipe", metavar="R", help="Which of the network's recipes (default: its first).")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="How long (default: the article's).")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a step (default: the article's).")
@@ -138,9 +138,11 @@ class Training:
     def _load(self) -> Pictures:
         from . import pictures
 
-        folder = Path(self.settings.data) if self.settings.data else None
-        loaded = pictures.load(self.settings.dataset, folder, seed=self.settings.seed, may_draw=self.may_draw)
-        return loaded.first(self.settings.samples)
+        settings = self.settings
+        folder = Path(settings.data) if settings.data else None
+        return pictures.load(
+            settings.dataset, folder, samples=settings.samples, seed=settings.seed, may_draw=self.may_draw
+        )
 
     def _fresh(self) -> Sequential:
         """The network with new weights that depend on the seed alone."""

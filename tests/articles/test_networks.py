@@ -1,0 +1,96 @@
+"""Each registered network trains on a small slice, reaches a stated accuracy, and keeps its bits on other threads."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import articles, datasets
+from minicnn.cli.pictures import as_input, as_labels
+from minicnn.layers import reset_names
+
+# Test accuracy on 1,000 pictures after training on the first so many for so many epochs: article, recipe, data,
+# pictures, epochs, accuracy. The last is what a run reached, less a margin; chance is 0.1.
+SLICES = [
+    ("eastmount", None, "drawn-digits", 1500, 1, 0.75),
+    ("eastmount", None, "mnist", 2000, 2, 0.86),
+    ("khuyen", "adam", "mnist", 2000, 2, 0.88),
+    ("khuyen", "adam", "drawn-digits", 1500, 2, 0.9),
+    ("lenet5", None, "mnist", 4000, 4, 0.9),
+    ("lenet5", None, "drawn-digits", 2000, 4, 0.93),
+    ("fashion-conv1x3", None, "fashion-mnist", 4000, 5, 0.74),
+]
+
+
+def pictures(dataset, count):
+    if dataset == "drawn-digits":
+        return datasets.drawn_digits.load_data(count, 1000, seed=0)
+    try:
+        train, (x_test, y_test) = datasets.load(dataset, os.environ.get("MINICNN_DATA"))
+    except datasets.DataError as error:
+        if os.environ.get("MINICNN_REQUIRE_DATA"):
+            pytest.fail(f"MINICNN_REQUIRE_DATA is set, but: {error}")
+        pytest.skip(str(error))
+    return (train[0][:count], train[1][:count]), (x_test[:1000], y_test[:1000])
+
+
+def compiled(name, recipe_name=None):
+    minicnn.set_seed(0)
+    reset_names()
+    article = articles.get(name)
+    recipe = article.recipe(recipe_name)
+    model = article.build()
+    model.compile(optimizer=recipe.optimizer(), loss=recipe.loss, metrics=list(recipe.metrics))
+    return article, recipe, model
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("name", "recipe_name", "dataset", "count", "epochs", "expected"), SLICES)
+def test_a_small_slice_reaches(name, recipe_name, dataset, count, epochs, expected):
+    (x, y), (x_test, y_test) = pictures(dataset, count)
+    article, recipe, model = compiled(name, recipe_name)
+    classes = len(article.classes)
+    history = model.fit(
+        as_input(model, x, recipe.scale),
+        as_labels(y, recipe.labels, classes),
+        batch_size=recipe.batch_size,
+        epochs=epochs,
+        verbose=0,
+    )
+    assert history.history["loss"][-1] < history.history["loss"][0] or epochs == 1
+    result = model.evaluate(
+        as_input(model, x_test, recipe.scale), as_labels(y_test, recipe.labels, classes), verbose=0, return_dict=True
+    )
+    assert result["accuracy"] >= expected
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", articles.names())
+def test_same_bits_for_one_and_two_threads(name):
+    """Two epochs of 70 pictures: with every recipe's batch size the last batch is ragged."""
+    (x, y), _ = datasets.drawn_digits.load_data(70, 0, seed=0)
+    threads = minicnn.get_num_threads()
+    found = []
+    try:
+        for count in (1, min(2, threads)):
+            minicnn.set_num_threads(count)
+            article, recipe, model = compiled(name)
+            labels = as_labels(y, recipe.labels, len(article.classes))
+            history = model.fit(as_input(model, x, recipe.scale), labels, batch_size=32, epochs=2, verbose=0)
+            found.append((history.history["loss"], model.get_weights()))
+    finally:
+        minicnn.set_num_threads(threads)
+    (losses, weights), (other_losses, other_weights) = found
+    assert losses == other_losses
+    for array, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.parametrize("name", articles.names())
+def test_a_picture_of_the_wrong_size_is_refused(name):
+    _, recipe, model = compiled(name)
+    with pytest.raises(ValueError, match=r"takes pictures of shape .*28.*, but those of this data set are 30x28"):
+        as_input(model, np.zeros((2, 30, 28), np.uint8), recipe.scale)
