@@ -52,11 +52,11 @@ class CommandLine(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command and exit: 0, or 2 after one line that says what is wrong, or 130 after Ctrl-C."""
-        extra["standalone_mode"] = False
+        extra |= {"standalone_mode": False, "prog_name": "minicnn"}
         try:
-            status = super().main(args, prog_name or "minicnn", **extra)
+            status = super().main(*args, **extra)
         except (click.Abort, KeyboardInterrupt):
             click.echo("minicnn: stopped", err=True)
             sys.exit(INTERRUPTED)

@@ -26,7 +26,7 @@ def evaluate(
 
     use_machine(threads, kernels)
     model = saved(file)
-    if model.loss is None:
+    if not model.compiled:
         raise ValueError(f"{file} holds a model that was never compiled, so it has no loss to measure")
     used = model.preprocessing or {}
     name = dataset or used.get("dataset")
@@ -34,7 +34,7 @@ def evaluate(
         raise ValueError(f"{file} does not say which data set it was trained on: name one with --dataset")
     loaded = pictures.load(name, data)
     x_test, y_test = loaded.x_test[:samples], loaded.y_test[:samples]
-    x = pictures.as_input(model, x_test, used.get("scale", 1 / 255))
+    x = pictures.preparation(model)(x_test)
     classes = int(model.output_shape[-1])
     click.echo(f"Data: {loaded.where} ({len(x):,} test pictures)")
     for measure, value in model.evaluate(

@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+    from minicnn.preprocessing import Preprocessing
 
 DRAWN_TRAINING, DRAWN_TEST = 12_000, 2_000
 
@@ -69,18 +70,17 @@ def load(
         return replace(drawn, where=f"{drawn.where}, because MNIST cannot be had: {reason}", stands_in=True)
 
 
-def as_input(model: Model, pictures: np.ndarray, scale: float) -> np.ndarray:
-    """Bring pictures (N, H, W) uint8 to the network's input: float32, scaled, with a channel axis where it has one."""
+def preparation(model: Model, scale: float = 1 / 255) -> Preprocessing:
+    """How pictures (N, H, W) or (N, H, W, C) uint8 become the network's input: float32, scaled, in its layout."""
+    from minicnn.preprocessing import Preprocessing
+
+    stored = (model.preprocessing or {}).get("input")
+    if stored is not None:
+        return Preprocessing.from_config(stored)
     shape = tuple(model.input_shape[1:])
-    count, height, width = pictures.shape
-    if shape not in ((height, width, 1), (1, height, width), (height, width), (height * width,)):
-        raise ValueError(
-            f"{model.name} takes pictures of shape {shape}, but those of this data set are {height}x{width} and grey"
-        )
-    x = pictures.astype(np.float32)
-    # One pass in place; a new array would double the memory.
-    np.multiply(x, np.float32(scale), out=x)
-    return x.reshape(count, *shape)
+    # Pictures have 1 or 3 channels, and more rows and columns than that.
+    first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
+    return Preprocessing(factor=scale, shape=shape, layout="channels_first" if first else "channels_last")
 
 
 def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from .options import machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+    from minicnn.preprocessing import Preprocessing
 
 
 @click.command()
@@ -31,46 +32,29 @@ def predict(
     and centred by mass in 28x28.
     """
     from .listing import saved
+    from .pictures import preparation
 
     use_machine(threads, kernels)
     model = saved(file)
+    prepare = preparation(model)
     targets = shown_as(show, images)
     for image, target in zip(images, targets, strict=True):
-        seen = fitted(model, image)
-        probabilities = model.predict(as_batch(model, seen), verbose=0)[0]
+        seen = fitted(model, image, prepare)
+        probabilities = model.predict(prepare(seen[np.newaxis]))[0]
         click.echo(f"{image}: {best_classes(model, probabilities, top)}")
         if target is not None:
             keep(seen, target)
 
 
-def fitted(model: Model, image: Path) -> np.ndarray:
+def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     """The picture as the network is to see it: (H, W, C) uint8."""
     from minicnn.preprocessing import fit_digit, fit_picture
 
-    shape = tuple(model.input_shape[1:])
-    if (model.preprocessing or {}).get("kind") == "digit":
-        digit = fit_digit(image)
-        return digit.reshape(*digit.shape[:2], 1)
-    if len(shape) != 3:
-        raise ValueError(f"{model.name} takes input of shape {shape}, which is no picture (height, width, channels)")
-    height, width, channels = (shape[1], shape[2], shape[0]) if channels_first(shape) else shape
-    if channels not in (1, 3):
-        raise ValueError(f"{model.name} takes pictures with {channels} channels; picture files have 1 or 3")
-    return fit_picture(image, (height, width), channels)
-
-
-def channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether (a, b, c) is (channels, height, width): pictures have 1 or 3 channels and more rows than that."""
-    return shape[0] in (1, 3) and shape[2] not in (1, 3)
-
-
-def as_batch(model: Model, seen: np.ndarray) -> np.ndarray:
-    """The one picture (H, W, C) uint8 as the network's input, scaled as in training."""
-    shape = tuple(model.input_shape[1:])
-    x = seen.astype(np.float32) * np.float32((model.preprocessing or {}).get("scale", 1 / 255))
-    if len(shape) == 3 and channels_first(shape):
-        x = x.transpose(2, 0, 1)
-    return x.reshape(1, *shape)
+    if (model.preprocessing or {}).get("fit") == "digit":
+        return fit_digit(image)[:, :, np.newaxis]
+    if prepare.size is None or prepare.channels not in (1, 3):
+        raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
+    return fit_picture(image, prepare.size, prepare.channels)
 
 
 def best_classes(model: Model, probabilities: np.ndarray, top: int) -> str:

@@ -94,10 +94,15 @@ def _settings(article: Article, asked: dict[str, Any], record: dict[str, Any] | 
         if record is not None and asked[key] is not None and asked[key] != earlier.get(key):
             option = "--" + key.replace("_", "-")
             raise ValueError(f"{option} {asked[key]} differs from the training to be resumed ({earlier.get(key)})")
-    chosen = {key: earlier.get(key) if value is None else value for key, value in asked.items()}
+    chosen: dict[str, Any] = {key: earlier.get(key) if value is None else value for key, value in asked.items()}
     chosen["recipe"] = chosen["recipe"] or article.default_recipe
     recipe = article.recipe(chosen["recipe"])
-    defaults = {"dataset": article.dataset, "epochs": recipe.epochs, "batch_size": recipe.batch_size, "seed": 0}
+    defaults: dict[str, Any] = {
+        "dataset": article.dataset,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "seed": 0,
+    }
     return Settings(**{key: defaults.get(key) if value is None else value for key, value in chosen.items()})
 
 
@@ -169,13 +174,14 @@ class Training:
         return self._fresh()
 
     def _arrays(self, model: Sequential, pictures: Pictures) -> Arrays:
-        from .pictures import as_input, as_labels
+        from .pictures import as_labels, preparation
 
+        prepare = preparation(model, self.recipe.scale)
         form, classes = self.recipe.labels, len(self.article.classes)
         return Arrays(
-            as_input(model, pictures.x_train, self.recipe.scale),
+            prepare(pictures.x_train),
             as_labels(pictures.y_train, form, classes),
-            as_input(model, pictures.x_test, self.recipe.scale),
+            prepare(pictures.x_test),
             as_labels(pictures.y_test, form, classes),
         )
 
@@ -209,11 +215,13 @@ class Training:
 
     def _describe_use(self, model: Sequential, pictures: Pictures) -> None:
         """Let the model's file carry what `evaluate` and `predict` need."""
+        from .pictures import preparation
+
         digits = pictures.name in ("mnist", "drawn-digits")
         model.class_names = list(pictures.classes)
         model.preprocessing = {
-            "kind": "digit" if digits else "picture",
-            "scale": self.recipe.scale,
+            "fit": "digit" if digits else "picture",
+            "input": preparation(model, self.recipe.scale).get_config(),
             "labels": self.recipe.labels,
             "dataset": pictures.name,
         }

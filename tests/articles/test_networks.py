@@ -9,7 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import articles, datasets
-from minicnn.cli.pictures import as_input, as_labels
+from minicnn.cli.pictures import as_labels, preparation
 from minicnn.layers import reset_names
 
 # Test accuracy on 1,000 pictures after training on the first so many for so many epochs: article, recipe, data,
@@ -54,7 +54,7 @@ def test_a_small_slice_reaches(name, recipe_name, dataset, count, epochs, expect
     article, recipe, model = compiled(name, recipe_name)
     classes = len(article.classes)
     history = model.fit(
-        as_input(model, x, recipe.scale),
+        preparation(model, recipe.scale)(x),
         as_labels(y, recipe.labels, classes),
         batch_size=recipe.batch_size,
         epochs=epochs,
@@ -62,7 +62,7 @@ def test_a_small_slice_reaches(name, recipe_name, dataset, count, epochs, expect
     )
     assert history.history["loss"][-1] < history.history["loss"][0] or epochs == 1
     result = model.evaluate(
-        as_input(model, x_test, recipe.scale), as_labels(y_test, recipe.labels, classes), verbose=0, return_dict=True
+        preparation(model, recipe.scale)(x_test), as_labels(y_test, recipe.labels, classes), verbose=0, return_dict=True
     )
     assert result["accuracy"] >= expected
 
@@ -79,7 +79,7 @@ def test_same_bits_for_one_and_two_threads(name):
             minicnn.set_num_threads(count)
             article, recipe, model = compiled(name)
             labels = as_labels(y, recipe.labels, len(article.classes))
-            history = model.fit(as_input(model, x, recipe.scale), labels, batch_size=32, epochs=2, verbose=0)
+            history = model.fit(preparation(model, recipe.scale)(x), labels, batch_size=32, epochs=2, verbose=0)
             found.append((history.history["loss"], model.get_weights()))
     finally:
         minicnn.set_num_threads(threads)
@@ -92,5 +92,5 @@ def test_same_bits_for_one_and_two_threads(name):
 @pytest.mark.parametrize("name", articles.names())
 def test_a_picture_of_the_wrong_size_is_refused(name):
     _, recipe, model = compiled(name)
-    with pytest.raises(ValueError, match=r"takes pictures of shape .*28.*, but those of this data set are 30x28"):
-        as_input(model, np.zeros((2, 30, 28), np.uint8), recipe.scale)
+    with pytest.raises(ValueError, match=r"expected pictures \(N, 28, 28, 1\), got \(2, 30, 28\)"):
+        preparation(model, recipe.scale)(np.zeros((2, 30, 28), np.uint8))

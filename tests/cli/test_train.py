@@ -85,8 +85,9 @@ def test_the_test_result_is_the_models(trained):
 def test_the_model_carries_what_predict_needs(trained):
     model = load_model(trained / "model.minicnn")
     assert list(model.class_names) == list("0123456789")
-    assert model.preprocessing["kind"] == "digit"
-    assert model.preprocessing["scale"] == 1 / 255
+    assert model.preprocessing["fit"] == "digit"
+    assert model.preprocessing["input"]["factor"] == 1 / 255
+    assert model.preprocessing["dataset"] == "drawn-digits"
 
 
 def test_without_out_the_results_go_to_runs(run, tmp_path):
