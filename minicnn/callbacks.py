@@ -61,8 +61,8 @@ class Callback:
         """Remember the facts of the run."""
         self.params = params
 
-    def wants_batch_logs(self) -> bool:
-        """Say whether the running means are worth computing for this callback after the batch just done."""
+    def wants_batch_logs(self, hook: str) -> bool:
+        """Say whether `hook` ("on_train_batch_end", ...) is worth computing the running means for at this batch."""
         return True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -145,7 +145,7 @@ class CallbackList:
         callbacks = self._overriding[hook]
         if not callbacks:
             return
-        wanting = [callback for callback in callbacks if callback.wants_batch_logs()]
+        wanting = [callback for callback in callbacks if callback.wants_batch_logs(hook)]
         if not wanting:
             return
         logs = make_logs() if make_logs is not None else {}
@@ -344,7 +344,7 @@ class ModelCheckpoint(Callback):
         self._epoch = 0
         self._steps_since_save = 0
 
-    def wants_batch_logs(self) -> bool:
+    def wants_batch_logs(self, hook: str) -> bool:
         """Say whether the step just done is one to save after."""
         if self.save_freq == "epoch":
             return False
@@ -465,7 +465,7 @@ class LearningRateScheduler(Callback):
         optimizer = _optimizer_of(self)
         rate = self.schedule(epoch, float(optimizer.learning_rate)) if self._takes_rate else self.schedule(epoch)
         if not isinstance(rate, (float, int, np.floating, np.integer)) or isinstance(rate, bool):
-            raise TypeError(f"LearningRateScheduler: schedule must return a number, got {type(rate).__name__}: {rate!r}")
+            raise TypeError(f"LearningRateScheduler: schedule must return a number, got {rate!r}")
         optimizer.learning_rate = float(rate)
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {format_value(float(rate))}")
@@ -477,10 +477,10 @@ class LearningRateScheduler(Callback):
 
 
 def _positional_count(function: Callable[..., Any]) -> int:
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
         return 2
-    return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
+    return sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
 
 
 def _optimizer_of(callback: Callback) -> Any:
@@ -619,8 +619,10 @@ class ProgressBar(Callback):
         self._steps = 0
         self._training = False
 
-    def wants_batch_logs(self) -> bool:
+    def wants_batch_logs(self, hook: str) -> bool:
         """Count the batch, and say whether the line is due for a redraw."""
+        if self._training and hook != "on_train_batch_end":
+            return False
         self._steps += 1
         return self._line is not None and self._line.due()
 

@@ -55,14 +55,14 @@ def format_duration(seconds: float) -> str:
 
 
 def format_value(value: float) -> str:
-    """Return a metric's value with four digits after the point, or in scientific notation where that would show none."""
+    """Return a value with four digits after the point, or in scientific notation where that would show none."""
     magnitude = abs(value)
     return f"{value:.4e}" if 0 < magnitude < 1e-3 or magnitude >= 1e6 else f"{value:.4f}"
 
 
 def format_logs(logs: Mapping[str, float]) -> str:
-    """Return "loss: 0.1234 - accuracy: 0.9876", the loss first of the training values and of the validation values."""
-    names = sorted(logs, key=lambda name: (name.startswith("val_"), not name.removeprefix("val_") == "loss"))
+    """Return "loss: 0.1234 - accuracy: 0.9876", the loss first, training before validation."""
+    names = sorted(logs, key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
     return " - ".join(f"{name}: {format_value(logs[name])}" for name in names)
 
 

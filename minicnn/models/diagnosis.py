@@ -14,7 +14,7 @@ def explain_failure(error: Exception, owner: str, trace: Sequence[tuple[str, Any
     """Make the error to raise in place of what `layer` raised.
 
     Args:
-        error: what the layer raised. Subclasses and errors that carry a list of shapes already are returned as they are.
+        error: what the layer raised. Subclasses, and errors that carry a list of shapes already, come back as they are.
         owner: the model, as messages call it.
         trace: name and output shape of everything before the layer.
         layer: the one that failed.
@@ -44,7 +44,7 @@ def suggest(layer: Layer, input_shape: Any, text: str) -> str:
         return "Perhaps the channel axis is missing: pictures are (height, width, channels), grey ones (28, 28, 1)."
     if wanted == 4 and rank == 2:
         return f"{kind} needs pictures: a Reshape((height, width, channels)) before it makes them of flat values."
-    if wanted == 2 and rank > 2 or (kind == "Dense" and rank == 4):
+    if (wanted == 2 and rank > 2) or (kind == "Dense" and rank == 4):
         return "A Flatten() or a GlobalAveragePooling2D() before it makes flat values of pictures."
     if rank == 4 and getattr(layer, "data_format", None) is not None and _looks_swapped(layer, input_shape):
         other = "channels_first" if layer.data_format == "channels_last" else "channels_last"  # type: ignore[attr-defined]

@@ -116,9 +116,10 @@ class Graph:
             slots[slot] = value if value.dtype == tensor.dtype else F.cast(value, tensor.dtype)
         raw = {self._output_makers[index]: index for index in logits}
         results: dict[int, Tensor] = {}
+        # The step that is running, for the message where it fails.
         index = 0
         try:
-            for index, step in enumerate(self.steps):  # noqa: B007 - read where a step fails
+            for index, step in enumerate(self.steps):
                 read = step.inputs
                 x = [slots[slot] for slot in read] if step.takes_list else slots[read[0]]
                 mode = training if step.training is None else step.training
@@ -137,7 +138,7 @@ class Graph:
             raise explain_failure(error, self.owner, self._trace(index), self.steps[index].layer) from error
         return [results.get(i, slots[slot]) for i, slot in enumerate(self._output_slots)]
 
-    def _run_to_logits(self, step: Step, x: Tensor, training: bool, output: int, results: dict[int, Tensor]) -> Any:
+    def _run_to_logits(self, step: Step, x: Any, training: bool, output: int, results: dict[int, Tensor]) -> Any:
         z = run_to_logits(step.layer, x, training)
         results[output] = z
         activation = activation_of(step.layer)
@@ -193,7 +194,7 @@ class Graph:
 
 
 def activation_of(layer: Any) -> Callable[[Any], Any] | None:
-    """Give the last function that a layer, or the last layer of a model within a model, applies; None if it has none."""
+    """Give the last function that a layer, or the last layer of a model within it, applies; None if it has none."""
     if hasattr(layer, "final_activation"):
         return layer.final_activation()
     return getattr(layer, "activation", None) if hasattr(layer, "pre_activation") else None

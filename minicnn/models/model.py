@@ -88,11 +88,9 @@ class Model(Layer):
     def _draw(self, inputs: Any, outputs: Any) -> None:
         self._takes_list = isinstance(inputs, (list, tuple))
         self._gives_list = isinstance(outputs, (list, tuple))
-        listed = [
-            _checked_tensors("inputs", inputs if self._takes_list else [inputs]),
-            _checked_tensors("outputs", outputs if self._gives_list else [outputs]),
-        ]
-        self._use_graph(Graph(*listed, owner=self.describe()))
+        entries = _checked_tensors("inputs", inputs if self._takes_list else [inputs])
+        results = _checked_tensors("outputs", outputs if self._gives_list else [outputs])
+        self._use_graph(Graph(entries, results, self.describe()))
 
     def _use_graph(self, graph: Graph) -> None:
         _check_names(graph.layers, self.describe())
@@ -137,7 +135,7 @@ class Model(Layer):
     def _known_graph(self, what: str) -> Graph:
         graph = self.graph
         if graph is None:
-            reason = "it was not drawn with Input, but defines call" if self.built else "its input shape is not known yet"
+            reason = "it defines call instead of being drawn with Input" if self.built else "its input is not known yet"
             raise AttributeError(f"{self.describe()} has no {what}: {reason}")
         return graph
 
@@ -198,9 +196,26 @@ class Model(Layer):
         results = graph.run(self._listed(inputs), training)
         return results if self._gives_list else results[0]
 
+    @property
+    def takes_list(self) -> bool:
+        """Whether the model is called on a list of inputs."""
+        return self._takes_list
+
+    @property
+    def runs_graph(self) -> bool:
+        """Whether `call` is the walk through the graph, and not a subclass's own."""
+        return self.graph is not None and type(self).call is Model.call
+
     def run_with_logits(self, inputs: Any, training: bool, logits: Collection[int]) -> list[Tensor]:
         """Run the graph like `call`, but leave out the last activation of the outputs whose indices are in `logits`."""
-        return self._known_graph("logits").run(self._listed(inputs), training, logits)
+        graph = self._known_graph("logits")
+        tensors = [self._receive(x) for x in self._listed(inputs)]
+        shapes = [x.shape[1:] for x in tensors]
+        admitted: Any = shapes if self._takes_list else shapes[0]
+        if admitted != self._admitted_shape:
+            self.check_input([(None, *shape) for shape in shapes])
+            self._admitted_shape = admitted
+        return graph.run(tensors, training, logits)
 
     def run_to_logits(self, inputs: Any, training: bool) -> Tensor:
         """Run a model of one output up to `final_activation`."""
@@ -209,7 +224,7 @@ class Model(Layer):
     def final_activation(self) -> Callable[[Any], Any] | None:
         """Give the function that makes the model's only output of its logits, None where there is none."""
         graph = self.graph
-        return None if graph is None or self._gives_list else graph.output_activation(0)
+        return None if graph is None or not self.runs_graph or self._gives_list else graph.output_activation(0)
 
     def _listed(self, inputs: Any) -> list[Tensor]:
         return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

@@ -1,0 +1,8 @@
+"""The loops behind `Model.fit`, `evaluate` and `predict`: batches in, steps, running means, callbacks."""
+
+from __future__ import annotations
+
+from minicnn.training.loops import evaluate, fit, predict, predict_on_batch, test_on_batch, train_on_batch
+from minicnn.training.trainer import Trainer
+
+__all__ = ["Trainer", "evaluate", "fit", "predict", "predict_on_batch", "test_on_batch", "train_on_batch"]

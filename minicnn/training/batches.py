@@ -1,0 +1,504 @@
+"""Where batches come from: arrays, cut and gathered, or whatever the user has that gives batches.
+
+Arrays are never cast or copied as a whole: a batch of them is gathered into a buffer of its own size, which is cast and
+used again for the next batch, unless somebody still holds a view of it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import as_array
+
+DEFAULT_BATCH_SIZE = 32
+
+
+class Batch:
+    """Some samples.
+
+    Attributes:
+        x: one array (n, ...) for each input.
+        y: one array (n, ...) for each output; None where there are no targets.
+        weights: for each output an array (n,) or None; None where there are none at all.
+        size: the number of samples n.
+    """
+
+    __slots__ = ("size", "weights", "x", "y")
+
+    def __init__(
+        self, x: list[np.ndarray], y: list[np.ndarray] | None, weights: list[np.ndarray | None] | None, size: int
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.weights = weights
+        self.size = size
+
+
+class Layout:
+    """How a model's inputs and outputs are called and shaped, which says how to read what the user gives.
+
+    Args:
+        operation: "fit", "evaluate", ..., for messages.
+        inputs: name, shape (batch axis included) and dtype of each input; None where the model cannot tell.
+        output_names: names of the outputs; None where the model cannot tell.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        inputs: Sequence[tuple[str, tuple[int | None, ...], Any]] | None,
+        output_names: Sequence[str] | None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.operation = operation
+        self.inputs = inputs
+        self.output_names = output_names
+        self.dtype = np.dtype(dtype)
+
+    def input_arrays(self, x: Any) -> list[np.ndarray]:
+        """Read `x` as one array for each input, with a missing last axis of size 1 added."""
+        if self.inputs is None:
+            return self._free_arrays(x, "x")
+        names = [name for name, _, _ in self.inputs]
+        arrays = self._arrays(x, names, "x")
+        return [fit_rank(array, shape) for array, (_, shape, _) in zip(arrays, self.inputs, strict=True)]
+
+    def output_arrays(self, y: Any) -> list[np.ndarray]:
+        """Read `y` as one array for each output."""
+        if self.output_names is None:
+            return self._free_arrays(y, "y")
+        return self._arrays(y, self.output_names, "y")
+
+    def weight_arrays(self, weights: Any, count: int) -> list[np.ndarray | None] | None:
+        """Read sample weights as one array, or None, for each output; one array serves all outputs."""
+        if weights is None:
+            return None
+        if isinstance(weights, Mapping):
+            names = self.output_names or []
+            unknown = set(weights) - set(names)
+            if unknown:
+                raise ValueError(
+                    f"{self.operation}: sample_weight names {sorted(unknown)}, but the outputs are {list(names)}"
+                )
+            return [None if weights.get(name) is None else _array(weights[name]) for name in names]
+        if isinstance(weights, (list, tuple)) and len(weights) == count and count > 1:
+            return [None if weight is None else _array(weight) for weight in weights]
+        return [_array(weights)] * count
+
+    def input_dtype(self, index: int) -> np.dtype:
+        """Give the dtype that the input at `index` is cast to."""
+        return self.dtype if self.inputs is None else np.dtype(self.inputs[index][2])
+
+    def _arrays(self, values: Any, names: Sequence[str], what: str) -> list[np.ndarray]:
+        kind = "inputs" if what == "x" else "outputs"
+        if isinstance(values, Mapping):
+            if set(values) != set(names):
+                raise ValueError(f"{self.operation}: {what} names {list(values)}, but the {kind} are {list(names)}")
+            return [_array(values[name]) for name in names]
+        if len(names) == 1:
+            if isinstance(values, (list, tuple)) and len(values) == 1 and _is_array(values[0]):
+                return [_array(values[0])]
+            return [_array(values)]
+        if not isinstance(values, (list, tuple)) or len(values) != len(names):
+            came = f"{len(values)} arrays" if isinstance(values, (list, tuple)) else f"a {type(values).__name__}"
+            raise ValueError(
+                f"{self.operation}: the model has {len(names)} {kind} ({', '.join(names)}), so {what} must be a list "
+                f"or a dictionary of {len(names)} arrays, but {came} came"
+            )
+        return [_array(value) for value in values]
+
+    def _free_arrays(self, values: Any, what: str) -> list[np.ndarray]:
+        if isinstance(values, Mapping):
+            raise ValueError(f"{self.operation}: {what} must be a list of arrays, as the model names no {what}")
+        if isinstance(values, (list, tuple)) and values and all(_is_array(value) for value in values):
+            return [_array(value) for value in values]
+        return [_array(values)]
+
+
+def fit_rank(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Add or drop a last axis of size 1 where that makes the array's rank the one of `shape`, as Keras does."""
+    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+        return array[..., np.newaxis]
+    if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+        return array[..., 0]
+    return array
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(as_array(value))
+
+
+# ------------------------------------------------------------------------------------------------ arrays
+
+
+class ArrayFeed:
+    """Batches of arrays.
+
+    Args:
+        layout: how to read the arrays.
+        x, y, sample_weight: as `Model.fit` takes them.
+        batch_size: samples a batch; the last one may be smaller.
+        generator: draws a new order of the samples for every epoch; None leaves them in order.
+        class_weight: weight for each class number.
+
+    Raises:
+        ValueError: no samples, or different numbers of them.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        batch_size: int | None = None,
+        generator: np.random.Generator | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        self.layout = layout
+        self.x = layout.input_arrays(x)
+        self.y = None if y is None else layout.output_arrays(y)
+        self.weights = layout.weight_arrays(sample_weight, 1 if self.y is None else len(self.y))
+        self.size = self._count_samples()
+        self.batch_size = _checked_batch_size(layout.operation, batch_size)
+        self.steps: int | None = math.ceil(self.size / self.batch_size)
+        self.generator = generator
+        self.class_weight = _class_weights(layout, class_weight, self.y)
+        self._x_sources = [_Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
+        self._y_sources = [_Source(array, _target_dtype(array, layout.dtype)) for array in self.y or ()]
+
+    def _count_samples(self) -> int:
+        operation = self.layout.operation
+        named = [*_numbered("x", self.x), *_numbered("y", self.y or [])]
+        named += [(name, array) for name, array in _numbered("sample_weight", self.weights or []) if array is not None]
+        for name, array in named:
+            if array.ndim == 0:
+                raise ValueError(f"{operation}: {name} must have a batch axis, but a single number came")
+        sizes = {name: len(array) for name, array in named}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+            raise ValueError(f"{operation}: the numbers of samples differ: {listed}")
+        size = next(iter(sizes.values()))
+        if size == 0:
+            raise ValueError(f"{operation}: there are no samples: {named[0][0]} has shape {named[0][1].shape}")
+        return size
+
+    def batches(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
+        """Give the batches of an epoch: all of them, or `steps`, starting over where there are fewer."""
+        total = self.steps or 0
+        count = total if steps is None else steps
+        if self.generator is None:
+            # Epochs of fewer steps than there are batches go on where the last one ended.
+            first = 0 if steps is None else (epoch * count) % total
+            for step in range(first, first + count):
+                begin = step % total * self.batch_size
+                yield self._slice(begin, min(begin + self.batch_size, self.size))
+            return
+        order = self.generator.permutation(self.size)
+        for step in range(count):
+            if step and step % total == 0:
+                order = self.generator.permutation(self.size)
+            begin = step % total * self.batch_size
+            yield self._gather(order[begin : begin + self.batch_size])
+
+    def head(self) -> Batch:
+        """Give the first samples, as many as a batch has."""
+        return self._slice(0, min(self.batch_size, self.size))
+
+    def _slice(self, begin: int, end: int) -> Batch:
+        x = [source.slice(begin, end) for source in self._x_sources]
+        y = None if self.y is None else [source.slice(begin, end) for source in self._y_sources]
+        return self._batch(x, y, slice(begin, end), end - begin)
+
+    def _gather(self, indices: np.ndarray) -> Batch:
+        x = [source.gather(indices) for source in self._x_sources]
+        y = None if self.y is None else [source.gather(indices) for source in self._y_sources]
+        return self._batch(x, y, indices, len(indices))
+
+    def _batch(self, x: list[np.ndarray], y: list[np.ndarray] | None, where: Any, size: int) -> Batch:
+        weights = None
+        if self.weights is not None:
+            weights = [None if weight is None else weight[where] for weight in self.weights]
+        if self.class_weight is not None and y is not None:
+            weights = self.class_weight.times(y[0], weights)
+        return Batch(x, y, weights, size)
+
+
+class _Source:
+    """One array, read in pieces, in the dtype wanted."""
+
+    def __init__(self, array: np.ndarray, dtype: np.dtype) -> None:
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"the data must be numbers, but an array of dtype {array.dtype} came")
+        self.array = array
+        self.dtype = dtype
+        self._plain = _Buffer(array.shape[1:], array.dtype)
+        self._cast = _Buffer(array.shape[1:], dtype)
+
+    def slice(self, begin: int, end: int) -> np.ndarray:
+        return self._converted(self.array[begin:end])
+
+    def gather(self, indices: np.ndarray) -> np.ndarray:
+        if not self.array.flags.c_contiguous:
+            # take() would copy the whole array into C order first.
+            return self._converted(self.array[indices])
+        gathered = self._plain.get(len(indices))
+        # mode="clip" writes straight into the buffer; the indices are in range by construction.
+        np.take(self.array, indices, axis=0, out=gathered, mode="clip")
+        return self._converted(gathered)
+
+    def _converted(self, piece: np.ndarray) -> np.ndarray:
+        if piece.dtype == self.dtype:
+            return piece
+        result = self._cast.get(len(piece))
+        np.copyto(result, piece, casting="unsafe")
+        return result
+
+
+class _Buffer:
+    """Memory for a batch, used again for the next one when nobody looks at it any more."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self._shape = shape
+        self._dtype = dtype
+        self._held: list[np.ndarray] = []
+
+    def get(self, size: int) -> np.ndarray:
+        # Views keep the array they look into alive, so a count of two (the list, the argument) means none are left.
+        if not self._held or len(self._held[0]) < size or sys.getrefcount(self._held[0]) > 2:
+            self._held = [np.empty((size, *self._shape), self._dtype)]
+        return self._held[0][:size]
+
+
+def _numbered(name: str, arrays: Sequence[Any]) -> list[tuple[str, Any]]:
+    return [(f"{name}[{i}]" if len(arrays) > 1 else name, array) for i, array in enumerate(arrays)]
+
+
+def _target_dtype(array: np.ndarray, dtype: np.dtype) -> np.dtype:
+    # Whole numbers may be class numbers, which floats could round.
+    return dtype if array.dtype.kind == "f" else array.dtype
+
+
+def _checked_batch_size(operation: str, batch_size: int | None) -> int:
+    if batch_size is None:
+        return DEFAULT_BATCH_SIZE
+    if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"{operation}: batch_size must be a whole number of at least 1, got {batch_size!r}")
+    return int(batch_size)
+
+
+# ----------------------------------------------------------------------------------------- class weights
+
+
+class ClassWeights:
+    """A weight for each class number; 1 for classes that are not named."""
+
+    def __init__(self, operation: str, weights: Mapping[int, float], dtype: np.dtype) -> None:
+        for label in weights:
+            if not isinstance(label, (int, np.integer)) or label < 0:
+                raise ValueError(f"{operation}: class_weight maps class numbers to weights, but {label!r} is no class")
+        self._table = np.ones(max(weights, default=0) + 1, dtype)
+        for label, weight in weights.items():
+            self._table[label] = weight
+
+    def times(self, y: np.ndarray, weights: list[np.ndarray | None] | None) -> list[np.ndarray | None]:
+        """Give the samples' weights, times those that came with them."""
+        labels = y
+        if y.ndim > 1:
+            labels = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
+        labels = labels.astype(np.int64)
+        known = np.clip(labels, 0, len(self._table) - 1)
+        factors = np.where(known == labels, self._table[known], self._table.dtype.type(1))
+        given = weights[0] if weights else None
+        if given is None:
+            return [factors]
+        return [factors * given.reshape(given.shape + (1,) * (factors.ndim - given.ndim)).astype(factors.dtype)]
+
+
+def _class_weights(
+    layout: Layout, weights: Mapping[int, float] | None, y: Sequence[np.ndarray] | None
+) -> ClassWeights | None:
+    if not weights:
+        return None
+    if y is not None and len(y) > 1:
+        raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
+    return ClassWeights(layout.operation, weights, layout.dtype)
+
+
+# ------------------------------------------------------------------------------------------------- streams
+
+
+_END = object()
+
+
+class StreamFeed:
+    """Batches that the user's object gives: a generator, an iterator, an iterable, or a sequence of batches.
+
+    A sequence (with ``__len__`` and ``__getitem__``) is read anew in every epoch, in a new order where `generator` is
+    given, and its ``on_epoch_end`` is called, if it has one. An iterable is iterated anew in every epoch. An iterator
+    goes on where the last epoch ended.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        source: Any,
+        *,
+        generator: np.random.Generator | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        self.layout = layout
+        self.source = source
+        self.generator = generator
+        self.is_sequence = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
+        self.batch_size = DEFAULT_BATCH_SIZE
+        self.class_weight = _class_weights(layout, class_weight, None)
+        self._iterator: Iterator[Any] | None = None
+        if self.steps == 0:
+            raise ValueError(f"{layout.operation}: there are no batches: the {type(source).__name__} has length 0")
+
+    def batches(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
+        """Give the batches of an epoch: all of them, or `steps`."""
+        if self.is_sequence:
+            yield from self._sequence_batches(epoch, steps)
+            return
+        if steps is None:
+            # An iterator gives itself here, and so goes on where it stands.
+            for item in iter(self.source):
+                yield self.read(item)
+            return
+        for _ in range(steps):
+            item = self._next()
+            if item is _END:
+                return
+            yield self.read(item)
+
+    def _next(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self.source)
+        item = next(self._iterator, _END)
+        if item is _END and self._iterator is not self.source:
+            self._iterator = iter(self.source)
+            item = next(self._iterator, _END)
+        return item
+
+    def _sequence_batches(self, epoch: int, steps: int | None) -> Iterator[Batch]:
+        total = len(self.source)
+        count = total if steps is None else steps
+        first = 0 if steps is None or self.generator is not None else (epoch * count) % total
+        order = np.arange(total) if self.generator is None else self.generator.permutation(total)
+        for step in range(first, first + count):
+            yield self.read(self.source[int(order[step % total])])
+        on_epoch_end = getattr(self.source, "on_epoch_end", None)
+        if on_epoch_end is not None:
+            on_epoch_end()
+
+    def read(self, item: Any) -> Batch:
+        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
+        x, y, sample_weight = unpack(self.layout.operation, item)
+        feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62)
+        feed.class_weight = self.class_weight
+        return feed.head()
+
+
+def unpack(operation: str, item: Any) -> tuple[Any, Any, Any]:
+    """Split a batch, or validation data, into x, y and sample weights; None for what is missing."""
+    if not isinstance(item, tuple):
+        return item, None, None
+    if not 1 <= len(item) <= 3:
+        raise ValueError(f"{operation}: expected (x, y) or (x, y, sample_weight), but a tuple of {len(item)} came")
+    padded = (*item, None, None)
+    return padded[0], padded[1], padded[2]
+
+
+def is_stream(x: Any) -> bool:
+    """Say whether `x` gives batches rather than being data."""
+    if isinstance(x, (np.ndarray, list, tuple, Mapping)) or hasattr(x, "__array__") or hasattr(x, "numpy"):
+        return False
+    return hasattr(x, "__next__") or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+Feed = ArrayFeed | StreamFeed
+
+
+def make_feed(
+    layout: Layout,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int | None = None,
+    generator: np.random.Generator | None = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> Feed:
+    """Make the feed that fits what the user gave."""
+    if x is None:
+        raise ValueError(f"{layout.operation}: x is missing")
+    if not is_stream(x):
+        return ArrayFeed(
+            layout, x, y, sample_weight, batch_size=batch_size, generator=generator, class_weight=class_weight
+        )
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
+        if value is not None:
+            raise ValueError(
+                f"{layout.operation}: {name} cannot be given with x that makes batches (a {type(x).__name__}); the "
+                "batches bring it themselves"
+            )
+    return StreamFeed(layout, x, generator=generator, class_weight=class_weight)
+
+
+def split_validation(
+    layout: Layout, x: Any, y: Any, sample_weight: Any, share: float
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Cut the last `share` of the samples off, before any shuffling, as Keras does; nothing is copied."""
+    operation = layout.operation
+    if not 0 < share < 1:
+        raise ValueError(f"{operation}: validation_split must lie between 0 and 1, got {share}")
+    if is_stream(x):
+        raise ValueError(f"{operation}: validation_split needs arrays; give batches as validation_data instead")
+    xs = layout.input_arrays(x)
+    ys = None if y is None else layout.output_arrays(y)
+    weights = layout.weight_arrays(sample_weight, 1 if ys is None else len(ys))
+    # Counts the samples, and refuses arrays of different lengths, before anything is cut.
+    count = ArrayFeed(layout, x, y, sample_weight).size
+    border = math.floor(count * (1.0 - share))
+    if border in (0, count):
+        raise ValueError(f"{operation}: validation_split={share} of {count} samples leaves no sample on one side")
+
+    def cut(part: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, Any, Any]:
+        return (
+            [part(array) for array in xs] if len(xs) > 1 else part(xs[0]),
+            None if ys is None else ([part(array) for array in ys] if len(ys) > 1 else part(ys[0])),
+            _cut_weights(weights, part),
+        )
+
+    return cut(lambda array: array[:border]), cut(lambda array: array[border:])
+
+
+def _cut_weights(weights: list[np.ndarray | None] | None, part: Callable[[np.ndarray], np.ndarray]) -> Any:
+    if weights is None:
+        return None
+    cut = [None if weight is None else part(weight) for weight in weights]
+    return cut if len(cut) > 1 else cut[0]
+
+
+def warn_exhausted(operation: str, wanted: int | None) -> None:
+    """Warn that the user's batches ended before the epochs did."""
+    wish = "" if wanted is None else f" ({wanted} batches an epoch are wanted)"
+    warnings.warn(
+        f"{operation}: the batches ran out{wish}; training stops here. A generator needs to go on for as many batches "
+        "as all epochs take",
+        stacklevel=5,
+    )

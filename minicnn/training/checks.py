@@ -1,0 +1,113 @@
+"""What is looked at before and while training, so that a mistake in the data is named instead of learned."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import minicnn.functional as F
+from minicnn import losses
+from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.losses.crossentropy import check_class_numbers, check_within
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+    from minicnn.training.batches import Batch
+
+
+def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError where the model makes a prediction for each position, but there is one target a sample."""
+    if loss is None or len(output_shape) <= 2 or y.ndim > 2:
+        return
+    raise ValueError(
+        f"{owner}: the output has shape {_open(output_shape)}, a prediction for each position, but the targets have "
+        f"shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the last Dense "
+        "makes one prediction a sample"
+    )
+
+
+def check_labels(loss: Any, y: np.ndarray, classes: int | None) -> None:
+    """Raise ValueError for class numbers out of range, probabilities outside 0..1, and targets that are not finite."""
+    if isinstance(loss, losses.SparseCategoricalCrossentropy):
+        if classes is not None:
+            check_class_numbers(loss.name, y, classes)
+    elif isinstance(loss, (losses.CategoricalCrossentropy, losses.BinaryCrossentropy)):
+        check_within(loss.name, y, 0.0, 1.0)
+    check_finite(loss.name, "y", y)
+
+
+def check_finite(operation: str, name: str, array: np.ndarray) -> None:
+    """Raise ValueError naming the first value that is NaN or infinite."""
+    if is_finite(array):
+        return
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    raise ValueError(f"{operation}: {name} must hold finite numbers, but {array[where]} came at position {where}")
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Say whether all values are finite, in one pass without a temporary array where they are."""
+    if array.dtype.kind != "f":
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A NaN or an infinity in the array shows in its sum; a sum that overflows has to be looked at again.
+        return math.isfinite(float(np.sum(array))) or bool(np.isfinite(array).all())
+
+
+def check_batch(operation: str, batch: Batch, step: int) -> None:
+    """Raise ValueError where a batch's inputs or targets are not finite."""
+    for name, arrays in (("x", batch.x), ("y", batch.y or [])):
+        for index, array in enumerate(arrays):
+            label = f"{name}[{index}]" if len(arrays) > 1 else name
+            check_finite(f"{operation}, batch {step}", label, array)
+
+
+def warn_about_pairing(loss: Any, activation: Any, output_shape: tuple[int | None, ...]) -> None:
+    """Warn of a last activation and a loss that do not belong together."""
+    if activation is F.softmax and output_shape[-1] == 1:
+        warnings.warn(
+            "the softmax of a single value is always 1, so nothing can be learned: use sigmoid with "
+            "binary_crossentropy, or one unit for each class",
+            stacklevel=6,
+        )
+    if getattr(loss, "from_logits", False) and activation in (F.softmax, F.sigmoid):
+        warnings.warn(
+            f"{loss.name} has from_logits=True, but the last layer applies {activation.__name__} already: leave out "
+            "one of the two",
+            stacklevel=6,
+        )
+
+
+def explain_loss(model: Model, batch: Batch) -> str:
+    """Say where the first values come from that are not finite."""
+    for name, arrays in (("x", batch.x), ("y", batch.y or [])):
+        if not all(is_finite(array) for array in arrays):
+            return f"{name} holds values that are not finite"
+    for layer in model.layers:
+        if not all(is_finite(weight.data) for weight in layer.weights):
+            return f"the weights of {layer.describe()} are not finite any more"
+    broken = _first_broken_layer(model, batch)
+    return f"the output of {broken} is not finite" if broken else "all outputs are finite, the loss itself overflows"
+
+
+def _first_broken_layer(model: Model, batch: Batch) -> str | None:
+    graph = model.graph
+    if graph is None or not model.runs_graph:
+        return None
+    from minicnn.models.graph import Graph
+
+    steps = graph.steps
+    tensors = [tensor for step in steps for tensor in step.node.outputs]
+    everything = Graph(graph.inputs, tensors, graph.owner)
+    with no_grad():
+        values = everything.run([Tensor(x) for x in batch.x], False)
+    for tensor, value in zip(tensors, values, strict=True):
+        if not is_finite(as_array(value)):
+            return tensor.node.layer.describe()
+    return None
+
+
+def _open(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("N" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"

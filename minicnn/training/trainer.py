@@ -1,0 +1,387 @@
+"""One training step, and what it is measured by: what `Model.compile` makes.
+
+Where an output ends in a softmax or a sigmoid and its loss is the cross-entropy that belongs to it, the walk through
+the model stops before that activation, and the loss is computed from the logits as one operation: stable without
+clipping, and with a gradient of simply (probability - target).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import minicnn.functional as F
+from minicnn import losses, metrics, optimizers
+from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.training import checks
+from minicnn.training.batches import Batch, Layout
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"softmax": F.softmax, "sigmoid": F.sigmoid}
+# Resolved by the shapes of targets and predictions, hence not before both have been seen.
+_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
+class Output:
+    """How one output is measured.
+
+    Attributes:
+        name: of the layer that makes it.
+        loss: a `Loss`, or None where the output is not trained for.
+        weight: of the loss in the total.
+        metrics: (name, `Metric`) pairs.
+        activation: what makes probabilities of logits where loss and activation are joined; None otherwise.
+        total: sum of the loss over the epoch's samples.
+    """
+
+    def __init__(self, name: str, loss: Any, weight: float, metrics: list[tuple[str, Any]], activation: Any) -> None:
+        self.name = name
+        self.loss = loss
+        self.weight = weight
+        self.metrics = metrics
+        self.activation = activation
+        self.total = 0.0
+
+    def loss_of(self, y: np.ndarray, prediction: Tensor, weights: np.ndarray | None) -> Tensor:
+        """Give the scalar loss of a batch; `prediction` holds logits where loss and activation are joined."""
+        if self.activation is not None:
+            value = self.loss.reduce(self.loss.per_sample_from_logits(y, prediction), weights)
+        else:
+            value = self.loss(y, prediction, weights)
+        return F.mean(value) if value.ndim else value
+
+
+class Trainer:
+    """Steps, losses and metrics of a model.
+
+    Args:
+        model: what is trained.
+        optimizer, loss, metrics, loss_weights, clip_probabilities: as `Model.compile` takes them.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Any,
+        loss: Any,
+        metrics: Any,
+        *,
+        loss_weights: Any = None,
+        clip_probabilities: bool = False,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = _map_leaves(loss, _known_loss)
+        self.metrics = _map_leaves(metrics, _known_metric)
+        self.loss_weights = loss_weights
+        self.clip_probabilities = bool(clip_probabilities)
+        self.outputs: list[Output] | None = None
+        self._joined: tuple[int, ...] = ()
+        self._regularised: list[Any] = []
+        self._warned_of_loss = False
+        #: Whether the optimizer has been given the weights in this call of `fit`.
+        self.bound = False
+        self.reset()
+
+    def forget(self) -> None:
+        """Drop what was derived from the model's outputs, which have changed."""
+        self.outputs = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": []}
+
+    # -------------------------------------------------------------------- preparing
+
+    def prepare(self, batch: Batch) -> None:
+        """Find out, with the first batch or all arrays at hand, what each output is compared with and how."""
+        if self.outputs is not None:
+            return
+        if batch.y is None:
+            raise ValueError(f"{self.model.describe()}: y is missing; training and evaluating need targets")
+        names, shapes = self._outputs_of(batch)
+        if len(batch.y) != len(names):
+            raise ValueError(
+                f"{self.model.describe()}: the model has {len(names)} outputs ({', '.join(names)}), "
+                f"but y has {len(batch.y)} arrays"
+            )
+        chosen = _spread(self.loss, names, "loss", share=True)
+        factors = _spread(self.loss_weights, names, "loss_weights", share=False)
+        measured = _spread_metrics(self.metrics, names)
+        if all(loss is None for loss in chosen):
+            raise ValueError(f"{self.model.describe()}: no loss; compile(loss=...) says what to minimise")
+        self.outputs = []
+        for index, name in enumerate(names):
+            target, shape = batch.y[index].shape, shapes[index]
+            loss = losses.get(chosen[index], target, shape)
+            activation = self._joined_activation(index, loss)
+            found = [_named_metric(item, target, shape) for item in measured[index]]
+            if len(names) > 1:
+                found = [(f"{name}_{label}", metric) for label, metric in found]
+            self.outputs.append(
+                Output(name, loss, 1.0 if factors[index] is None else float(factors[index]), found, activation)
+            )
+            checks.check_target_shape(self.model.describe(), loss, batch.y[index], shape)
+            checks.warn_about_pairing(loss, self._final_activation(index), shape)
+        self._joined = tuple(i for i, output in enumerate(self.outputs) if output.activation is not None)
+
+    def _outputs_of(self, batch: Batch) -> tuple[list[str], list[tuple[int | None, ...]]]:
+        model = self.model
+        if model.graph is None:
+            # Deferred chains and subclasses build themselves; a sample is enough to see what comes out.
+            with no_grad():
+                results = model(self._arranged([array[:1] for array in batch.x]), training=False)
+            if not model.runs_graph:
+                listed = list(results) if isinstance(results, (list, tuple)) else [results]
+                names = [f"output_{i + 1}" for i in range(len(listed))] if len(listed) > 1 else ["output"]
+                return names, [(None, *result.shape[1:]) for result in listed]
+        return model.output_names, [tensor.shape for tensor in model.outputs]
+
+    def _final_activation(self, index: int) -> Any:
+        if not self.model.runs_graph or self.model.graph is None:
+            return None
+        return self.model.graph.output_activation(index)
+
+    def _joined_activation(self, index: int, loss: Any) -> Any:
+        if loss is None or self.clip_probabilities or loss.activation is None:
+            return None
+        wanted = _ACTIVATIONS.get(loss.activation)
+        return wanted if wanted is not None and self._final_activation(index) is wanted else None
+
+    def bind(self) -> None:
+        """Hand the model's weights to the optimizer, and note which are regularised."""
+        # All of them: freezing and thawing a layer later must not cost the others their momentum.
+        self.optimizer.bind(self.model.weights)
+        self.optimizer.zero_grad()
+        self.note_regularizers()
+        self._warned_of_loss = False
+
+    def note_regularizers(self) -> None:
+        """Note which weights add to the loss."""
+        self._regularised = [weight for weight in self.model.trainable_weights if weight.regularizer is not None]
+
+    def layout(self, operation: str) -> Layout:
+        """Describe how x and y are to be read."""
+        return make_layout(self.model, operation)
+
+    def check_arrays(self, batch: Batch) -> None:
+        """Look through all targets before the first step: class numbers out of range, NaN."""
+        for index, output in enumerate(self.outputs or ()):
+            if batch.y is not None and output.loss is not None:
+                checks.check_labels(output.loss, batch.y[index], self._classes(index))
+
+    def _classes(self, index: int) -> int | None:
+        graph = self.model.graph
+        return None if graph is None else graph.outputs[index].shape[-1]
+
+    # ------------------------------------------------------------------------ steps
+
+    def train_step(self, batch: Batch) -> None:
+        """Make one step of the optimizer and add to the running means."""
+        predictions = self._forward(batch, training=True)
+        loss = self._loss(batch, predictions)
+        value = float(as_array(loss))
+        if not math.isfinite(value):
+            self._warn_of_loss(value, batch)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._measure(batch, predictions, value)
+
+    def test_step(self, batch: Batch) -> None:
+        """Add a batch to the running means without training on it."""
+        with no_grad():
+            predictions = self._forward(batch, training=False)
+            value = float(as_array(self._loss(batch, predictions)))
+            self._measure(batch, predictions, value)
+
+    def _forward(self, batch: Batch, training: bool) -> list[Tensor]:
+        x = self._arranged(batch.x)
+        if self._joined:
+            return self.model.run_with_logits(x, training, self._joined)
+        results = self.model(x, training=training)
+        return list(results) if isinstance(results, (list, tuple)) else [results]
+
+    def _arranged(self, arrays: list[np.ndarray]) -> Any:
+        return arrange(self.model, arrays)
+
+    def _loss(self, batch: Batch, predictions: list[Tensor]) -> Tensor:
+        if batch.y is None:
+            raise ValueError(f"{self.model.describe()}: y is missing; training and evaluating need targets")
+        outputs = self.outputs or []
+        total: Any = None
+        for index, output in enumerate(outputs):
+            if output.loss is None:
+                continue
+            weights = None if batch.weights is None else batch.weights[index]
+            value = output.loss_of(batch.y[index], predictions[index], weights)
+            if len(outputs) > 1:
+                output.total += float(as_array(value)) * batch.size
+            if output.weight != 1.0:
+                value = value * output.weight
+            total = value if total is None else total + value
+        for weight in self._regularised:
+            total = total + weight.regularizer(weight)
+        return total
+
+    def _measure(self, batch: Batch, predictions: list[Tensor], loss: float) -> None:
+        self._loss_total += loss * batch.size
+        self._samples += batch.size
+        for index, output in enumerate(self.outputs or ()):
+            if not output.metrics or batch.y is None:
+                continue
+            prediction = as_array(predictions[index])
+            if output.activation is not None:
+                prediction = output.activation(prediction)
+            for _, metric in output.metrics:
+                metric.update_state(batch.y[index], prediction)
+
+    # ---------------------------------------------------------------- running means
+
+    def reset(self) -> None:
+        """Start the running means anew."""
+        self._loss_total = 0.0
+        self._samples = 0
+        for output in self.outputs or ():
+            output.total = 0.0
+            for _, metric in output.metrics:
+                metric.reset_state()
+
+    def logs(self) -> dict[str, float]:
+        """Give the running means by name, the loss first."""
+        outputs = self.outputs or []
+        count = max(self._samples, 1)
+        logs = {"loss": self._loss_total / count}
+        if len(outputs) > 1:
+            logs.update({f"{o.name}_loss": o.total / count for o in outputs if o.loss is not None})
+        for output in outputs:
+            for name, metric in output.metrics:
+                logs[name] = metric.result()
+        return logs
+
+    def names(self) -> list[str]:
+        """Give the names of the running means."""
+        return list(self.logs())
+
+    def _warn_of_loss(self, value: float, batch: Batch) -> None:
+        if self._warned_of_loss:
+            return
+        self._warned_of_loss = True
+        cause = checks.explain_loss(self.model, batch)
+        warnings.warn(
+            f"{self.model.describe()}: the loss is {value} at step {self.optimizer.iterations + 1}: {cause}. A smaller "
+            f"learning rate (now {self.optimizer.learning_rate:g}), clipnorm, or inputs scaled to 0..1 may help; "
+            "callbacks.TerminateOnNaN() ends such a training",
+            RuntimeWarning,
+            stacklevel=5,
+        )
+
+    # ---------------------------------------------------------------------- files
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `compile` was called with, as files hold it."""
+        return {
+            "optimizer": optimizers.serialize(self.optimizer),
+            "loss": _map_leaves(self.loss, lambda item: _serialize(losses.registry, item)),
+            "metrics": _map_leaves(self.metrics, lambda item: _serialize(metrics.registry, item)),
+            "loss_weights": self.loss_weights,
+            "clip_probabilities": self.clip_probabilities,
+        }
+
+
+def make_layout(model: Model, operation: str) -> Layout:
+    """Describe how the x and y of a model are to be read."""
+    name = f"{operation}, {model.describe()}"
+    if model.graph is None:
+        return Layout(name, None, None, model.dtype)
+    inputs = [
+        (label, tensor.shape, tensor.dtype) for label, tensor in zip(model.input_names, model.inputs, strict=True)
+    ]
+    return Layout(name, inputs, model.output_names, model.outputs[0].dtype)
+
+
+def arrange(model: Model, arrays: Sequence[np.ndarray]) -> Any:
+    """Give a model's input arrays as it takes them: alone, or in a list."""
+    takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
+    return list(arrays) if takes_list else arrays[0]
+
+
+def _known_loss(item: Any) -> Any:
+    """Turn names into losses at once, so that a misspelt one fails in `compile`."""
+    if isinstance(item, str) and item.lower() in _BY_SHAPE:
+        return item
+    return losses.get(item)
+
+
+def _known_metric(item: Any) -> Any:
+    if isinstance(item, str):
+        if item.lower() not in _BY_SHAPE:
+            metrics.get(item)
+        return item
+    return metrics.get(item)
+
+
+def _named_metric(item: Any, target_shape: Any, output_shape: Any) -> tuple[str, Any]:
+    metric = metrics.get(item, target_shape, output_shape)
+    return (item if isinstance(item, str) else metric.name), metric
+
+
+def _serialize(registry: Any, item: Any) -> Any:
+    if item is None or isinstance(item, str):
+        return item
+    function = getattr(item, "function", None)
+    if function is not None:
+        return function.__name__
+    try:
+        return registry.serialize(item)
+    except ValueError:
+        # A user's own class: loading finds it among the custom objects.
+        return {"class_name": type(item).__name__, "config": item.get_config()}
+
+
+def _map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_map_leaves(item, function) for item in value]
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return {key: _map_leaves(item, function) for key, item in value.items()}
+    return function(value)
+
+
+def _spread(value: Any, names: Sequence[str], what: str, *, share: bool) -> list[Any]:
+    """Give one entry for each output, from one for all, a list, or a dictionary by output name."""
+    if isinstance(value, Mapping) and "class_name" not in value:
+        _check_keys(value, names, what)
+        return [value.get(name) for name in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise ValueError(f"compile: {what} has {len(value)} entries for {len(names)} outputs ({', '.join(names)})")
+        return list(value)
+    if value is not None and not share and len(names) > 1:
+        raise ValueError(f"compile: {what} must be a list or a dictionary for {len(names)} outputs, got {value!r}")
+    return [value] * len(names)
+
+
+def _spread_metrics(value: Any, names: Sequence[str]) -> list[list[Any]]:
+    if value is None:
+        return [[] for _ in names]
+    if len(names) == 1 and isinstance(value, (list, tuple)) and not any(isinstance(v, (list, tuple)) for v in value):
+        return [list(value)]
+    entries = _spread(value, names, "metrics", share=len(names) == 1)
+    return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in entries]
+
+
+def _check_keys(value: Mapping[str, Any], names: Sequence[str], what: str) -> None:
+    unknown = [key for key in value if key not in names]
+    if unknown:
+        raise ValueError(f"compile: {what} names {unknown}, but the outputs are {list(names)}")
