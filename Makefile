@@ -24,12 +24,12 @@ test: static no-numba unit-tests
 # first line of the pip script itself cannot hold a path with spaces.
 $(VENV)/.installed: setup.py pyproject.toml
 	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install -qq --editable .
 	@touch "$@"
 
 $(VENV)/.installed-for-tests: setup.py pyproject.toml
 	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
-	@$(PIP) install --quiet --editable ".[test]"
+	@$(PIP) install -qq --editable ".[test]"
 	@touch "$(VENV)/.installed" "$@"
 
 static: $(VENV)/.installed-for-tests

@@ -72,17 +72,16 @@ def _kernels() -> Iterator[str]:
 
 
 def _vector_width() -> str:
-    simd = importlib.import_module("minicnn.kernels.cpu.simd")
-    width = simd.WIDTH
-    forced = " (forced by MINICNN_VECTOR_WIDTH)" if os.environ.get("MINICNN_VECTOR_WIDTH") else ""
-    return f"vectors of {width} float32 ({32 * width} bits){forced}"
+    width = importlib.import_module("minicnn.kernels.cpu.simd").VECTOR_BYTES
+    asked = " (MINICNN_VECTOR_WIDTH)" if os.environ.get("MINICNN_VECTOR_WIDTH") else ""
+    return f"vectors of {8 * width} bits, {width // 4} float32{asked}"
 
 
 def _threads() -> Iterator[str]:
     from minicnn import kernels
 
     used, usable = kernels.get_num_threads(), machine.usable_processors()
-    yield f"{used} of {usable} processors; --threads N or NUMBA_NUM_THREADS changes it"
+    yield f"{used} on {usable} processors; train --threads N or minicnn.set_num_threads(N) changes it"
 
 
 def _blas() -> Iterator[str]:

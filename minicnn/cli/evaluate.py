@@ -48,5 +48,5 @@ def label_form(model: Model) -> str:
     used: dict[str, Any] = model.preprocessing or {}
     if "labels" in used:
         return str(used["labels"])
-    loss = model.loss if isinstance(model.loss, str) else type(model.loss).__name__
+    loss = model.trainer.loss if isinstance(model.trainer.loss, str) else type(model.trainer.loss).__name__
     return "integer" if loss.lower().startswith("sparse") else "one-hot"

@@ -51,8 +51,10 @@ class Recorder(Callback):
             {**self.record, "finished": test is not None, "test": test, "epochs": self.epochs, "steps": self.steps}
         )
 
-    def wants_batch_logs(self) -> bool:
+    def wants_batch_logs(self, hook: str) -> bool:
         """Ask for the running means only where they become a point of the curve."""
+        if hook != "on_train_batch_end":
+            return self.interrupted
         self._batch += 1
         return self.interrupted or self._batch % self._stride == 0
 

@@ -103,7 +103,8 @@ def _settings(article: Article, asked: dict[str, Any], record: dict[str, Any] | 
         "batch_size": recipe.batch_size,
         "seed": 0,
     }
-    return Settings(**{key: defaults.get(key) if value is None else value for key, value in chosen.items()})
+    complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in chosen.items()}
+    return Settings(**complete)
 
 
 class Training:
