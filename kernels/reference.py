@@ -234,7 +234,7 @@ def erf(x: Array) -> Array:
     xp = array_module(x)
     if xp is not np:
         return importlib.import_module("cupyx.scipy.special").erf(x)
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), dtype=x.dtype)
 
 
 def relu(x: Array) -> Array:
