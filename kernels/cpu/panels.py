@@ -1,0 +1,113 @@
+"""Matrices cut into panels, and the product over panels that convolutions and matrix products share.
+
+The right-hand matrix (weights of a convolution, b of a @ b) is read `panel_width` columns at a time, row after row.
+`pack` lays it out that way: panel after panel, each row of a panel contiguous, short last panels filled up with zeros.
+One loop, `multiply_panels`, then runs the register tile of `simd` over all rows and panels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import memory
+from .cache import compiled, inlined
+from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements, multiply_add_tile
+from .threads import share, take, threads_for
+
+
+def vector_lanes(dtype: np.dtype) -> int:
+    """Elements to a vector."""
+    return VECTOR_BYTES // dtype.itemsize
+
+
+def panel_width(dtype: np.dtype) -> int:
+    """Columns to a panel."""
+    return VECTORS * vector_lanes(dtype)
+
+
+def panel_count(columns: int, dtype: np.dtype) -> int:
+    """Panels that hold so many columns."""
+    return -(-columns // panel_width(dtype))
+
+
+@inlined
+def multiply_panels(
+    a, a_base, a_rows, first, end, segments, count, length, a_step,
+    b, b_base, b_panel, b_jump, b_step,
+    start, start_base, start_scale, out, out_base, out_rows, columns,
+):  # fmt: skip
+    """`simd.multiply_add_tile` for the table rows first .. end-1 and all panels of `columns` columns.
+
+    `b_panel` is the distance in b from a panel to the next.
+    """
+    lanes = VECTOR_BYTES // out.itemsize
+    width = VECTORS * lanes
+    for panel in range((columns + width - 1) // width):
+        done = panel * width
+        left = columns - done
+        for row in range(first, end, ROWS):
+            if left > lanes:
+                multiply_add_tile(
+                    ROWS, VECTORS, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
+                    b, b_base + panel * b_panel, b_jump, b_step,
+                    start, start_base + done, start_scale, out, out_base + done, out_rows, left,
+                )  # fmt: skip
+            else:
+                multiply_add_tile(
+                    ROWS, 1, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
+                    b, b_base + panel * b_panel, b_jump, b_step,
+                    start, start_base + done, start_scale, out, out_base + done, out_rows, left,
+                )  # fmt: skip
+
+
+@inlined
+def pack_panel(source, base, rows, column_step, columns, packed, packed_base):
+    """packed[k, n] = source[base + rows[k] + n * column_step] for one panel, zero from `columns` to its width."""
+    width = VECTORS * VECTOR_BYTES // packed.itemsize
+    columns = min(columns, width)
+    for k in range(rows.size):
+        target = packed_base + k * width
+        origin = base + rows[k]
+        if column_step == 1:
+            copy_elements(packed, target, source, origin, columns)
+        else:
+            for n in range(columns):
+                packed[target + n] = source[origin + n * column_step]
+        if columns < width:
+            clear_elements(packed, target + columns, width - columns)
+
+
+@compiled
+def _pack_tiles(ticket, tiles, source, rows, group_step, column_step, columns, panels, packed):
+    width = VECTORS * VECTOR_BYTES // packed.itemsize
+    tile = take(ticket)
+    while tile < tiles:
+        group, panel = tile // panels, tile % panels
+        base = group * group_step + panel * width * column_step
+        pack_panel(
+            source, base, rows, column_step, columns - panel * width, packed, tile * rows.size * width
+        )
+        tile = take(ticket)
+
+
+def pack(
+    source: np.ndarray, rows: np.ndarray, *, columns: int, column_step: int = 1, groups: int = 1, group_step: int = 0
+) -> np.ndarray:
+    """Lay a matrix (one for each group) out in panels: flat source and row table in, flat panels out.
+
+    Element (k, n) of group g is source[g * group_step + rows[k] + n * column_step].
+    """
+    panels = panel_count(columns, source.dtype)
+    packed = memory.empty((groups * panels * rows.size * panel_width(source.dtype),), source.dtype)
+    tiles = groups * panels
+    threads = threads_for(4 * packed.size)
+    share(_pack_tiles, tiles, threads, source, rows, group_step, column_step, columns, panels, packed)
+    return packed
+
+
+def pad_bias(bias: np.ndarray | None, columns: int, groups: int, dtype: np.dtype) -> np.ndarray:
+    """The bias of each group filled up with zeros to whole panels, for the accumulators to start from."""
+    padded = np.zeros((groups, panel_count(columns, dtype) * panel_width(dtype)), dtype)
+    if bias is not None:
+        padded[:, :columns] = bias.reshape(groups, columns)
+    return padded.reshape(-1)

@@ -1,0 +1,259 @@
+"""The register-blocked multiply-add loop, written as LLVM vector instructions.
+
+All heavy arithmetic of this package, the three passes of a convolution and the matrix product, is one loop:
+
+    out[m, n] = start[m, n] + sum over s, k of a[rows[m] + segments[s] + k * a_step] * b[s * b_jump + k * b_step + n]
+
+A tile of `ROWS` values of m times `VECTORS` vectors of n stays in the processor's registers while s and k run, so that
+each multiply-add needs a fraction of a load: one element of `a` is spread over a vector and serves all n, one vector
+of `b` serves all m. With 32 registers of 16 floats, 14 x 2 accumulators leave just enough for the operands, and
+the loop runs at the speed of the multiply-add units.
+
+Addresses of `a` come from two small tables, and that is what makes one loop serve everything. A convolution needs no
+im2col matrix: window m starts at rows[m], and its KH runs of KW * C contiguous numbers start segments[s] further on.
+The same two tables read the other way round give the gradient of the kernel.
+
+Rows beyond the last one repeat the last (they compute and store the same numbers again), and columns beyond the last
+are computed but not stored, so no shape has a slow path.
+
+Why LLVM instructions and not a plain loop: left to itself LLVM uses half-width vectors on AVX-512 processors and keeps
+accumulators in memory. Why intrinsics and not generated source: their callers stay cacheable.
+
+Vector width: that of the processor; the environment variable MINICNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) forces a
+narrower one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_INT64, _INT32 = ir.IntType(64), ir.IntType(32)
+
+
+def _float32_lanes() -> int:
+    features = llvm.get_host_cpu_features()
+    host = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+    wanted = os.environ.get("MINICNN_VECTOR_WIDTH", str(host))
+    if wanted not in ("4", "8", "16"):
+        raise ValueError(f"MINICNN_VECTOR_WIDTH: expected 4, 8 or 16 (float32 lanes), got {wanted!r}")
+    return min(host, int(wanted))
+
+
+def _rows(lanes: int) -> int:
+    """Rows of a tile: 14 x 2 accumulators fill 32 registers (AVX-512, NEON), 6 x 2 fill 16 (SSE, AVX2)."""
+    x86 = llvm.get_process_triple().split("-")[0] in ("x86_64", "i386", "i686", "amd64")
+    return 6 if x86 and lanes < 16 else 14
+
+
+VECTOR_BYTES = 4 * _float32_lanes()
+ROWS = _rows(VECTOR_BYTES // 4)
+VECTORS = 2
+
+
+class _Vectors:
+    """Emits vector instructions for arrays of one element type; `lanes` elements to a vector."""
+
+    def __init__(self, builder: ir.IRBuilder, element: ir.Type, lanes: int) -> None:
+        self.builder = builder
+        self.lanes = lanes
+        self.type = ir.VectorType(element, lanes)
+        name = f"llvm.fmuladd.v{lanes}f{64 if isinstance(element, ir.DoubleType) else 32}"
+        self._fmuladd = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(self.type, [self.type] * 3), name
+        )
+
+    def load(self, pointer: ir.Value) -> ir.Value:
+        vector = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
+        vector.align = 4  # arrays are aligned to an element, not to a vector
+        return vector
+
+    def store(self, vector: ir.Value, pointer: ir.Value) -> None:
+        stored = self.builder.store(vector, self.builder.bitcast(pointer, self.type.as_pointer()))
+        stored.align = 4
+
+    def spread(self, scalar: ir.Value) -> ir.Value:
+        undefined = ir.Constant(self.type, ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, _INT32(0))
+        first = ir.Constant(ir.VectorType(_INT32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, undefined, first)
+
+    def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        return self.builder.call(self._fmuladd, [x, y, z])
+
+
+class _Tile:
+    """Emits one register tile: `rows` x `vectors` accumulators. Stack slots become registers in LLVM's first pass."""
+
+    def __init__(self, builder: ir.IRBuilder, element: ir.Type, rows: int, vectors: int) -> None:
+        bytes_ = 8 if isinstance(element, ir.DoubleType) else 4
+        self.builder = builder
+        self.element = element
+        self.simd = _Vectors(builder, element, VECTOR_BYTES // bytes_)
+        self.rows, self.vectors = rows, vectors
+        self.slots = [
+            [cgutils.alloca_once(builder, self.simd.type) for _ in range(vectors)] for _ in range(rows)
+        ]
+        self.staging = cgutils.alloca_once(builder, ir.ArrayType(element, rows * self.width))
+
+    @property
+    def width(self) -> int:
+        return self.vectors * self.simd.lanes
+
+    def _cells(self) -> Iterator[tuple[int, int, ir.Value]]:
+        for m in range(self.rows):
+            for n in range(self.vectors):
+                yield m, n * self.simd.lanes, self.slots[m][n]
+
+    def load(self, pointers: list[ir.Value]) -> None:
+        for m, lane, slot in self._cells():
+            self.builder.store(self.simd.load(self.builder.gep(pointers[m], [_INT64(lane)])), slot)
+
+    def accumulate(self, a_pointers: list[ir.Value], a_offset: ir.Value, b_pointer: ir.Value) -> None:
+        """Add the outer product of `rows` numbers of a and one row of b."""
+        b = self.builder
+        weights = [
+            self.simd.load(b.gep(b_pointer, [_INT64(n * self.simd.lanes)])) for n in range(self.vectors)
+        ]
+        for pointer, slots in zip(a_pointers, self.slots, strict=True):
+            x = self.simd.spread(b.load(b.gep(pointer, [a_offset])))
+            for weight, slot in zip(weights, slots, strict=True):
+                b.store(self.simd.multiply_add(x, weight, b.load(slot)), slot)
+
+    def store(self, pointers: list[ir.Value], columns: ir.Value) -> None:
+        """Store the first `columns` columns of each row."""
+        whole = self.builder.icmp_signed(">=", columns, _INT64(self.width))
+        with self.builder.if_else(whole) as (all_columns, some_columns):
+            with all_columns:
+                self._store_whole(pointers)
+            with some_columns:
+                self._store_part(pointers, columns)
+
+    def _store_whole(self, pointers: list[ir.Value]) -> None:
+        for m, lane, slot in self._cells():
+            self.simd.store(self.builder.load(slot), self.builder.gep(pointers[m], [_INT64(lane)]))
+
+    def _store_part(self, pointers: list[ir.Value], columns: ir.Value) -> None:
+        """By way of a buffer, in pieces of 16, 8, 4, 2, 1 lanes, as the bits of `columns` say."""
+        b = self.builder
+        staging = b.bitcast(self.staging, self.element.as_pointer())
+        staged = [b.gep(staging, [_INT64(m * self.width)]) for m in range(self.rows)]
+        self._store_whole(staged)
+        piece = self.width // 2
+        while piece:
+            wanted = b.icmp_signed("!=", b.and_(columns, _INT64(piece)), _INT64(0))
+            lane = b.and_(columns, _INT64(-2 * piece))
+            with b.if_then(wanted):
+                simd = _Vectors(b, self.element, piece)
+                for source, target in zip(staged, pointers, strict=True):
+                    simd.store(simd.load(b.gep(source, [lane])), b.gep(target, [lane]))
+            piece //= 2
+
+
+def _array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value) -> ir.Value:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+@intrinsic(prefer_literal=True)
+def multiply_add_tile(
+    typingctx, rows, vectors,
+    a, a_base, a_rows, first, last, segments, count, length, a_step,
+    b, b_base, b_jump, b_step,
+    start, start_base, start_scale, out, out_base, out_rows, columns,
+):  # fmt: skip
+    """One tile of the module's formula, for the table rows first .. first + rows - 1, none beyond `last`.
+
+    `rows` and `vectors` are literals. a, b, start and out are flat arrays, `*_base` their first element here.
+    segments[:count] are the starts of runs of `length` values of k; `b_jump` and `b_step` are b's strides for s and k.
+    Row m goes to out[out_base + out_rows[m]] and starts from start[start_base + start_scale * out_rows[m]]: scale 0
+    with a bias (or zeros), scale 1 with out itself to accumulate. `columns` of out are stored; b and start must be
+    readable to the full width of the tile.
+    """
+    row_count, vector_count = rows.literal_value, vectors.literal_value
+
+    def codegen(context, builder, signature, args):
+        def pointer(index: int) -> ir.Value:
+            return _array_pointer(context, builder, signature.args[index], args[index])
+
+        first, last, count, length = args[5], args[6], args[8], args[9]
+        a_step, b_jump, b_step = args[10], args[13], args[14]
+        segment_table, out_table = pointer(7), pointer(20)
+        element = context.get_value_type(signature.args[2].dtype)
+        tile = _Tile(builder, element, row_count, vector_count)
+
+        rows = []
+        for m in range(row_count):
+            row = builder.add(first, _INT64(m))
+            rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
+        a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
+        a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
+        out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
+        start_origin = builder.gep(pointer(15), [args[16]])
+        tile.load([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
+
+        b_origin = builder.gep(pointer(11), [args[12]])
+        with cgutils.for_range(builder, count) as segment:
+            a_start = builder.load(builder.gep(segment_table, [segment.index]))
+            b_start = builder.gep(b_origin, [builder.mul(segment.index, b_jump)])
+            with cgutils.for_range(builder, length) as k:
+                a_offset = builder.add(a_start, builder.mul(k.index, a_step))
+                tile.accumulate(a_pointers, a_offset, builder.gep(b_start, [builder.mul(k.index, b_step)]))
+
+        out_origin = builder.gep(pointer(18), [args[19]])
+        tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
+        return context.get_dummy_value()
+
+    i = types.intp
+    signature = types.void(
+        rows, vectors, a, i, a_rows, i, i, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
+    )
+    return signature, codegen
+
+
+@intrinsic
+def fetch_add(typingctx, counters, index):
+    """Add 1 to counters[index] in one step that no other thread can split, and return the value before."""
+
+    def codegen(context, builder, signature, args):
+        counter = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        return builder.atomic_rmw("add", counter, _INT64(1), "seq_cst")
+
+    return types.int64(counters, types.intp), codegen
+
+
+@intrinsic
+def copy_elements(typingctx, target, target_base, source, source_base, count):
+    """target[target_base:][:count] = source[source_base:][:count] for flat arrays of one dtype that do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        target = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        source = builder.gep(_array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
+        cgutils.raw_memcpy(builder, target, source, args[4], _element_bytes(context, signature.args[0]))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(target, i, source, i, i), codegen
+
+
+@intrinsic
+def clear_elements(typingctx, target, base, count):
+    """target[base:][:count] = 0 for a flat array."""
+
+    def codegen(context, builder, signature, args):
+        target = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        size = builder.mul(args[2], _INT64(_element_bytes(context, signature.args[0])))
+        cgutils.memset(builder, target, size, 0)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, types.intp), codegen
+
+
+def _element_bytes(context: Any, array_type: Any) -> int:
+    return int(context.get_abi_sizeof(context.get_value_type(array_type.dtype)))
