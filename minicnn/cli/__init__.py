@@ -13,6 +13,8 @@ import click
 import minicnn
 from minicnn.errors import nearest_names
 
+from .options import FAILED, INTERRUPTED
+
 __all__ = ["cli", "main"]
 
 # Command -> module and function. Loading only what is called keeps `minicnn --help` quick.
@@ -24,8 +26,6 @@ _COMMANDS = {
     "predict": ("predict", "predict"),
     "doctor": ("doctor", "doctor"),
 }
-INTERRUPTED = 130
-FAILED = 2
 
 
 class CommandLine(click.Group):

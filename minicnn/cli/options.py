@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options and exit codes that several commands share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# Exit codes: what is wrong with the call or its data, and Ctrl-C as shells have it.
+FAILED, INTERRUPTED = 2, 130
 DATASETS = ("mnist", "fashion-mnist", "drawn-digits")
 KERNELS = ("cpu", "reference", "naive")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from .options import data_options, machine_options, use_machine
+from .options import INTERRUPTED, data_options, machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.articles import Article, Recipe
@@ -252,7 +252,7 @@ class Training:
                 )
         except (Interrupted, KeyboardInterrupt):
             self._stop(model, recorder)
-            raise KeyboardInterrupt from None
+            raise click.exceptions.Exit(INTERRUPTED) from None
         test = model.evaluate(
             data.x_test, data.y_test, batch_size=self.settings.batch_size, verbose=0, return_dict=True
         )
