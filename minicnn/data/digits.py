@@ -1,8 +1,8 @@
 """Fitting a picture of a handwritten digit to what a network trained on MNIST expects.
 
 MNIST's digits were scaled, aspect ratio kept, into a box of 20x20 pixels and put by their centre of mass into the
-middle of 28x28 (LeCun et al., "Gradient-based learning applied to document recognition", 1998, section III.A). A network that
-saw nothing else needs the same done to every picture it is asked about.
+middle of 28x28 (LeCun et al., "Gradient-based learning applied to document recognition", 1998, section III.A). A
+network that saw nothing else needs the same done to every picture it is asked about.
 """
 
 from __future__ import annotations

@@ -22,9 +22,6 @@ from urllib.parse import urlsplit
 
 from minicnn.data.errors import DataError, DownloadError
 
-PATIENCE = 8.0
-"""Seconds without data after which the network counts as absent."""
-
 _BLOCK = 1 << 16
 # A mirror that sends less than this between two looks at the clock is as good as silent.
 _NOTICEABLE = 1 << 14
@@ -88,6 +85,9 @@ class _Transfer(threading.Thread):
                     self.events.put(block)
                     if not block:
                         break
+        except urllib.error.HTTPError as error:
+            error.close()
+            self.events.put(error)
         except Exception as error:
             self.events.put(error)
 
@@ -107,7 +107,7 @@ def fetch(
     verify: Callable[[bytes], None],
     *,
     max_bytes: int,
-    patience: float = PATIENCE,
+    patience: float,
 ) -> Path:
     """Download `target` from the first of `urls` that delivers it.
 

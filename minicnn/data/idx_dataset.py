@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.data.cache import cache_folder
-from minicnn.data.download import PATIENCE, fetch
 from minicnn.data.errors import DataError, DownloadError
 from minicnn.data.idx import parse_idx, unpack
+
+PATIENCE = 8.0
+"""Seconds without data after which the network counts as absent."""
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -177,6 +179,9 @@ class IdxDataset:
 
     def fetch(self, folder: Path, *, patience: float = PATIENCE) -> None:
         """Download into `folder` those of the files that it lacks."""
+        # Imported here: what urllib brings along costs more time than reading data that is already here.
+        from minicnn.data.download import fetch
+
         for file in self.files:
             if file.locate(folder) is not None:
                 continue

@@ -50,7 +50,7 @@ def open_picture(picture: Picture, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         return _from_array(picture)
     if hasattr(picture, "getexif"):
         return _plain(cast("Image.Image", picture), _name(picture))
-    return _from_file(cast("str | os.PathLike[str] | IO[bytes]", picture), max_pixels)
+    return _from_file(picture, max_pixels)
 
 
 def fit_picture(
