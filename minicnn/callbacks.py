@@ -689,4 +689,3 @@ class ProgressBar(Callback):
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Finish the prediction's line."""
         self._finish(None)
-

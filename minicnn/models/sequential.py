@@ -167,9 +167,7 @@ class Sequential(Model):
         shape = config.get("input_shape")
         if shape is not None:
             model.add(
-                Input(
-                    shape[1:], batch_size=shape[0], dtype=config.get("input_dtype"), name=config.get("input_name")
-                )
+                Input(shape[1:], batch_size=shape[0], dtype=config.get("input_dtype"), name=config.get("input_name"))
             )
         for description in config["layers"]:
             model.add(deserialize_layer(description, custom_objects))

@@ -286,9 +286,7 @@ class _Gathered:
         return [np.concatenate(pieces) for pieces in zip(*self._pieces, strict=True)]
 
 
-def _hooks(
-    model: Model, callbacks: Sequence[Callback] | None, verbosity: int, steps: int | None
-) -> CallbackList:
+def _hooks(model: Model, callbacks: Sequence[Callback] | None, verbosity: int, steps: int | None) -> CallbackList:
     bars = [ProgressBar(verbosity)] if verbosity else []
     return CallbackList([*(callbacks or ()), *bars], model, {"steps": steps, "verbose": verbosity})
 

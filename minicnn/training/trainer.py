@@ -80,8 +80,8 @@ class Trainer:
     ) -> None:
         self.model = model
         self.optimizer = optimizers.get(optimizer)
-        self.loss = _map_leaves(loss, _known_loss)
-        self.metrics = _map_leaves(metrics, _known_metric)
+        self.loss = map_leaves(loss, _known_loss)
+        self.metrics = map_leaves(metrics, _known_metric)
         self.loss_weights = loss_weights
         self.clip_probabilities = bool(clip_probabilities)
         self.outputs: list[Output] | None = None
@@ -289,9 +289,9 @@ class Trainer:
     def get_config(self) -> dict[str, Any]:
         """Give what `compile` was called with, as files hold it."""
         return {
-            "optimizer": optimizers.serialize(self.optimizer),
-            "loss": _map_leaves(self.loss, lambda item: _serialize(losses.registry, item)),
-            "metrics": _map_leaves(self.metrics, lambda item: _serialize(metrics.registry, item)),
+            "optimizer": {"class_name": type(self.optimizer).__name__, "config": self.optimizer.get_config()},
+            "loss": map_leaves(self.loss, _serialize),
+            "metrics": map_leaves(self.metrics, _serialize),
             "loss_weights": self.loss_weights,
             "clip_probabilities": self.clip_probabilities,
         }
@@ -326,7 +326,8 @@ def _known_metric(item: Any) -> Any:
         if item.lower() not in _BY_SHAPE:
             metrics.get(item)
         return item
-    return metrics.get(item)
+    # A loss among the metrics stays one, so that files describe it as what it is.
+    return item if isinstance(item, losses.Loss) else metrics.get(item)
 
 
 def _named_metric(item: Any, target_shape: Any, output_shape: Any) -> tuple[str, Any]:
@@ -334,27 +335,26 @@ def _named_metric(item: Any, target_shape: Any, output_shape: Any) -> tuple[str,
     return (item if isinstance(item, str) else metric.name), metric
 
 
-def _serialize(registry: Any, item: Any) -> Any:
+def _serialize(item: Any) -> Any:
+    """Describe a loss or a metric by name, or by class and configuration; what is the user's own is found by name."""
     if item is None or isinstance(item, str):
         return item
-    function = getattr(item, "function", None)
-    if function is not None:
-        return function.__name__
-    try:
-        return registry.serialize(item)
-    except ValueError:
-        # A user's own class: loading finds it among the custom objects.
-        return {"class_name": type(item).__name__, "config": item.get_config()}
+    named = getattr(item, "function", item)
+    if not hasattr(named, "get_config") or isinstance(named, type):
+        if named.__name__ == "<lambda>":
+            raise ValueError("a lambda among losses or metrics has no name to find it by; define a function instead")
+        return named.__name__
+    return {"class_name": type(item).__name__, "config": item.get_config()}
 
 
-def _map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
     """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
-        return [_map_leaves(item, function) for item in value]
+        return [map_leaves(item, function) for item in value]
     if isinstance(value, Mapping) and "class_name" not in value:
-        return {key: _map_leaves(item, function) for key, item in value.items()}
+        return {key: map_leaves(item, function) for key, item in value.items()}
     return function(value)
 
 

@@ -1,0 +1,85 @@
+"""Models and weights in files: the ending of the name chooses the format.
+
+=================  =====================================================================================
+ending             what the file holds
+=================  =====================================================================================
+``.minicnn``       the whole model: layers, weights, how it was compiled, the state of training
+``.safetensors``   the weights alone
+``.npz``           the weights alone, for NumPy
+=================  =====================================================================================
+
+Files are written beside their place and moved there when they are complete, so an interrupted save leaves the old file
+as it was. Reading runs no code of the file: it names registered classes and functions, and nothing else is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicnn.saving import native, weights
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+
+__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+
+_MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {".minicnn": (native.save, native.load)}
+_WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    ".safetensors": (weights.save_safetensors, weights.load_safetensors),
+    ".npz": (weights.save_npz, weights.load_npz),
+}
+
+
+def save_model(model: Model, filepath: str | Path) -> None:
+    """Write a whole model; raises ValueError for an unknown ending."""
+    path = Path(filepath)
+    save, _ = _format_of(path, _MODEL_FORMATS, "save_model")
+    save(model, path)
+
+
+def load_model(filepath: str | Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Any:
+    """Read a whole model.
+
+    Args:
+        filepath: a `.minicnn` file.
+        custom_objects: your own classes and functions by the names the file calls them.
+        compile: False leaves out optimizer, loss and metrics.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an unknown ending; a file that is truncated, damaged or none of the format; a class that is neither
+            registered nor among `custom_objects`; weights that are missing, left over or of the wrong shape.
+    """
+    path = Path(filepath)
+    _, load = _format_of(path, _MODEL_FORMATS, "load_model")
+    return load(path, custom_objects, compile)
+
+
+def save_weights(model: Model, filepath: str | Path) -> None:
+    """Write a model's weights; raises ValueError for an unknown ending."""
+    path = Path(filepath)
+    save, _ = _format_of(path, _WEIGHT_FORMATS, "save_weights")
+    save(model, path)
+
+
+def load_weights(model: Model, filepath: str | Path) -> None:
+    """Read weights into a model of the same layers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an unknown ending, a damaged file, or weights that are missing, left over or of the wrong shape; the
+            model is then as it was.
+    """
+    path = Path(filepath)
+    _, load = _format_of(path, _WEIGHT_FORMATS, "load_weights")
+    load(model, path)
+
+
+def _format_of(path: Path, formats: Mapping[str, Any], operation: str) -> Any:
+    if path.suffix.lower() in formats:
+        return formats[path.suffix.lower()]
+    raise ValueError(
+        f"{operation}: the ending of {path.name!r} must be one of {', '.join(formats)}, got {path.suffix or 'none'!r}"
+    )

@@ -1,0 +1,169 @@
+"""Weights by name: which name each one has in a file, and files of weights alone.
+
+A weight is called after its place, not after its layer's name, which counts all layers ever made: the kernel of the
+second layer, a Dense, is ``01_dense/kernel``; layers within layers nest, ``03_sequential/00_dense/kernel``.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn.layers import Layer
+from minicnn.parameter import Parameter
+from minicnn.registry import snake_case
+from minicnn.saving.files import replacing
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+
+# What a safetensors header may take for each array, and at least.
+_HEADER_PER_ARRAY = 1024
+_HEADER_LEAST = 65536
+
+
+def walk_layers(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Give every layer below `layer` with the name of its place; a layer used twice comes once."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, Layer]] = [(prefix, layer)]
+    while waiting:
+        path, current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield path, current
+        inner = _children(current)
+        named = [(f"{path}{place:02d}_{snake_case(type(child).__name__)}/", child) for place, child in enumerate(inner)]
+        waiting.extend(reversed(named))
+
+
+def _children(layer: Layer) -> list[Layer]:
+    return getattr(layer, "layers", None) or layer.sublayers
+
+
+def named_weights(model: Layer) -> dict[str, Parameter]:
+    """Give every weight of a model by its name in files."""
+    named: dict[str, Parameter] = {}
+    known: set[int] = set()
+    for path, layer in walk_layers(model):
+        inner = {id(weight) for child in _children(layer) for weight in child.weights}
+        for weight in layer.weights:
+            if id(weight) in inner or id(weight) in known:
+                continue
+            known.add(id(weight))
+            named[_free_name(path + weight.name.rpartition("/")[2], named)] = weight
+    return named
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    count = 1
+    free = name
+    while free in taken:
+        free = f"{name}_{count}"
+        count += 1
+    return free
+
+
+def collect(model: Layer) -> dict[str, np.ndarray]:
+    """Give every weight's array by its name in files."""
+    return {name: np.ascontiguousarray(weight.data) for name, weight in named_weights(model).items()}
+
+
+def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str) -> None:
+    """Give every weight its array.
+
+    Raises:
+        ValueError: an array is missing, left over or of the wrong shape; nothing is changed then.
+    """
+    weights = named_weights(model)
+    problems = [f"missing: {name} {weight.shape}" for name, weight in weights.items() if name not in arrays]
+    problems += [f"not in the model: {name} {arrays[name].shape}" for name in arrays if name not in weights]
+    problems += [
+        f"{name} has shape {arrays[name].shape} in the file, {weight.shape} in the model"
+        for name, weight in weights.items()
+        if name in arrays and arrays[name].shape != weight.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise ValueError(f"{source}: the weights do not fit the model: {shown}")
+    for name, weight in weights.items():
+        if arrays[name].dtype.kind != "f":
+            raise ValueError(f"{source}: {name} must hold floats, but has dtype {arrays[name].dtype}")
+        weight.data = arrays[name].astype(weight.dtype, copy=False)
+
+
+def most_bytes(model: Layer, copies: int = 1) -> int:
+    """Give how large a safetensors file of a model's weights, or of `copies` arrays for each of them, can be."""
+    weights = model.weights
+    # A weight is at most stored in double precision.
+    size = sum(weight.count for weight in weights) * 8
+    return copies * (size + _HEADER_PER_ARRAY * len(weights)) + _HEADER_LEAST
+
+
+def to_safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Pack arrays as the bytes of a safetensors file."""
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def from_safetensors(data: bytes, source: str) -> dict[str, np.ndarray]:
+    """Unpack the bytes of a safetensors file; ValueError where they are damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{source}: not a safetensors file, or damaged ({error})") from error
+
+
+def save_safetensors(model: Model, path: Path) -> None:
+    """Write the weights as safetensors."""
+    data = to_safetensors(collect(model))
+    with replacing(path) as file:
+        file.write(data)
+
+
+def load_safetensors(model: Model, path: Path) -> None:
+    """Read the weights from safetensors."""
+    source = f"load_weights: {path}"
+    _check_size(path, model, source)
+    assign(model, from_safetensors(path.read_bytes(), source), source)
+
+
+def save_npz(model: Model, path: Path) -> None:
+    """Write the weights as NumPy's archive."""
+    with replacing(path) as file:
+        np.savez(file, **collect(model))  # type: ignore[arg-type]
+
+
+def load_npz(model: Model, path: Path) -> None:
+    """Read the weights from NumPy's archive, without pickled objects, which could run code."""
+    source = f"load_weights: {path}"
+    _check_size(path, model, source)
+    try:
+        arrays = _read_npz(path.read_bytes(), most_bytes(model), source)
+    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+        raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
+    assign(model, arrays, source)
+
+
+def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        # A few bytes of an archive can claim to unpack to any size.
+        if sum(info.file_size for info in archive.infolist()) > limit:
+            raise ValueError(f"{source}: unpacks to more bytes than the model has weights")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _check_size(path: Path, model: Layer, source: str) -> None:
+    size = path.stat().st_size
+    if size > most_bytes(model):
+        raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")
