@@ -37,7 +37,7 @@ class Configurable:
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make an equal object."""
         parameters = inspect.signature(type(self).__init__).parameters.values()
-        named = (p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name != "self")
+        named = (p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name != "self")
         return {name: getattr(self, name) for name in named}
 
     @classmethod
