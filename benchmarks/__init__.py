@@ -1,0 +1,1 @@
+"""Engines measured side by side, in turns, on the same work."""

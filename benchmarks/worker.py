@@ -1,0 +1,83 @@
+"""One engine in a process of its own: answers questions on standard input, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from . import engines
+from .workloads import WORKLOADS
+
+
+class Worker:
+    """Keeps the engine, its network and the data between questions."""
+
+    def __init__(self, engine: str, threads: int) -> None:
+        self.engine = engines.load(engine, threads)
+
+    def versions(self) -> dict[str, str]:
+        """What is measured."""
+        return self.engine.versions()
+
+    def agree(self, workload: str) -> dict[str, Any]:
+        """Numbers that all engines must share: predictions and the first losses, dropout off."""
+        work = WORKLOADS[workload]
+        x, y = work.data(work.batch_size)
+        self.engine.build(work, dropout=False)
+        predictions = self.engine.predict(x, work.batch_size)
+        return {"predictions": np.asarray(predictions).tolist(), "losses": self.engine.losses(x, y, 5)}
+
+    def prepare(self, workload: str) -> None:
+        """Build the network and train one epoch to warm up."""
+        self.work = WORKLOADS[workload]
+        self.x, self.y = self.work.data()
+        self.engine.build(self.work, dropout=True)
+        self.engine.epoch(self.x, self.y)
+
+    def train(self) -> float:
+        """Pictures a second over one epoch."""
+        start = time.perf_counter()
+        self.engine.epoch(self.x, self.y)
+        return len(self.x) / (time.perf_counter() - start)
+
+    def predict(self, batch_size: int, samples: int) -> float:
+        """Pictures a second over some samples, after one batch to warm up."""
+        part = self.x[: max(samples, batch_size)]
+        self.engine.predict(part[:batch_size], batch_size)
+        start = time.perf_counter()
+        self.engine.predict(part, batch_size)
+        return len(part) / (time.perf_counter() - start)
+
+    def peak_memory(self) -> float:
+        """The most memory that this process ever held, in MiB."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main() -> None:
+    """Answer until standard input ends; whatever engines print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        worker = Worker(sys.argv[1], int(sys.argv[2]))
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}), file=answers, flush=True)
+        return
+    print(json.dumps({"answer": worker.versions()}), file=answers, flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        try:
+            reply = {"answer": getattr(worker, question.pop("do"))(**question)}
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
