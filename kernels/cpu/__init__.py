@@ -8,6 +8,7 @@ from ..reference import (
     avg_pool2d,
     avg_pool2d_gradient,
     dropout_mask,
+    erf,
     max_pool2d,
     max_pool2d_gather,
     max_pool2d_gradient,
@@ -17,6 +18,7 @@ from ..reference import (
     sgd_step,
     softmax,
     softmax_cross_entropy,
+    sum_rows,
 )
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
 from .matmul import matmul
@@ -31,6 +33,7 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "dropout_mask",
+    "erf",
     "get_num_threads",
     "matmul",
     "max_pool2d",
@@ -43,4 +46,5 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "sum_rows",
 ]
