@@ -1,0 +1,240 @@
+"""Max and average pooling with their gradients.
+
+The letters: pictures x (N, H, W, C), windows of PH x PW cells every SH rows and SW columns, y (N, OH, OW, C). Position
+(i, j) covers the rows i*SH - top .. + PH - 1 and the columns j*SW - left .. + PW - 1, as far as they lie in the picture.
+
+Channels lie next to each other in memory, so every loop below runs over them innermost: one cell of the window
+after another is compared with (or added to) a whole row of channels, which the compiler turns into vector instructions.
+Gradients run over the windows too, adding to the cells they came from; a picture belongs to one thread, so
+overlapping windows never meet in two threads and sums keep their order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ..geometry import Padding, Pair, output_sizes
+from . import memory
+from .arrays import flat, floating
+from .cache import compiled, inlined
+from .simd import clear_elements
+from .threads import share, take, threads_for
+
+
+class Grid(NamedTuple):
+    """The shape of a pooling: plain integers for compiled code."""
+
+    images: int
+    height: int
+    width: int
+    channels: int
+    output_rows: int
+    output_columns: int
+    window_rows: int
+    window_columns: int
+    row_stride: int
+    column_stride: int
+    top: int
+    left: int
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        return self.images, self.output_rows, self.output_columns, self.channels
+
+    @property
+    def threads(self) -> int:
+        return threads_for(math.prod(self.output_shape) * self.window_rows * self.window_columns)
+
+
+def _grid(images: int, size: Pair, channels: int, pool_size: Pair, strides: Pair, padding: Padding) -> Grid:
+    (top, _), (left, _) = padding
+    return Grid(
+        images, *size, channels, *output_sizes(size, pool_size, strides, padding), *pool_size, *strides, top, left
+    )
+
+
+@inlined
+def _inside(position, stride, before, window, size):
+    """The first cell of a window that lies in the picture, and the first behind it; along one axis."""
+    start = position * stride - before
+    return max(0, -start), min(window, size - start)
+
+
+@compiled
+def _max_pool(ticket, tiles, x, y, winners, grid):
+    C = grid.channels
+    tile = take(ticket)
+    while tile < tiles:
+        image, i = tile // grid.output_rows, tile % grid.output_rows
+        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        for j in range(grid.output_columns):
+            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            target = (tile * grid.output_columns + j) * C
+            best, winner = y[target : target + C], winners[target : target + C]
+            for c in range(C):
+                best[c] = -np.inf
+                winner[c] = 0
+            for p in range(p_first, p_end):
+                row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
+                for q in range(q_first, q_end):
+                    source = (row + j * grid.column_stride - grid.left + q) * C
+                    cell = x[source : source + C]
+                    index = p * grid.window_columns + q
+                    for c in range(C):
+                        # A NaN is not at most the best so far, and once it is the best, nothing beats it.
+                        wins = (best[c] == best[c]) and not (cell[c] <= best[c])
+                        best[c] = cell[c] if wins else best[c]
+                        winner[c] = index if wins else winner[c]
+        tile = take(ticket)
+
+
+@compiled
+def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid):
+    C = grid.channels
+    size = grid.height * grid.width * C
+    image = take(ticket)
+    while image < tiles:
+        clear_elements(gx, image * size, size)
+        for i in range(grid.output_rows):
+            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            for j in range(grid.output_columns):
+                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
+                gradient, winner = gy[source : source + C], winners[source : source + C]
+                for p in range(p_first, p_end):
+                    row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
+                    for q in range(q_first, q_end):
+                        target = (row + j * grid.column_stride - grid.left + q) * C
+                        cell = gx[target : target + C]
+                        index = p * grid.window_columns + q
+                        for c in range(C):
+                            cell[c] += gradient[c] if winner[c] == index else 0
+        image = take(ticket)
+
+
+@compiled
+def _max_pool_gather(ticket, tiles, x, winners, y, grid):
+    C = grid.channels
+    tile = take(ticket)
+    while tile < tiles:
+        image, i = tile // grid.output_rows, tile % grid.output_rows
+        for j in range(grid.output_columns):
+            target = (tile * grid.output_columns + j) * C
+            for c in range(C):
+                winner = np.int64(winners[target + c])
+                h = i * grid.row_stride - grid.top + winner // grid.window_columns
+                w = j * grid.column_stride - grid.left + winner % grid.window_columns
+                outside = h < 0 or h >= grid.height or w < 0 or w >= grid.width
+                y[target + c] = 0 if outside else x[((image * grid.height + h) * grid.width + w) * C + c]
+        tile = take(ticket)
+
+
+@compiled
+def _avg_pool(ticket, tiles, x, y, grid):
+    C = grid.channels
+    tile = take(ticket)
+    while tile < tiles:
+        image, i = tile // grid.output_rows, tile % grid.output_rows
+        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        for j in range(grid.output_columns):
+            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            target = (tile * grid.output_columns + j) * C
+            total = y[target : target + C]
+            cells = y.dtype.type((p_end - p_first) * (q_end - q_first))
+            for c in range(C):
+                total[c] = 0
+            for p in range(p_first, p_end):
+                row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
+                for q in range(q_first, q_end):
+                    source = (row + j * grid.column_stride - grid.left + q) * C
+                    cell = x[source : source + C]
+                    for c in range(C):
+                        total[c] += cell[c]
+            for c in range(C):
+                total[c] /= cells
+        tile = take(ticket)
+
+
+@compiled
+def _avg_pool_gradient(ticket, tiles, gy, gx, grid):
+    C = grid.channels
+    size = grid.height * grid.width * C
+    image = take(ticket)
+    while image < tiles:
+        clear_elements(gx, image * size, size)
+        for i in range(grid.output_rows):
+            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            for j in range(grid.output_columns):
+                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
+                gradient = gy[source : source + C]
+                cells = gx.dtype.type((p_end - p_first) * (q_end - q_first))
+                for p in range(p_first, p_end):
+                    row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
+                    for q in range(q_first, q_end):
+                        target = (row + j * grid.column_stride - grid.left + q) * C
+                        cell = gx[target : target + C]
+                        for c in range(C):
+                            cell[c] += gradient[c] / cells
+        image = take(ticket)
+
+
+def max_pool2d(
+    x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding
+) -> tuple[np.ndarray, np.ndarray]:
+    """y (N, OH, OW, C), the largest value of each window, and winners of that shape: its place p*PW + q there."""
+    dtype = floating("max_pool2d", x)
+    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    y = memory.empty(grid.output_shape, dtype)
+    winners = memory.empty(grid.output_shape, np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    tiles = grid.images * grid.output_rows
+    share(_max_pool, tiles, grid.threads, flat(x, dtype), y.reshape(-1), winners.reshape(-1), grid)
+    return y, winners
+
+
+def max_pool2d_gradient(
+    gy: np.ndarray, winners: np.ndarray, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> np.ndarray:
+    """gx (N, H, W, C): each gy (N, OH, OW, C) added to the cell that won its window."""
+    dtype = floating("max_pool2d_gradient", gy)
+    grid = _grid(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
+    gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
+    share(
+        _max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), flat(winners, winners.dtype), gx.reshape(-1), grid
+    )
+    return gx
+
+
+def max_pool2d_gather(
+    x: np.ndarray, winners: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding
+) -> np.ndarray:
+    """y (N, OH, OW, C): x (N, H, W, C) where the winners stand."""
+    dtype = floating("max_pool2d_gather", x)
+    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    y = memory.empty(grid.output_shape, dtype)
+    tiles = grid.images * grid.output_rows
+    share(_max_pool_gather, tiles, grid.threads, flat(x, dtype), flat(winners, winners.dtype), y.reshape(-1), grid)
+    return y
+
+
+def avg_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding) -> np.ndarray:
+    """y (N, OH, OW, C): the mean of each window over its cells in the picture."""
+    dtype = floating("avg_pool2d", x)
+    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    y = memory.empty(grid.output_shape, dtype)
+    share(_avg_pool, grid.images * grid.output_rows, grid.threads, flat(x, dtype), y.reshape(-1), grid)
+    return y
+
+
+def avg_pool2d_gradient(
+    gy: np.ndarray, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> np.ndarray:
+    """gx (N, H, W, C): gy (N, OH, OW, C) in equal shares to the cells of its window."""
+    dtype = floating("avg_pool2d_gradient", gy)
+    grid = _grid(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
+    gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
+    share(_avg_pool_gradient, grid.images, grid.threads, flat(gy, dtype), gx.reshape(-1), grid)
+    return gx
