@@ -175,8 +175,8 @@ class Layer:
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape, batch axis included; for several inputs a list of shapes."""
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Compute the layer's output from a `Tensor` (or a list of them)."""
+    def call(self, *inputs: Any, **options: Any) -> Any:
+        """Compute the layer's output from a `Tensor` (or a list of them): ``call(x)`` or ``call(x, training)``."""
         raise NotImplementedError(f"{type(self).__name__} (layer '{self.name}') does not define call(x)")
 
     def __call__(self, inputs: Any, training: bool | None = None) -> Any:

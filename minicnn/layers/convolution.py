@@ -364,10 +364,10 @@ class Conv2DTranspose(_Convolution):
         extra = None if self.output_padding is None else self.output_padding[axis]
         if self.padding == "same":
             return size * stride if extra is None else (size - 1) * stride + span % 2 + extra
-        if self.padding == "valid":
-            return (size - 1) * stride + (max(span, stride) if extra is None else span + extra)
-        before, after = self.padding[axis]
-        return (size - 1) * stride + span - int(before) - int(after) + (extra or 0)
+        full = (size - 1) * stride + span
+        if isinstance(self.padding, str):
+            return full + (max(stride - span, 0) if extra is None else extra)
+        return full - sum(self.padding[axis]) + (extra or 0)
 
     def output_channels(self, channels: int) -> int:
         """Give the number of filters."""

@@ -96,10 +96,7 @@ class Dense(WeightedLayer):
 
     def pre_activation(self, x: Tensor, training: bool = False) -> Tensor:
         """Compute x w + b."""
-        if x.ndim == 2:
-            return F.dense(x, self.kernel, self.bias)
-        rows = F.reshape(x, (product(x.shape[:-1]), x.shape[-1]))
-        return F.reshape(F.dense(rows, self.kernel, self.bias), (*x.shape[:-1], self.units))
+        return F.dense(x, self.kernel, self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """(N, ..., units)."""
