@@ -257,9 +257,10 @@ def logsumexp(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Any:
     array = as_array(x)
     top = np.max(array, axis=axis, keepdims=True)
     total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
+    if keepdims:
+        return total
     shape = list(array.shape)
-    if not keepdims:
-        del shape[axis]
+    del shape[axis]
     return reshape(total, tuple(shape))
 
 
