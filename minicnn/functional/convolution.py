@@ -15,6 +15,7 @@ from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.kernels import Padding, Pair, output_sizes, reference
 
+from .arithmetic import add
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding, whole
 from .reductions import sum as sum_
 from .shaping import index, reshape, transpose
@@ -207,7 +208,7 @@ def conv2d_transpose(
     )
     geometry = Geometry(steps, (rows[1], columns[1]), dilation, 1)
     y = Conv2DInputGradient(geometry, (rows[0], columns[0]))(x, w)
-    return y if b is None else y + b
+    return y if b is None else add(y, b)
 
 
 def transposed_output_size(
