@@ -378,14 +378,18 @@ class Function:
 
         Plain arrays in give plain arrays out; a tensor among the inputs gives tensors.
         """
+        arrays = _operands(inputs)
         if not any(isinstance(value, Tensor) for value in inputs):
-            return self.forward(*map(_operand, inputs))
-        arrays = [_operand(value) for value in inputs]
+            return self.forward(*arrays)
         needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in inputs)
         self.needs_input_gradient = needs
         outputs = self.forward(*arrays)
         several = isinstance(outputs, tuple)
         taped = _mode.taping and any(needs)
+        if not several and all(isinstance(array, (int, float)) for array in arrays):
+            # Plain numbers that backward computes with stay plain, so that they take the arrays' dtype later on.
+            outputs = outputs.item() if isinstance(outputs, np.generic) else outputs
+            return Tensor._wrap(outputs, False)
         tensors = [self._output(array, inputs, taped) for array in (outputs if several else (outputs,))]
         if taped:
             self._tape(inputs, arrays, tensors)
@@ -442,13 +446,23 @@ class Function:
         self._saved = None
 
 
+def _operands(inputs: Sequence[TensorLike]) -> list[Array]:
+    """What forward receives. Plain numbers beside an array stay plain numbers: they take its dtype."""
+    if any(not _is_number(value) for value in inputs if value is not None):
+        # A lone NumPy float64 (say, np.sqrt(2)) would turn float32 arrays into float64 ones.
+        return [value.item() if isinstance(value, np.generic) else _operand(value) for value in inputs]
+    if any(isinstance(value, np.generic) for value in inputs):
+        return [np.asarray(value) if isinstance(value, np.generic) else value for value in inputs]
+    return [None if value is None else as_array(value) for value in inputs]
+
+
+def _is_number(value: TensorLike) -> bool:
+    return isinstance(value, (int, float, np.generic))
+
+
 def _operand(value: TensorLike) -> Array:
-    """What forward receives. Python's numbers stay as they are: beside an array they take its dtype."""
     if isinstance(value, Tensor):
         return value.data
-    if isinstance(value, np.generic):
-        # A lone NumPy float64 (say, np.sqrt(2)) would turn float32 arrays into float64 ones.
-        return value.item()
     if value is None or isinstance(value, (int, float, np.ndarray)):
         return value
     return as_array(value)

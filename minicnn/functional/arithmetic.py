@@ -16,8 +16,9 @@ class _Binary(Function):
     """Two operands that broadcast against each other: the gradients are summed back to the operands' shapes."""
 
     def _to_operands(self, ga: Any, gb: Any) -> tuple[Any, Any]:
-        a, b = self.shapes
-        return (None if ga is None else sum_to(ga, a)), (None if gb is None else sum_to(gb, b))
+        needed = zip((ga, gb), self.shapes, self.needs_input_gradient, strict=True)
+        by_a, by_b = (sum_to(gradient, shape) if needs else None for gradient, shape, needs in needed)
+        return by_a, by_b
 
     def _keep_shapes(self, a: Array, b: Array) -> None:
         self.shapes = np.shape(a), np.shape(b)
@@ -323,4 +324,5 @@ def clip(x: TensorLike, low: float | None, high: float | None) -> Any:
     """
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip: low must not be above high, got {low!r} and {high!r}")
+    low, high = (limit.item() if isinstance(limit, np.generic) else limit for limit in (low, high))
     return Clip(low, high)(x)
