@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 # Keras reads it once, when it is imported.
@@ -32,3 +34,15 @@ def keras() -> ModuleType:
         import keras as module
     module.config.disable_traceback_filtering()
     return module
+
+
+@contextlib.contextmanager
+def keras_in(dtype: str) -> Iterator[ModuleType]:
+    """Keras with everything computed in one dtype: where it is not told, it falls back on its floatx."""
+    module = keras()
+    before = module.config.floatx()
+    module.config.set_floatx(dtype)
+    try:
+        yield module
+    finally:
+        module.config.set_floatx(before)
