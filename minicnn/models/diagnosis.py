@@ -73,9 +73,9 @@ def explain_input(owner: str, name: str, expected: Shape, came: Shape) -> str:
     if len(given) + 1 == len(sample) and given == sample[:-1]:
         return f"{text}: the last axis is missing; x[..., np.newaxis] adds it"
     if len(given) + 1 == len(sample) and given == sample[1:]:
-        return f"{text}: an axis is missing; x[:, np.newaxis] adds it"
-    if tuple(came) == sample:
-        return f"{text}: the batch axis is missing; x[np.newaxis] adds it"
+        # Either the first axis of every sample is missing, or x is a single sample.
+        index, axis = ("[:, np.newaxis]", "channel") if sample[0] == 1 else ("[np.newaxis]", "batch")
+        return f"{text}: the {axis} axis is missing; x{index} adds it"
     if None not in sample and None not in given and _product(sample) == _product(given):
         return f"{text}: x.reshape({(-1, *sample)}) fits, if the order of the values is the same"
     return text

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import as_array
+from minicnn.models.diagnosis import fits
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -122,10 +123,10 @@ class Layout:
 
 
 def fit_rank(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Add or drop a last axis of size 1 where that makes the array's rank the one of `shape`, as Keras does."""
-    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+    """Add or drop a last axis of size 1 where that makes the array's shape fit `shape`, as Keras does."""
+    if shape[-1] == 1 and fits(shape[1:-1], array.shape[1:]):
         return array[..., np.newaxis]
-    if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+    if array.ndim > 1 and array.shape[-1] == 1 and fits(shape[1:], array.shape[1:-1]):
         return array[..., 0]
     return array
 
