@@ -345,7 +345,8 @@ class Function:
     _save_inputs: tuple[int, ...] = ()
     _save_outputs: tuple[int, ...] = ()
     _edges: tuple[Tensor | tuple[Function, int] | None, ...] = ()
-    _saved: list[tuple[Array, Tensor | tuple[Function, int] | None, _Version, int]] | None = None
+    # Array, where it comes from (an input's edge, or the number of one's own output), version and its count then.
+    _saved: list[tuple[Array, Tensor | tuple[Function, int] | int | None, _Version, int]] | None = None
 
     def forward(self, *arrays: Array) -> Array | tuple[Array, ...]:
         """The operation itself, on arrays."""
@@ -417,9 +418,9 @@ class Function:
             version = value._version if isinstance(value, Tensor) else _Version()
             self._saved.append((arrays[index], self._edges[index], version, version.count))
         for index in self._save_outputs:
-            # Only the array is kept, not its tensor, which holds this node: a cycle would delay freeing the memory.
+            # Not its tensor, which holds this node, nor the node itself: a cycle would delay freeing the memory.
             version = outputs[index]._version
-            self._saved.append((outputs[index].data, (self, index), version, version.count))
+            self._saved.append((outputs[index].data, index, version, version.count))
 
     def _restore(self, start: int, stop: int) -> list[Tensor]:
         if self._saved is None:
@@ -437,6 +438,8 @@ class Function:
             tensor = Tensor._wrap(array, edge is not None, version)
             if isinstance(edge, Tensor):
                 tensor = edge if edge.data is array else tensor
+            elif isinstance(edge, int):
+                tensor._node, tensor._output_index = self, edge
             elif edge is not None:
                 tensor._node, tensor._output_index = edge
             tensors.append(tensor)
