@@ -623,7 +623,13 @@ def _accumulate_in_leaf(leaf: Tensor, gradient: Tensor, create_graph: bool) -> N
         gradient = Tensor._wrap(gradient.data.astype(leaf.dtype), False)
     buffer = leaf.gradient_buffer
     if buffer is None or create_graph:
-        leaf.grad = gradient if leaf.grad is None else Accumulate()(leaf.grad, gradient)
+        if leaf.grad is not None:
+            leaf.grad = Accumulate()(leaf.grad, gradient)
+        elif create_graph:
+            leaf.grad = gradient
+        else:
+            # A sum hands one array to both operands and a broadcast a read-only view: each leaf gets its own.
+            leaf.grad = Tensor._wrap(gradient.data.copy(), False)
     elif leaf.grad is None:
         if gradient.data is not buffer:
             buffer[...] = gradient.data
