@@ -673,6 +673,7 @@ def grad(
 
     Raises:
         RuntimeError: an output or input does not require a gradient.
+        ValueError: not one gradient for each output, or one of another shape.
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -680,6 +681,8 @@ def grad(
         gradients = [None] * len(outputs)
     elif not isinstance(gradients, (list, tuple)):
         gradients = [gradients]
+    if len(gradients) != len(outputs):
+        raise ValueError(f"grad: expected one gradient for each of {len(outputs)} outputs, got {len(gradients)}")
     for name, tensors in (("outputs", outputs), ("inputs", inputs)):
         for index, tensor in enumerate(tensors):
             if not tensor.requires_grad:
