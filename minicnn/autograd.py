@@ -742,7 +742,8 @@ def gradcheck(
     for _ in range(3):
         _check_once(function, arrays, generator, step, tolerance)
     if order > 1:
-        cotangents = [generator.standard_normal(y.shape) for y in _listed(function(*map(Tensor, arrays)))]
+        points = [Tensor(array, requires_grad=True) for array in arrays]
+        cotangents = [generator.standard_normal(y.shape) for y in _listed(function(*points))]
 
         def first_gradients(*tensors: Tensor) -> list[Tensor]:
             points, weights = tensors[: len(arrays)], tensors[len(arrays) :]
