@@ -97,9 +97,10 @@ class Power(_Binary):
         """gy * b * a**(b-1) and gy * a**b * log(a)."""
         a, b = self.saved_inputs
         needs_a, needs_b = self.needs_input_gradient
-        # A constant to the power of 0: b * a**(b-1) would be 0 * infinity where a is 0.
-        slope = 0.0 if _is_zero(b.data) else multiply(b, power(a, subtract(b, 1))) if needs_a else None
-        ga = multiply(gy, slope) if needs_a else None
+        ga = None
+        if needs_a:
+            # To the power of 0 everything is constant; b * a**(b-1) would be 0 * infinity where a is 0.
+            ga = multiply(gy, 0.0 if _is_zero(b.data) else multiply(b, power(a, subtract(b, 1))))
         return self._to_operands(ga, multiply(gy, multiply(power(a, b), log(a))) if needs_b else None)
 
 
