@@ -26,7 +26,7 @@ def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return array
     # Kernels never write to their inputs, but Numba has a type of its own for read-only arrays.
     memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
-    alias = np.frombuffer(memory, dtype).reshape(array.shape)
+    alias = np.frombuffer(memoryview(memory), dtype).reshape(array.shape)
     memory.owner = array  # type: ignore[attr-defined]
     return alias
 

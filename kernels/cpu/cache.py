@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from types import CellType, FunctionType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from numba import njit
 
@@ -50,13 +50,15 @@ def compiled(function: Kernel) -> Kernel:
     Where no folder can be written (a read-only installation without a home), the function is compiled in every process.
     Division by zero gives infinity, as in NumPy, which also lets LLVM vectorise loops that divide.
     """
-    keyed = _with_fingerprint(function)  # type: ignore[arg-type]
+    keyed: Any = _with_fingerprint(function)  # type: ignore[arg-type]
     try:
-        return njit(cache=True, nogil=True, error_model="numpy")(keyed)
+        keyed = njit(cache=True, nogil=True, error_model="numpy")(keyed)
     except RuntimeError:
-        return njit(nogil=True, error_model="numpy")(keyed)
+        keyed = njit(nogil=True, error_model="numpy")(keyed)
+    return keyed
 
 
 def inlined(function: Kernel) -> Kernel:
     """For helpers that only compiled functions call: part of their callers' machine code, not stored on their own."""
-    return njit(nogil=True, error_model="numpy")(function)
+    helper: Any = njit(nogil=True, error_model="numpy")(function)
+    return helper

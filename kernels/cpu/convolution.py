@@ -167,9 +167,7 @@ class Phase(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _phases(
-    input_size: Pair, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair
-) -> tuple[Phase, ...]:
+def _phases(input_size: Pair, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair) -> tuple[Phase, ...]:
     """gx[h] meets gy[i] through kernel row p where i*SH = h + top - p*DH, so only if SH divides that; columns alike."""
 
     def lines(axis: int) -> list[tuple[int, int, tuple[int, ...], tuple[int, ...]]]:
@@ -246,9 +244,7 @@ def _cut_sums(found: Windows, column_stride: int, group_inputs: int, columns: in
 
 
 @compiled
-def _sum_chunks(
-    ticket, tiles, x, gy, sums, elements, targets, row_starts, regions, s, output, scratch, scratch_size
-):
+def _sum_chunks(ticket, tiles, x, gy, sums, elements, targets, row_starts, regions, s, output, scratch, scratch_size):
     width = VECTORS * VECTOR_BYTES // gy.itemsize
     filters = output.groups * output.group_outputs
     group_size = s.rows * s.pitch

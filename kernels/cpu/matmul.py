@@ -46,6 +46,7 @@ class Matrix(NamedTuple):
 
     @property
     def transposed(self) -> Matrix:
+        """The same memory with rows and columns exchanged."""
         return Matrix(self.memory, self.column_step, self.row_step)
 
 

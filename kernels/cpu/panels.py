@@ -84,9 +84,7 @@ def _pack_tiles(ticket, tiles, source, rows, group_step, column_step, columns, p
     while tile < tiles:
         group, panel = tile // panels, tile % panels
         base = group * group_step + panel * width * column_step
-        pack_panel(
-            source, base, rows, column_step, columns - panel * width, packed, tile * rows.size * width
-        )
+        pack_panel(source, base, rows, column_step, columns - panel * width, packed, tile * rows.size * width)
         tile = take(ticket)
 
 

@@ -1,7 +1,8 @@
 """Max and average pooling with their gradients.
 
-The letters: pictures x (N, H, W, C), windows of PH x PW cells every SH rows and SW columns, y (N, OH, OW, C). Position
-(i, j) covers the rows i*SH - top .. + PH - 1 and the columns j*SW - left .. + PW - 1, as far as they lie in the picture.
+The letters: pictures x (N, H, W, C), windows of PH x PW cells every SH rows and SW columns, y (N, OH, OW, C).
+Position (i, j) covers the rows i*SH - top .. + PH - 1 and the columns j*SW - left .. + PW - 1, as far as they lie in
+the picture.
 
 Channels lie next to each other in memory, so every loop below runs over them innermost: one cell of the window
 after another is compared with (or added to) a whole row of channels, which the compiler turns into vector instructions.
@@ -42,10 +43,12 @@ class Grid(NamedTuple):
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
+        """(N, OH, OW, C)."""
         return self.images, self.output_rows, self.output_columns, self.channels
 
     @property
     def threads(self) -> int:
+        """Threads that the work is worth."""
         return threads_for(math.prod(self.output_shape) * self.window_rows * self.window_columns)
 
 
@@ -182,9 +185,7 @@ def _avg_pool_gradient(ticket, tiles, gy, gx, grid):
         image = take(ticket)
 
 
-def max_pool2d(
-    x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding
-) -> tuple[np.ndarray, np.ndarray]:
+def max_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[np.ndarray, np.ndarray]:
     """y (N, OH, OW, C), the largest value of each window, and winners of that shape: its place p*PW + q there."""
     dtype = floating("max_pool2d", x)
     grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
@@ -202,9 +203,8 @@ def max_pool2d_gradient(
     dtype = floating("max_pool2d_gradient", gy)
     grid = _grid(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
     gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
-    share(
-        _max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), flat(winners, winners.dtype), gx.reshape(-1), grid
-    )
+    winners = flat(winners, winners.dtype)
+    share(_max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), winners, gx.reshape(-1), grid)
     return gx
 
 

@@ -35,6 +35,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+# Intrinsics take the compiler's context first, which their callers do not pass: no type checker can know that.
+_emitted: Any = intrinsic
+
 _INT64, _INT32 = ir.IntType(64), ir.IntType(32)
 
 
@@ -98,9 +101,7 @@ class _Tile:
         self.element = element
         self.simd = _Vectors(builder, element, VECTOR_BYTES // bytes_)
         self.rows, self.vectors = rows, vectors
-        self.slots = [
-            [cgutils.alloca_once(builder, self.simd.type) for _ in range(vectors)] for _ in range(rows)
-        ]
+        self.slots = [[cgutils.alloca_once(builder, self.simd.type) for _ in range(vectors)] for _ in range(rows)]
         self.staging = cgutils.alloca_once(builder, ir.ArrayType(element, rows * self.width))
 
     @property
@@ -119,9 +120,7 @@ class _Tile:
     def accumulate(self, a_pointers: list[ir.Value], a_offset: ir.Value, b_pointer: ir.Value) -> None:
         """Add the outer product of `rows` numbers of a and one row of b."""
         b = self.builder
-        weights = [
-            self.simd.load(b.gep(b_pointer, [_INT64(n * self.simd.lanes)])) for n in range(self.vectors)
-        ]
+        weights = [self.simd.load(b.gep(b_pointer, [_INT64(n * self.simd.lanes)])) for n in range(self.vectors)]
         for pointer, slots in zip(a_pointers, self.slots, strict=True):
             x = self.simd.spread(b.load(b.gep(pointer, [a_offset])))
             for weight, slot in zip(weights, slots, strict=True):
@@ -161,7 +160,7 @@ def _array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: 
     return context.make_array(array_type)(context, builder, array).data
 
 
-@intrinsic(prefer_literal=True)
+@_emitted(prefer_literal=True)
 def multiply_add_tile(
     typingctx, rows, vectors,
     a, a_base, a_rows, first, last, segments, count, length, a_step,
@@ -217,7 +216,7 @@ def multiply_add_tile(
     return signature, codegen
 
 
-@intrinsic
+@_emitted
 def fetch_add(typingctx, counters, index):
     """Add 1 to counters[index] in one step that no other thread can split, and return the value before."""
 
@@ -228,7 +227,7 @@ def fetch_add(typingctx, counters, index):
     return types.int64(counters, types.intp), codegen
 
 
-@intrinsic
+@_emitted
 def copy_elements(typingctx, target, target_base, source, source_base, count):
     """target[target_base:][:count] = source[source_base:][:count] for flat arrays of one dtype that do not overlap."""
 
@@ -242,7 +241,7 @@ def copy_elements(typingctx, target, target_base, source, source_base, count):
     return types.void(target, i, source, i, i), codegen
 
 
-@intrinsic
+@_emitted
 def clear_elements(typingctx, target, base, count):
     """target[base:][:count] = 0 for a flat array."""
 

@@ -8,8 +8,8 @@ Numba's own `prange` is not used: its OpenMP layer spins after each kernel and k
 `workqueue` aborts the process when two Python threads enter at once, and both compile every loop twice. Here any number
 of Python threads may call kernels at the same time: each takes part in its own work, and helpers serve who asks first.
 
-Which thread computes which tile is left to chance, so tiles must not depend on each other: every sum is made within one
-tile, in an order that is a function of the shape. That is why results are equal, bit for bit, for any number of threads.
+Which thread computes which tile is left to chance, so tiles must not depend on each other: every sum is made within
+one tile, in an order that is a function of the shape. So results are equal, bit for bit, for any number of threads.
 """
 
 from __future__ import annotations

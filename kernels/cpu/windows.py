@@ -8,8 +8,8 @@ A window is named by its taps. Tap (dh, dw) of the output position (i, j) reads 
 and reads zero outside it. All passes of a convolution are of this kind; only their taps and strides differ.
 
 Memory is worked through in bands: some output rows of one picture, or several whole pictures if they are small, such
-that the input rows a band needs (its region) stay in the second-level cache. Where taps reach over the edge, a region is
-copied into a small scratch area with zeros around it, one for each thread; there is never a padded copy of the batch.
+that the input rows a band needs (its region) stay in the second-level cache. Where taps reach over the edge, a region
+is copied into a small scratch area with zeros around it, one for each thread; the batch is never copied as a whole.
 
 Within a region each output position has a start, and each tap an offset from it. Taps that lie next to each other (all
 of a kernel row, undilated) are one run of KW * C contiguous numbers.
@@ -110,7 +110,10 @@ def windows(
     return Windows(regions, positions.astype(np.int64), runs, length, taps, offsets)
 
 
-def _regions(shape, tap_rows, tap_columns, strides, output, itemsize, work) -> Regions:
+def _regions(
+    shape: tuple[int, int, int, int], tap_rows: tuple[int, ...], tap_columns: tuple[int, ...],
+    strides: tuple[int, int], output: tuple[int, int], itemsize: int, work: int,
+) -> Regions:  # fmt: skip
     N, H, W, C = shape
     OH, OW = output
     first_row, first_column = min(tap_rows, default=0), min(tap_columns, default=0)
@@ -141,7 +144,9 @@ def _band_rows(images: int, rows: int, stride: int, span: int, row_bytes: int, w
     return -(-rows // bands)
 
 
-def _runs(regions, tap_rows, tap_columns, tap_channels) -> tuple[np.ndarray, int, tuple[tuple[int, int], ...], np.ndarray]:
+def _runs(
+    regions: Regions, tap_rows: tuple[int, ...], tap_columns: tuple[int, ...], tap_channels: int
+) -> tuple[np.ndarray, int, tuple[tuple[int, int], ...], np.ndarray]:
     C = regions.channels
     offsets = {
         (p, q): (dh - regions.first_row) * regions.pitch + (dw - regions.first_column) * C
