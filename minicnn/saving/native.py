@@ -227,7 +227,7 @@ def _make_preprocessing(description: Any) -> Any:
         return description
     from minicnn.data.preprocessing import Preprocessing
 
-    return Preprocessing(**description["config"])
+    return Preprocessing.from_config(description["config"])
 
 
 def _compile(model: Model, config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
@@ -247,6 +247,4 @@ def _named(item: Any, custom: Mapping[str, Any], registry: Any) -> Any:
     if isinstance(item, str):
         # Registered names stay names: "accuracy" means what the shapes say, and the logs call it so.
         return custom.get(item, item)
-    if item["class_name"] not in registry and item["class_name"] in losses.registry:
-        registry = losses.registry
-    return registry.get(item, custom)
+    return (losses.registry if item.get("kind") == "loss" else registry).get(item, custom)

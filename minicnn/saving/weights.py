@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.layers import Layer
+from minicnn.layers import InputLayer, Layer
 from minicnn.parameter import Parameter
 from minicnn.registry import snake_case
 from minicnn.saving.files import replacing
@@ -43,7 +43,9 @@ def walk_layers(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
 
 
 def _children(layer: Layer) -> list[Layer]:
-    return getattr(layer, "layers", None) or layer.sublayers
+    inner = getattr(layer, "layers", None) or layer.sublayers
+    # Inputs are not counted: a chain, which hides its input, and the same layers in a graph have the same names.
+    return [child for child in inner if not isinstance(child, InputLayer)]
 
 
 def named_weights(model: Layer) -> dict[str, Parameter]:

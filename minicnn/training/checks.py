@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 
 def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:
-    """Raise ValueError where the model makes a prediction for each position, but there is one target a sample."""
-    if loss is None or len(output_shape) <= 2 or y.ndim > 2:
+    """Raise ValueError where targets are of another kind than predictions; finer differences are the loss's to find."""
+    if loss is None:
         return
-    raise ValueError(
-        f"{owner}: the output has shape {_open(output_shape)}, a prediction for each position, but the targets have "
-        f"shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the last Dense "
-        "makes one prediction a sample"
-    )
+    if len(output_shape) > 2 and y.ndim <= 2:
+        raise ValueError(
+            f"{owner}: the output has shape {_open(output_shape)}, a prediction for each position, but the targets "
+            f"have shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the last "
+            "Dense makes one prediction a sample"
+        )
+    if isinstance(loss, losses.CategoricalCrossentropy) and y.ndim < len(output_shape):
+        raise ValueError(
+            f"{owner}: {loss.name} takes one-hot targets of shape {_open(output_shape)}, but they have shape "
+            f"{y.shape}; for integer labels use sparse_categorical_crossentropy, or utils.to_categorical(y)"
+        )
 
 
 def check_labels(loss: Any, y: np.ndarray, classes: int | None) -> None:

@@ -344,7 +344,9 @@ def _serialize(item: Any) -> Any:
         if named.__name__ == "<lambda>":
             raise ValueError("a lambda among losses or metrics has no name to find it by; define a function instead")
         return named.__name__
-    return {"class_name": type(item).__name__, "config": item.get_config()}
+    description = {"class_name": type(item).__name__, "config": item.get_config()}
+    # A loss may stand among the metrics, and share its name with one of them.
+    return {**description, "kind": "loss"} if isinstance(item, losses.Loss) else description
 
 
 def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:

@@ -54,11 +54,23 @@ def test_hooks_come_in_keras_order():
 
     x, y = data(4)
     model_of().fit(x, y, batch_size=2, epochs=1, verbose=0, callbacks=[Spy()], validation_data=(x, y))
-    batches = [("on_train_batch_begin", 0), ("on_train_batch_end", 0), ("on_train_batch_begin", 1), ("on_train_batch_end", 1)]
+    batches = [
+        ("on_train_batch_begin", 0),
+        ("on_train_batch_end", 0),
+        ("on_train_batch_begin", 1),
+        ("on_train_batch_end", 1),
+    ]
     tests = [("on_test_begin", None)]
     tests += [(f"on_test_batch_{when}", step) for step in (0, 1) for when in ("begin", "end")]
     tests += [("on_test_end", None)]
-    expected = [("on_train_begin", None), ("on_epoch_begin", 0), *batches, *tests, ("on_epoch_end", 0), ("on_train_end", None)]
+    expected = [
+        ("on_train_begin", None),
+        ("on_epoch_begin", 0),
+        *batches,
+        *tests,
+        ("on_epoch_end", 0),
+        ("on_train_end", None),
+    ]
     assert calls == expected
 
 
@@ -168,7 +180,9 @@ def test_early_stopping_starts_afresh():
 
 
 def test_monitor_that_is_not_there_warns_once_and_names_what_is():
-    with pytest.warns(UserWarning, match="monitors 'val_loss', but the logs hold loss; give fit validation_data") as caught:
+    with pytest.warns(
+        UserWarning, match="monitors 'val_loss', but the logs hold loss; give fit validation_data"
+    ) as caught:
         run(callbacks.EarlyStopping(), epochs=3)
     assert len(caught) == 1
 
@@ -396,9 +410,7 @@ def test_callback_may_predict_and_evaluate_within_fit():
 
     plain = model_of()
     plain.set_weights(model.get_weights())
-    ours = model.fit(
-        x, y, shuffle=False, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=look)]
-    )
+    ours = model.fit(x, y, shuffle=False, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=look)])
     assert ours.history == plain.fit(x, y, shuffle=False, epochs=2, verbose=0).history
 
 

@@ -155,7 +155,9 @@ def test_output_that_is_read_by_another_layer_is_kept():
 
 def test_missing_input_is_named():
     a, b = Input((2,), name="a"), Input((2,), name="b")
-    with pytest.raises(ValueError, match=r"depend on the input 'b' of shape \(None, 2\).*among the model's inputs \('a'\)"):
+    with pytest.raises(
+        ValueError, match=r"depend on the input 'b' of shape \(None, 2\).*among the model's inputs \('a'\)"
+    ):
         Model(a, Add()([a, b]))
 
 
@@ -303,7 +305,9 @@ def test_deep_chain_needs_no_recursion():
 @pytest.mark.parametrize("kind", ["chain", "graph", "nested"])
 def test_copies_stand_alone_and_train_alike(copy_of, kind):
     if kind == "chain":
-        model = Sequential([Conv2D(2, 3, input_shape=(8, 8, 1)), Flatten(), Dropout(0.5), Dense(3, activation="softmax")])
+        model = Sequential(
+            [Conv2D(2, 3, input_shape=(8, 8, 1)), Flatten(), Dropout(0.5), Dense(3, activation="softmax")]
+        )
     elif kind == "graph":
         inputs = Input((8, 8, 1))
         flat = Flatten()(Conv2D(2, 3)(inputs))
