@@ -13,7 +13,7 @@ from minicnn.device import array_module
 
 from .arithmetic import add, clip, exp, log, multiply, negative, subtract, where
 from .reductions import sum as sum_
-from .shaping import reshape, transpose
+from .shaping import as_floats, reshape, transpose
 
 
 class ReLU(Function):
@@ -160,7 +160,7 @@ def relu(x: TensorLike) -> Any:
     >>> relu([1.0, 2.0, 3.0, -4.0])
     array([1., 2., 3., 0.], dtype=float32)
     """
-    return ReLU()(x)
+    return ReLU()(*as_floats(x))
 
 
 def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
@@ -205,7 +205,7 @@ def gelu(x: TensorLike, approximate: bool = False) -> Any:
 
 def erf(x: TensorLike) -> Any:
     """The error function, element by element."""
-    return Erf()(x)
+    return Erf()(*as_floats(x))
 
 
 def sigmoid(x: TensorLike) -> Any:
@@ -243,6 +243,7 @@ def _along(function: Function, x: TensorLike, axis: int, operation: str) -> Any:
     rank = len(shape)
     if not -rank <= axis < rank:
         raise ValueError(f"{operation}: axis {axis} does not exist in shape {shape}")
+    (x,) = as_floats(x)
     if rank == 2 and axis in (-1, 1):
         return function(x)
     order = (*(a for a in range(rank) if a != axis % rank), axis % rank)
@@ -284,6 +285,7 @@ def softmax_cross_entropy_with_probabilities(logits: TensorLike, targets: Tensor
         raise ValueError(
             f"softmax_cross_entropy: logits and targets must have one shape (..., K), got {shape} and {other}"
         )
+    logits, targets = as_floats(logits, targets)
     if len(shape) == 2:
         return SoftmaxCrossEntropy()(logits, targets)
     rows = (math.prod(shape[:-1]), shape[-1])

@@ -18,7 +18,7 @@ from minicnn.kernels import Padding, Pair, output_sizes, reference
 from .arithmetic import add
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding, whole
 from .reductions import sum as sum_
-from .shaping import index, reshape, transpose
+from .shaping import as_floats, index, reshape, transpose
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def conv2d(
         )
     _check_bias(b, F, "conv2d")
     geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, "conv2d")
+    x, w, b = as_floats(x, w, b)
     return Conv2D(geometry)(x, w) if b is None else Conv2D(geometry)(x, w, b)
 
 
@@ -207,6 +208,7 @@ def conv2d_transpose(
         for axis in (0, 1)
     )
     geometry = Geometry(steps, (rows[1], columns[1]), dilation, 1)
+    x, w, b = as_floats(x, w, b)
     y = Conv2DInputGradient(geometry, (rows[0], columns[0]))(x, w)
     return y if b is None else add(y, b)
 
@@ -236,6 +238,8 @@ def _transposed_axis(
         raise ValueError(
             f"conv2d_transpose: output_padding must be less than the strides, got {extra[axis]} with stride {stride}"
         )
+    if isinstance(padding, str):
+        padding = padding.lower()
     if padding == "same":
         total = max(reach - stride, 0) if extra is None else reach // 2 * 2
         out = size * stride if extra is None else (size - 1) * stride + reach - total + extra[axis]

@@ -9,6 +9,7 @@ from minicnn import kernels, random
 from minicnn.autograd import TensorLike, as_array
 
 from .arithmetic import multiply
+from .shaping import as_floats
 
 
 def dropout(
@@ -31,4 +32,5 @@ def dropout(
     if not training or rate == 0:
         return x
     stream = random.counter_key(random.spawn()) if key is None else key
+    (x,) = as_floats(x)
     return multiply(x, kernels.dropout_mask(as_array(x), rate, key=stream, step=step))

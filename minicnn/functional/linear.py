@@ -11,7 +11,7 @@ from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 
 from .reductions import sum as sum_
-from .shaping import broadcast_to, index, reshape, stack, transpose
+from .shaping import as_floats, broadcast_to, index, reshape, stack, transpose
 
 
 class MatMul(Function):
@@ -51,6 +51,7 @@ def matmul(a: TensorLike, b: TensorLike) -> Any:
     first, second = np.shape(as_array(a)), np.shape(as_array(b))
     if not first or not second or first[-1] != second[max(len(second) - 2, 0)]:
         raise ValueError(f"matmul: a of shape {first} and b of shape {second} do not share their inner size")
+    a, b = as_floats(a, b)
     if len(first) == 2 and len(second) == 2:
         return MatMul()(a, b)
     if len(first) == 1:
@@ -92,6 +93,7 @@ def dense(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Any:
         )
     if b is not None and np.shape(as_array(b)) != weights[1:]:
         raise ValueError(f"dense: b must have shape {weights[1:]}, one for each unit, got {np.shape(as_array(b))}")
+    x, w, b = as_floats(x, w, b)
     rows = x if len(shape) == 2 else reshape(x, (math.prod(shape[:-1]), shape[-1]))
     y = MatMul()(rows, w) if b is None else MatMul()(rows, w, b)
     return y if len(shape) == 2 else reshape(y, (*shape[:-1], weights[1]))

@@ -11,6 +11,7 @@ from minicnn.kernels import Padding, Pair
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding
 from .reductions import max as max_
 from .reductions import mean
+from .shaping import as_floats
 
 # (pool_size, strides, padding), normalised.
 Windows = tuple[Pair, Pair, Padding]
@@ -122,7 +123,7 @@ def max_pool2d(
     array([[3., 5.],
            [9., 9.]], dtype=float32)
     """
-    return MaxPool2D(_windows(x, pool_size, strides, padding, "max_pool2d"))(x)
+    return MaxPool2D(_windows(x, pool_size, strides, padding, "max_pool2d"))(*as_floats(x))
 
 
 def avg_pool2d(
@@ -143,7 +144,7 @@ def avg_pool2d(
     array([[ 1.  ,  2.5 ],
            [-0.25,  3.25]], dtype=float32)
     """
-    return AvgPool2D(_windows(x, pool_size, strides, padding, "avg_pool2d"))(x)
+    return AvgPool2D(_windows(x, pool_size, strides, padding, "avg_pool2d"))(*as_floats(x))
 
 
 def _windows(

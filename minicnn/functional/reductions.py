@@ -46,7 +46,8 @@ class Sum(Function):
         """Sums over all axes but the last, as of biases, go to a kernel that keeps float32 rounding small."""
         self.before = x.shape
         self.axes = _axes(self.axis, x.ndim, "sum")
-        if x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size:
+        summed_rows = x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size
+        if summed_rows and x.dtype in (np.float32, np.float64):
             total = kernels.sum_rows(x.reshape(-1, x.shape[-1]))
         else:
             total = x.sum(axis=self.axes)

@@ -11,6 +11,8 @@ import numpy as np
 from minicnn.autograd import Array, Function, Tensor, TensorLike, _plain_index, as_array
 from minicnn.device import array_module
 
+_KERNEL_TYPES = {np.dtype("float32"), np.dtype("float64")}
+
 
 class BroadcastTo(Function):
     """Repeat along new axes and axes of size 1."""
@@ -270,6 +272,19 @@ class Cast(Function):
 def cast(x: TensorLike, dtype: Any) -> Any:
     """x with elements of type `dtype`."""
     return x if as_array(x).dtype == np.dtype(dtype) else Cast(dtype)(x)
+
+
+def as_floats(*values: TensorLike) -> tuple[Any, ...]:
+    """Operands in the one floating-point type that kernels compute in; None stays None.
+
+    float64 where one of them is, else float32: half a grey value of a uint8 picture is none. A gradient returns in
+    its operand's own type.
+    """
+    kinds = {as_array(value).dtype for value in values if value is not None}
+    if len(kinds) == 1 and kinds <= _KERNEL_TYPES:
+        return values
+    target = "float64" if any(kind.kind == "f" and kind.itemsize > 4 for kind in kinds) else "float32"
+    return tuple(None if value is None else cast(value, target) for value in values)
 
 
 def one_hot(labels: TensorLike, classes: int, dtype: Any = "float32") -> Any:
