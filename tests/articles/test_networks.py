@@ -13,27 +13,28 @@ from minicnn.cli.pictures import as_labels, preparation
 from minicnn.layers import reset_names
 
 # Test accuracy on 1,000 pictures after training on the first so many for so many epochs: article, recipe, data,
-# pictures, epochs, accuracy. The last is what a run reached, less a margin; chance is 0.1.
+# pictures, epochs, accuracy. The last is what a run reached, less some 0.03; chance is 0.1.
 SLICES = [
-    ("eastmount", None, "drawn-digits", 1500, 1, 0.75),
-    ("eastmount", None, "mnist", 2000, 2, 0.86),
-    ("khuyen", "adam", "mnist", 2000, 2, 0.88),
-    ("khuyen", "adam", "drawn-digits", 1500, 2, 0.9),
-    ("lenet5", None, "mnist", 4000, 4, 0.9),
-    ("lenet5", None, "drawn-digits", 2000, 4, 0.93),
-    ("fashion-conv1x3", None, "fashion-mnist", 4000, 5, 0.74),
+    ("eastmount", None, "drawn-digits", 2000, 2, 0.83),
+    ("eastmount", None, "mnist", 2000, 2, 0.71),
+    ("khuyen", "adam", "drawn-digits", 1500, 3, 0.91),
+    ("khuyen", "adam", "mnist", 2000, 2, 0.83),
+    ("lenet5", None, "drawn-digits", 2000, 4, 0.95),
+    ("lenet5", None, "mnist", 4000, 4, 0.88),
+    ("fashion-conv1x3", None, "fashion-mnist", 4000, 5, 0.78),
 ]
 
 
 def pictures(dataset, count):
     if dataset == "drawn-digits":
         return datasets.drawn_digits.load_data(count, 1000, seed=0)
-    try:
-        train, (x_test, y_test) = datasets.load(dataset, os.environ.get("MINICNN_DATA"))
-    except datasets.DataError as error:
+    source = datasets.find(dataset)
+    if source.kind == "download":
+        # A test fetches nothing; real data that must be there is named by MINICNN_DATA.
         if os.environ.get("MINICNN_REQUIRE_DATA"):
-            pytest.fail(f"MINICNN_REQUIRE_DATA is set, but: {error}")
-        pytest.skip(str(error))
+            pytest.fail(f"MINICNN_REQUIRE_DATA is set, but {source}")
+        pytest.skip(str(source))
+    train, (x_test, y_test) = datasets.load(dataset)
     return (train[0][:count], train[1][:count]), (x_test[:1000], y_test[:1000])
 
 
