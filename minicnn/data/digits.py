@@ -28,6 +28,11 @@ _WORKING_SIDE = 480
 _FAINTEST_INK = 24
 # Share of full ink above which a pixel belongs to the digit when it is cropped.
 _EDGE = 0.2
+# Grain above this share of full ink would pass for ink in single pixels, so neighbours are asked too.
+_GRAINY = 0.05
+# Pieces of ink with less than this share of the largest one's are dust; the bar of a 5 has more.
+_SPECK = 0.05
+_PIECES_SIDE = 120
 
 
 def fit_digit(picture: Picture) -> NDArray[np.uint8]:
@@ -47,8 +52,11 @@ def fit_digit(picture: Picture) -> NDArray[np.uint8]:
         PictureError: the picture cannot be read, or nothing on it stands out.
     """
     grey = _reduced(open_picture(picture).convert("L"))
-    ink = _ink(np.asarray(grey, np.float32))
-    rows, columns = (np.flatnonzero((ink >= _EDGE).any(axis=axis)) for axis in (1, 0))
+    ink, grain = _ink(np.asarray(grey, np.float32))
+    strong = (_smoothed(ink) if grain > _GRAINY else ink) >= _EDGE
+    digit = _without_specks(strong)
+    ink[strong & ~digit] = 0
+    rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
     return _placed(_scaled(ink, rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
 
 
@@ -57,8 +65,8 @@ def _reduced(image: Image.Image) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _ink(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From brightness to the amount of ink, 0 to 1: paper, shadows and grain are gone."""
+def _ink(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """From brightness to the amount of ink, 0 to 1, without paper and shadows; and how strong the paper's grain was."""
     paper = float(np.median(_border(grey)))
     smooth = _smoothed(grey)
     darker, brighter = paper - float(smooth.min()), float(smooth.max()) - paper
@@ -78,7 +86,7 @@ def _ink(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     strokes = ink[ink > 0.5 * float(ink.max())]
     # Not the very darkest spot: strokes vary in strength, and their bulk shall be full ink.
     full = float(np.percentile(strokes, 50))
-    return np.clip((ink - grain) / max(full - grain, 1.0), 0.0, 1.0)
+    return np.clip((ink - grain) / max(full - grain, 1.0), 0.0, 1.0), grain / full
 
 
 def _border(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,9 +97,9 @@ def _smoothed(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Grain must not pass for ink: in larger pictures, every pixel with its eight neighbours."""
     if min(grey.shape) < 2 * _SIDE:
         return grey
-    height, width = grey.shape
-    rows = grey[:-2] + grey[1:-1] + grey[2:]
-    return (rows[:, : width - 2] + rows[:, 1 : width - 1] + rows[:, 2:]) / np.float32(9)
+    padded = np.pad(grey, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
 
 
 def _shade(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -105,17 +113,16 @@ def _shade(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     # A shadow is smooth, so it can be found in a small copy, where a wide window costs little.
     small = image.resize([max(1, min(side, 64)) for side in image.size], Image.Resampling.BOX)
     window = max(3, min(small.size) // 2) | 1
-    opened = _extreme(_extreme(np.asarray(small), window, np.min), window, np.max)
+    # Padded once for both steps: a shadow that runs up to the edge must not end half a window before it.
+    padded = np.pad(np.asarray(small), 2 * (window // 2), mode="edge")
+    opened = _extreme(_extreme(padded, window, np.min), window, np.max)
     return np.asarray(Image.fromarray(opened).resize(image.size, Image.Resampling.BILINEAR), np.float32)
 
 
 def _extreme(grey: NDArray[np.uint8], window: int, pick: Callable[..., NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The least or greatest value in a square window around each pixel, one axis after the other."""
+    """The least or greatest value in every square window that fits, one axis after the other."""
     for axis in (0, 1):
-        width = [(0, 0), (0, 0)]
-        width[axis] = (window // 2, window // 2)
-        padded = np.pad(grey, width, mode="edge")
-        grey = pick(np.lib.stride_tricks.sliding_window_view(padded, window, axis=axis), axis=-1)
+        grey = pick(np.lib.stride_tricks.sliding_window_view(grey, window, axis=axis), axis=-1)
     return grey
 
 
@@ -127,6 +134,32 @@ def _grain(ink: NDArray[np.float32]) -> float:
     return middle + 4 * deviation
 
 
+def _without_specks(digit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the connected pieces (8 neighbours) that are not tiny beside the largest; found in a small copy."""
+    factor = -(-max(digit.shape) // _PIECES_SIDE)
+    height, width = (-(-side // factor) for side in digit.shape)
+    padded = np.zeros((height * factor, width * factor), bool)
+    padded[: digit.shape[0], : digit.shape[1]] = digit
+    cells = padded.reshape(height, factor, width, factor)
+    pieces = _pieces(cells.any(axis=(1, 3)))
+    mass = np.bincount(pieces.ravel(), weights=cells.sum(axis=(1, 3)).ravel())
+    keep = mass >= _SPECK * mass.max()
+    kept = np.repeat(np.repeat(keep[pieces], factor, 0), factor, 1)[: digit.shape[0], : digit.shape[1]]
+    return np.logical_and(digit, kept)
+
+
+def _pieces(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Number the connected pieces: every cell takes its neighbourhood's largest number until nothing changes."""
+    numbers = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    while True:
+        padded = np.pad(numbers, 1)
+        rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+        spread = np.where(mask, np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]), 0)
+        if np.array_equal(spread, numbers):
+            return numbers
+        numbers = spread
+
+
 def _scaled(ink: NDArray[np.float32], top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
     """The box scaled so that its longer side is 20 pixels."""
     from PIL import Image
@@ -134,7 +167,9 @@ def _scaled(ink: NDArray[np.float32], top: int, bottom: int, left: int, right: i
     scale = _BOX / max(bottom - top, right - left)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
     image = Image.fromarray(ink).resize(size, Image.Resampling.BOX, box=(left, top, right, bottom))
-    return np.asarray(image)
+    digit = np.asarray(image)
+    # A line much thinner than MNIST's pen is diluted by shrinking; its strokes too were black somewhere.
+    return digit / digit.max()
 
 
 def _placed(digit: NDArray[np.float32]) -> NDArray[np.uint8]:

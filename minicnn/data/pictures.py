@@ -96,12 +96,12 @@ def fit_picture(
 def _filled(image: Image.Image, height: int, width: int, mode: str) -> Image.Image:
     from PIL import Image
 
-    box = (0.0, 0.0, float(image.width), float(image.height))
     if mode == "crop":
         scale = min(image.width / width, image.height / height)
-        left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(left + width * scale, box[2]), min(top + height * scale, box[3]))
-    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        inner = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (image.width - inner[0]) // 2, (image.height - inner[1]) // 2
+        image = image.crop((left, top, left + inner[0], top + inner[1]))
+    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _padded(image: Image.Image, height: int, width: int, fill: int) -> Image.Image:

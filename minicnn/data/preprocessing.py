@@ -145,7 +145,7 @@ class Preprocessing:
             raise ValueError(f"Preprocessing: expected pictures (N, {height}, {width}, {self.channels}), got {came}")
         lengths = {len(v) for v in (self.mean, self.std) if isinstance(v, list)}
         if lengths - {x.shape[3]}:
-            raise ValueError(f"Preprocessing: has mean or std of {lengths} channels, got pictures {came}")
+            raise ValueError(f"Preprocessing: mean and std are for {sorted(lengths)} channels, got pictures {came}")
 
 
 def _finite(name: str, value: Any) -> float:

@@ -57,7 +57,7 @@ def test_goes_to_the_next_mirror(dataset, arrays, packed, bad):
 )
 def test_the_reason_is_given_and_nothing_stays(dataset, bad, reason):
     digits = dataset(bad)
-    with pytest.raises(DownloadError, match="neither in .MINICNN_DATA nor in the cache") as caught:
+    with pytest.raises(DownloadError, match=r"neither in \$MINICNN_DATA nor in the cache") as caught:
         digits.load(patience=1.0)
     assert reason in str(caught.value)
     assert "MINICNN_DATA names" in str(caught.value)
@@ -69,7 +69,7 @@ def test_gives_up_on_a_silent_network(dataset, mirrors):
     start = time.monotonic()
     with pytest.raises(DownloadError, match="no answer"):
         dataset(*mirrors).load(patience=0.6)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 3
 
 
 def test_gives_up_within_ten_seconds_by_default(dataset, mirror):
@@ -85,14 +85,14 @@ def test_a_name_server_that_hangs_does_not_hold_up(dataset, monkeypatch):
     start = time.monotonic()
     with pytest.raises(DownloadError, match="no answer"):
         dataset("good").load(patience=0.3)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 3
 
 
 def test_a_refused_connection_is_no_wait(dataset, mirror):
     digits = dataset("good")
     mirror.server.shutdown()
     mirror.server.server_close()
-    with pytest.raises(DownloadError, match="refused|No connection"):
+    with pytest.raises(DownloadError, match=r"refused|No connection"):
         digits.load()
 
 
