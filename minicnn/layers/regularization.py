@@ -22,7 +22,7 @@ class Dropout(Layer):
     counter-based: they depend on the layer's seed and on how many were drawn before, never on threads.
 
     Args:
-        rate: share of values dropped, in [0, 1).
+        rate: share of values dropped, in [0, 1].
         noise_shape: shape of the mask, None where it follows x; a 1 drops a whole axis together.
         seed: of the masks; None takes it from the model.
     """
@@ -57,6 +57,8 @@ class Dropout(Layer):
         """Drop values in training; pass x on otherwise."""
         if not training or self.rate == 0:
             return x
+        if self.rate == 1:
+            return x * 0.0
         step = self._step
         self._step += 1
         if self.noise_shape is None:

@@ -29,10 +29,13 @@ def assert_close(ours: Any, oracle: Any, dtype: str, what: str) -> None:
 
 
 def draw_weights(layer: Any, generator: np.random.Generator) -> list[np.ndarray]:
-    """Random weights for the layer, set on it; those called variance are positive."""
+    """Random weights for the layer, set on it; those called variance are positive.
+
+    They are small enough to keep tanh and sigmoid from saturating: in 1 - tanh(x)**2 near 0 float32 has no digits.
+    """
     weights = []
     for parameter in layer.weights:
-        values = generator.standard_normal(parameter.shape)
+        values = 0.3 * generator.standard_normal(parameter.shape)
         weights.append((np.abs(values) + 0.5 if "variance" in parameter.name else values).astype(parameter.dtype))
     layer.set_weights(weights)
     return weights
@@ -49,27 +52,27 @@ def run_ours(layer: Any, x: Any, gy_seed: int, training: bool = False) -> tuple[
     return y.numpy(), gy, arrays[: len(tensors)], arrays[len(tensors) :]
 
 
-def compare(ours: Any, theirs: Any, x: Any, seed: int, training: bool = False) -> None:
+def compare(ours: Any, theirs: Any, x: Any, seed: int, training: bool = False, oracle_dtype: str = "float64") -> None:
     """Same weights, same x, same cotangent: compare y, the gradients, and every weight afterwards.
 
-    theirs: a Keras layer, or ``function(inputs, weights) -> y`` on PyTorch tensors. It computes in float64
-    whatever the dtype of ours, so that its result counts as exact.
+    theirs: a Keras layer, or ``function(inputs, weights) -> y`` on PyTorch tensors. As a rule it computes
+    in float64 whatever the dtype of ours, so that its result counts as exact.
     """
     torch = oracles.torch()
     arrays = x if isinstance(x, list) else [x]
     shapes = [(None, *a.shape[1:]) for a in arrays]
     shape = shapes if isinstance(x, list) else shapes[0]
     ours.build(shape)
-    weights = [torch.tensor(w.astype("float64")) for w in draw_weights(ours, np.random.default_rng(seed))]
+    weights = [torch.tensor(w.astype(oracle_dtype)) for w in draw_weights(ours, np.random.default_rng(seed))]
     y, gy, gx, gw = run_ours(ours, x, seed + 1, training)
 
-    inputs = [torch.tensor(a.astype("float64"), requires_grad=True) for a in arrays]
+    inputs = [torch.tensor(a.astype(oracle_dtype), requires_grad=True) for a in arrays]
     run = keras_layer(theirs, weights, x) if hasattr(theirs, "get_config") else theirs
     for parameter, weight in zip(ours.weights, weights, strict=True):
         weight.requires_grad_(parameter.trainable)
     expected = run(inputs if isinstance(x, list) else inputs[0], weights, training)
     trainable = [w for p, w in zip(ours.weights, weights, strict=True) if p.trainable]
-    gradients = torch.autograd.grad(expected, [*inputs, *trainable], torch.tensor(gy.astype("float64")))
+    gradients = torch.autograd.grad(expected, [*inputs, *trainable], torch.tensor(gy.astype(oracle_dtype)))
     exact = [g.numpy() for g in gradients]
 
     dtype = ours.dtype
