@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 
+from .arithmetic import multiply
 from .reductions import sum as sum_
 from .shaping import as_floats, broadcast_to, index, reshape, stack, transpose
 
@@ -64,10 +65,19 @@ def matmul(a: TensorLike, b: TensorLike) -> Any:
 
 def _batched(a: TensorLike, b: TensorLike, first: tuple[int, ...], second: tuple[int, ...]) -> Any:
     """Matrix by matrix over the broadcast leading axes."""
-    lead = np.broadcast_shapes(first[:-2], second[:-2])
+    try:
+        lead = np.broadcast_shapes(first[:-2], second[:-2])
+    except ValueError:
+        raise ValueError(
+            f"matmul: the leading axes of a of shape {first} and b of shape {second} do not broadcast"
+        ) from None
     count = math.prod(lead)
     left = reshape(broadcast_to(a, (*lead, *first[-2:])), (count, *first[-2:]))
     right = reshape(broadcast_to(b, (*lead, *second[-2:])), (count, *second[-2:]))
+    if not count:
+        # No matrix at all: any operation on the empty stacks keeps shape, type and tape.
+        empty = sum_(multiply(index(left, (..., None)), index(right, (slice(None), None))), axis=2)
+        return reshape(empty, (*lead, first[-2], second[-1]))
     products = [MatMul()(index(left, i), index(right, i)) for i in range(count)]
     return reshape(stack(products), (*lead, first[-2], second[-1]))
 
