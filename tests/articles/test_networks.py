@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ import minicnn
 from minicnn import articles, datasets
 from minicnn.cli.pictures import as_labels, preparation
 from minicnn.layers import reset_names
+from tests import real_data
 
 # Test accuracy on 1,000 pictures after training on the first so many for so many epochs: article, recipe, data,
 # pictures, epochs, accuracy. The last is what a run reached, less some 0.03; chance is 0.1.
@@ -28,14 +27,8 @@ SLICES = [
 def pictures(dataset, count):
     if dataset == "drawn-digits":
         return datasets.drawn_digits.load_data(count, 1000, seed=0)
-    source = datasets.find(dataset)
-    if source.kind == "download":
-        # A test fetches nothing; real data that must be there is named by MINICNN_DATA.
-        if os.environ.get("MINICNN_REQUIRE_DATA"):
-            pytest.fail(f"MINICNN_REQUIRE_DATA is set, but {source}")
-        pytest.skip(str(source))
-    train, (x_test, y_test) = datasets.load(dataset)
-    return (train[0][:count], train[1][:count]), (x_test[:1000], y_test[:1000])
+    (x, y), (x_test, y_test) = real_data.require(dataset)
+    return (x[:count], y[:count]), (x_test[:1000], y_test[:1000])
 
 
 def compiled(name, recipe_name=None):
