@@ -97,6 +97,7 @@ class _Run:
         self.validation_freq = validation_freq
         self.steps = steps
         self.exhausted = False
+        self.validated = False
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         logs: dict[str, float] = {}
@@ -142,7 +143,8 @@ class _Run:
     def _validate(self, epoch: int) -> dict[str, float]:
         if self.validation is None or not _is_due(epoch, self.validation_freq):
             return {}
-        logs = _measure(self.trainer, self.hooks, self.validation, self.validation_steps)
+        logs = _measure(self.trainer, self.hooks, self.validation, self.validation_steps, check=not self.validated)
+        self.validated = True
         return {f"val_{name}": value for name, value in logs.items()}
 
 
@@ -191,11 +193,15 @@ def _check_arrays(trainer: Trainer, feed: Feed) -> None:
         trainer.check_arrays(Batch(feed.x, feed.y, None, feed.size))
 
 
-def _measure(trainer: Trainer, hooks: CallbackList, feed: Feed, steps: int | None) -> dict[str, float]:
+def _measure(
+    trainer: Trainer, hooks: CallbackList, feed: Feed, steps: int | None, check: bool = True
+) -> dict[str, float]:
     trainer.reset()
     hooks.call("on_test_begin", {})
     step = 0
     for batch in feed.batches(0, steps):
+        if check:
+            checks.check_batch(feed.layout.operation, batch, step)
         hooks.call_batch("on_test_batch_begin", step)
         trainer.prepare(batch)
         trainer.test_step(batch)

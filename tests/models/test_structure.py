@@ -162,7 +162,7 @@ def test_missing_input_is_named():
 
 
 def test_what_is_not_symbolic_is_refused():
-    with pytest.raises(TypeError, match="inputs must be symbolic tensors.*but ndarray came"):
+    with pytest.raises(TypeError, match=r"inputs must be symbolic tensors.*but ndarray came"):
         Model(np.zeros((2, 2)), Input((2,)))
     with pytest.raises(TypeError, match="inputs and outputs belong together"):
         Model(Input((2,)))

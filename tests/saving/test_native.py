@@ -269,7 +269,7 @@ def test_own_classes_and_functions(tmp_path):
     np.testing.assert_array_equal(again.predict(np.ones((2, 4))), model.predict(np.ones((2, 4))))
     data = (np.ones((4, 4)), np.ones((4, 1)))
     assert again.fit(*data, verbose=0).history == model.fit(*data, verbose=0).history
-    with pytest.raises(ValueError, match="unknown layer 'Scale'.*custom_objects"):
+    with pytest.raises(ValueError, match=r"unknown layer 'Scale'.*custom_objects"):
         load_model(tmp_path / "m.minicnn")
     with pytest.raises(ValueError, match="unknown loss 'distance'"):
         load_model(tmp_path / "m.minicnn", {"Scale": Scale})
@@ -347,19 +347,19 @@ def test_damaged_bytes_are_noticed(file, tmp_path):
     data[place] ^= 255
     hurt = tmp_path / "hurt.minicnn"
     hurt.write_bytes(data)
-    with pytest.raises(ValueError, match="truncated|damaged"):
+    with pytest.raises(ValueError, match=r"truncated|damaged"):
         load_model(hurt)
 
 
 def test_other_files(tmp_path):
     text = tmp_path / "text.minicnn"
     text.write_text("<html>not found</html>")
-    with pytest.raises(ValueError, match="not a .minicnn file"):
+    with pytest.raises(ValueError, match=r"not a \.minicnn file"):
         load_model(text)
     other = tmp_path / "other.minicnn"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("hello.txt", "hello")
-    with pytest.raises(ValueError, match="it holds \\['hello.txt'\\]"):
+    with pytest.raises(ValueError, match=r"it holds \['hello.txt'\]"):
         load_model(other)
 
 

@@ -67,6 +67,14 @@ def test_nan_and_infinity_in_the_data():
     untouched(regression, r"y must hold finite numbers, but inf came at position \(3,\)", X, targets)
 
 
+def test_nan_in_what_is_measured_on():
+    x, y = np.full((6, 2), np.nan), np.zeros(6, int)
+    with pytest.raises(ValueError, match=r"evaluate.*x must hold finite numbers"):
+        classifier().evaluate(x, y, verbose=0)
+    with pytest.raises(ValueError, match=r"validation.*x must hold finite numbers"):
+        classifier().fit(X, y, validation_data=(x, y), verbose=0)
+
+
 def test_nan_in_a_stream():
     def batches():
         yield X, np.zeros(6, int)
