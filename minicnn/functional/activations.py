@@ -241,8 +241,7 @@ def _along(function: Function, x: TensorLike, axis: int, operation: str) -> Any:
     """Apply a function of a matrix's rows along any axis of x."""
     shape = np.shape(as_array(x))
     rank = len(shape)
-    if not -rank <= axis < rank:
-        raise ValueError(f"{operation}: axis {axis} does not exist in shape {shape}")
+    _check_axis(axis, shape, operation)
     (x,) = as_floats(x)
     if rank == 2 and axis in (-1, 1):
         return function(x)
@@ -253,9 +252,15 @@ def _along(function: Function, x: TensorLike, axis: int, operation: str) -> Any:
     return back if order == tuple(range(rank)) else transpose(back, tuple(int(a) for a in np.argsort(order)))
 
 
+def _check_axis(axis: int, shape: tuple[int, ...], operation: str) -> None:
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"{operation}: axis {axis} does not exist in shape {shape}")
+
+
 def logsumexp(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) along `axis`, without overflow."""
     array = as_array(x)
+    _check_axis(axis, array.shape, "logsumexp")
     top = np.max(array, axis=axis, keepdims=True)
     total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
     if keepdims:

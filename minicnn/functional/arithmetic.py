@@ -12,8 +12,21 @@ from minicnn.device import array_module
 from .shaping import sum_to
 
 
+def _not_broadcast(operation: str, *operands: TensorLike) -> ValueError:
+    *first, last = (str(np.shape(operand)) for operand in operands)
+    return ValueError(f"{operation}: shapes {', '.join(first)} and {last} do not broadcast against each other")
+
+
 class _Binary(Function):
     """Two operands that broadcast against each other: the gradients are summed back to the operands' shapes."""
+
+    def __call__(self, a: TensorLike, b: TensorLike) -> Any:
+        try:
+            return super().__call__(a, b)
+        except ValueError as error:
+            if "broadcast" not in str(error):
+                raise
+            raise _not_broadcast(type(self).__name__.lower(), as_array(a), as_array(b)) from None
 
     def _to_operands(self, ga: Any, gb: Any) -> tuple[Any, Any]:
         needed = zip((ga, gb), self.shapes, self.needs_input_gradient, strict=True)
@@ -152,7 +165,10 @@ class Where(Function):
         """A new array, of the operands' type (plain numbers take the other operand's)."""
         self.shapes = np.shape(a), np.shape(b)
         kind = np.result_type(a, b)
-        return array_module(self.condition).where(self.condition, a, b).astype(kind, copy=False)
+        try:
+            return array_module(self.condition).where(self.condition, a, b).astype(kind, copy=False)
+        except ValueError:
+            raise _not_broadcast("where", self.condition, a, b) from None
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
         """Each operand receives what it gave."""

@@ -143,6 +143,8 @@ def conv2d(
             f"conv2d: x has {C} channels and w has shape {kernel.shape}, which with groups={groups} expects "
             f"{CG * groups} channels and a multiple of {groups} filters"
         )
+    if not KH * KW:
+        raise ValueError(f"conv2d: w must have at least one tap each way, got shape {kernel.shape}")
     _check_bias(b, F, "conv2d")
     geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, "conv2d")
     x, w, b = as_floats(x, w, b)

@@ -109,7 +109,8 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over `axis` divided by the number of elements in it."""
     shape = np.shape(as_array(x))
-    return divide(sum(x, axis, keepdims), math.prod(shape[a] for a in _axes(axis, len(shape), "mean")))
+    count = math.prod(shape[a] for a in _axes(axis, len(shape), "mean"))
+    return divide(sum(x, axis, keepdims), count)
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:

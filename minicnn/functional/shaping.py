@@ -23,7 +23,10 @@ class BroadcastTo(Function):
     def forward(self, x: Array) -> Array:
         """A view, nothing is copied."""
         self.before = np.shape(x)
-        return array_module(x).broadcast_to(x, self.shape)
+        try:
+            return array_module(x).broadcast_to(x, self.shape)
+        except ValueError:
+            raise ValueError(f"broadcast_to: shape {self.before} does not broadcast to {self.shape}") from None
 
     def backward(self, gy: Tensor) -> Tensor:
         """What was repeated adds up."""
@@ -40,6 +43,8 @@ class SumTo(Function):
         """Sum over the axes that are new or were of size 1."""
         self.before = x.shape
         new = x.ndim - len(self.shape)
+        if new < 0 or any(size not in (1, x.shape[new + axis]) for axis, size in enumerate(self.shape)):
+            raise ValueError(f"sum_to: shape {self.shape} does not broadcast to {x.shape}")
         axes = tuple(range(new)) + tuple(
             new + axis for axis, size in enumerate(self.shape) if size == 1 and x.shape[new + axis] != 1
         )
@@ -118,7 +123,14 @@ class Transpose(Function):
 
 
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Any:
-    """x with its axes in the order `axes`, reversed by default; a view."""
+    """x with its axes in the order `axes`, reversed by default; a view.
+
+    Raises:
+        ValueError: `axes` does not name every axis once.
+    """
+    shape = np.shape(as_array(x))
+    if axes is not None and sorted(a + len(shape) if a < 0 else a for a in axes) != list(range(len(shape))):
+        raise ValueError(f"transpose: axes {tuple(axes)} are no order of the {len(shape)} axes of shape {shape}")
     return Transpose(None if axes is None else tuple(axes))(x)
 
 
@@ -212,12 +224,15 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Any:
     """Arrays of one shape along a new axis.
 
     Raises:
-        ValueError: nothing to stack, or shapes that differ.
+        ValueError: nothing to stack, shapes that differ, or an axis that the stack does not have.
     """
     shapes = [np.shape(as_array(tensor)) for tensor in tensors]
     if len(set(shapes)) != 1:
         raise ValueError(f"stack: expected arrays of one shape, got {shapes}")
-    at = axis % (len(shapes[0]) + 1)
+    rank = len(shapes[0]) + 1
+    if not -rank <= axis < rank:
+        raise ValueError(f"stack: axis {axis} does not exist in a stack of arrays of shape {shapes[0]}")
+    at = axis % rank
     widened = (*shapes[0][:at], 1, *shapes[0][at:])
     return concatenate([reshape(tensor, widened) for tensor in tensors], axis=at)
 
