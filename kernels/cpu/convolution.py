@@ -30,7 +30,7 @@ from ..geometry import Padding, Pair, output_sizes
 from . import memory
 from .arrays import flat, floating
 from .cache import compiled
-from .panels import multiply_panels, pack, pad_bias
+from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
 from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements
 from .threads import enter, share, take, threads_for
 from .windows import Windows, band, load_band, windows
@@ -69,9 +69,9 @@ def _correlate(ticket, tiles, x, weights, bias, y, positions, targets, runs, run
         for group in range(output.groups):
             multiply_panels(
                 source, base + group * output.group_inputs, positions,
-                0, images * rows * regions.output_columns, runs, runs.size, run_length, 1,
+                ZERO, images * rows * regions.output_columns, runs, runs.size, run_length, ONE,
                 weights, group * panels * panel, panel, run_length * width, width,
-                bias, group * panels * width, 0, y, target + group * columns, targets, columns,
+                bias, group * panels * width, ZERO, y, target + group * columns, targets, columns,
             )  # fmt: skip
         tile = take(ticket)
 
@@ -130,7 +130,7 @@ def conv2d(
     )  # fmt: skip
     columns = F // groups
     rows = _weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
-    weights = pack(flat(w, dtype), rows, columns=columns, groups=groups, group_step=columns)
+    weights = pack(flat(w, dtype), rows, 1, columns=columns, groups=groups, group_step=columns)
     r = found.regions
     targets = _targets(r.band_images, r.band_rows, OW, OH * OW * F, OW * F, F)
     output = Output(0, OH * OW * F, OW * F, groups, inputs, columns)
@@ -199,7 +199,7 @@ def _input_gradient_phase(
     )  # fmt: skip
     taps = tuple((phase.kernel_rows[p], phase.kernel_columns[q]) for p, q in found.taps)
     rows = _weight_rows(taps, (KW * columns * F, columns * F, 1), inputs)
-    weights = pack(w, rows, columns=columns, column_step=F, groups=groups, group_step=inputs)
+    weights = pack(w, rows, inputs, columns=columns, column_step=F, groups=groups, group_step=inputs)
     r = found.regions
     targets = _targets(r.band_images, r.band_rows, phase.size[1], H * W * C, strides[0] * W * C, strides[1] * C)
     origin = (phase.first_row * W + phase.first_column) * C
@@ -271,7 +271,7 @@ def _sum_chunks(ticket, tiles, x, gy, sums, elements, targets, row_starts, regio
                     source, source_base + group * output.group_inputs, elements,
                     first, end, row_starts, images * rows, regions.output_columns, s.column_stride,
                     cotangent, gy_base + group * output.group_outputs, width, output.row, filters,
-                    sums, base, 1, sums, base, targets, output.group_outputs,
+                    sums, base, ONE, sums, base, targets, output.group_outputs,
                 )  # fmt: skip
         tile = take(ticket)
 

@@ -1,7 +1,7 @@
 """Matrices cut into panels, and the product over panels that convolutions and matrix products share.
 
 The right-hand matrix (weights of a convolution, b of a @ b) is read `panel_width` columns at a time, row after row.
-`pack` lays it out that way: panel after panel, each row of a panel contiguous, short last panels filled up with zeros.
+`pack` lays it out that way: panel after panel, each row of a panel contiguous, the last panel as wide as the others.
 One loop, `multiply_panels`, then runs the register tile of `simd` over all rows and panels.
 """
 
@@ -11,8 +11,11 @@ import numpy as np
 
 from . import memory
 from .cache import compiled, inlined
-from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements, multiply_add_tile
+from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements, multiply_add_tile, transpose_tile
 from .threads import share, take, threads_for
+
+# Numba compiles a function anew for every combination of literal arguments; these two are no literals.
+ZERO, ONE = np.int64(0), np.int64(1)
 
 
 def vector_lanes(dtype: np.dtype) -> int:
@@ -61,45 +64,73 @@ def multiply_panels(
 
 
 @inlined
-def pack_panel(source, base, rows, column_step, columns, packed, packed_base):
-    """packed[k, n] = source[base + rows[k] + n * column_step] for one panel, zero from `columns` to its width."""
+def transpose(source, base, row_step, rows, count, target, target_base, pitch, room):
+    """target[target_base + k*pitch + n] = source[base + n*row_step + k] for n < rows, k < count.
+
+    Up to `room` (at least `rows`) numbers of each target row may be overwritten; the more, the faster.
+    """
+    lanes = VECTOR_BYTES // target.itemsize
+    whole = count // lanes * lanes
+    for n in range(0, rows, lanes):
+        vectors = whole if n + lanes <= room else 0
+        for k in range(0, vectors, lanes):
+            transpose_tile(
+                source, base + n * row_step + k, row_step, rows - 1 - n, target, target_base + k * pitch + n, pitch
+            )
+        for i in range(n, min(n + lanes, rows)):
+            for k in range(vectors, count):
+                target[target_base + k * pitch + i] = source[base + i * row_step + k]
+
+
+@inlined
+def pack_panel(source, base, rows, run, column_step, columns, packed, packed_base):
+    """packed[k, n] = source[base + rows[k] + n * column_step] for one panel of up to its width of `columns`.
+
+    The table `rows` consists of runs of so many consecutive numbers. Lanes beyond `columns` hold anything: they are
+    computed with, but never stored.
+    """
     width = VECTORS * VECTOR_BYTES // packed.itemsize
     columns = min(columns, width)
-    for k in range(rows.size):
-        target = packed_base + k * width
-        origin = base + rows[k]
-        if column_step == 1:
-            copy_elements(packed, target, source, origin, columns)
-        else:
-            for n in range(columns):
-                packed[target + n] = source[origin + n * column_step]
-        if columns < width:
-            clear_elements(packed, target + columns, width - columns)
+    if column_step == 1:
+        for k in range(rows.size):
+            copy_elements(packed, packed_base + k * width, source, base + rows[k], columns)
+    else:
+        for k in range(0, rows.size, run):
+            transpose(source, base + rows[k], column_step, columns, run, packed, packed_base + k * width, width, width)
 
 
 @compiled
-def _pack_tiles(ticket, tiles, source, rows, group_step, column_step, columns, panels, packed):
+def _pack_tiles(ticket, tiles, source, rows, run, group_step, column_step, columns, panels, packed):
     width = VECTORS * VECTOR_BYTES // packed.itemsize
     tile = take(ticket)
     while tile < tiles:
         group, panel = tile // panels, tile % panels
         base = group * group_step + panel * width * column_step
-        pack_panel(source, base, rows, column_step, columns - panel * width, packed, tile * rows.size * width)
+        left = columns - panel * width
+        pack_panel(source, base, rows, run, column_step, left, packed, tile * rows.size * width)
         tile = take(ticket)
 
 
 def pack(
-    source: np.ndarray, rows: np.ndarray, *, columns: int, column_step: int = 1, groups: int = 1, group_step: int = 0
+    source: np.ndarray,
+    rows: np.ndarray,
+    run: int,
+    *,
+    columns: int,
+    column_step: int = 1,
+    groups: int = 1,
+    group_step: int = 0,
 ) -> np.ndarray:
     """Lay a matrix (one for each group) out in panels: flat source and row table in, flat panels out.
 
-    Element (k, n) of group g is source[g * group_step + rows[k] + n * column_step].
+    Element (k, n) of group g is source[g * group_step + rows[k] + n * column_step]; `rows` consists of runs of so many
+    consecutive numbers.
     """
     panels = panel_count(columns, source.dtype)
     packed = memory.empty((groups * panels * rows.size * panel_width(source.dtype),), source.dtype)
     tiles = groups * panels
-    threads = threads_for(4 * packed.size)
-    share(_pack_tiles, tiles, threads, source, rows, group_step, column_step, columns, panels, packed)
+    threads = threads_for(packed.size)
+    share(_pack_tiles, tiles, threads, source, rows, run, group_step, column_step, columns, panels, packed)
     return packed
 
 

@@ -88,6 +88,17 @@ class _Vectors:
         first = ir.Constant(ir.VectorType(_INT32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(one, undefined, first)
 
+    def exchange(self, upper: ir.Value, lower: ir.Value, half: int) -> tuple[ir.Value, ir.Value]:
+        """Two rows of a transposition: the upper one's right halves change places with the lower one's left halves."""
+        lanes = range(self.lanes)
+        to_upper = [self.lanes + j - half if j & half else j for j in lanes]
+        to_lower = [self.lanes + j if j & half else j + half for j in lanes]
+        indices = ir.VectorType(_INT32, self.lanes)
+        return (
+            self.builder.shuffle_vector(upper, lower, ir.Constant(indices, to_upper)),
+            self.builder.shuffle_vector(upper, lower, ir.Constant(indices, to_lower)),
+        )
+
     def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
         return self.builder.call(self._fmuladd, [x, y, z])
 
@@ -214,6 +225,36 @@ def multiply_add_tile(
         rows, vectors, a, i, a_rows, i, i, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
     )
     return signature, codegen
+
+
+@_emitted
+def transpose_tile(typingctx, source, source_base, row_step, last_row, target, target_base, pitch):
+    """target[target_base + i*pitch + j] = source[source_base + min(j, last_row)*row_step + i] for a square of lanes.
+
+    Eklundh's method: exchange the off-diagonal halves of every 2 x 2 block, then of every 4 x 4 block, and so on.
+    """
+
+    def codegen(context, builder, signature, args):
+        element = context.get_value_type(signature.args[0].dtype)
+        lanes = VECTOR_BYTES // _element_bytes(context, signature.args[0])
+        simd = _Vectors(builder, element, lanes)
+        source = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        target = builder.gep(_array_pointer(context, builder, signature.args[4], args[4]), [args[5]])
+        vectors = []
+        for j in range(lanes):
+            row = builder.select(builder.icmp_signed("<", _INT64(j), args[3]), _INT64(j), args[3])
+            vectors.append(simd.load(builder.gep(source, [builder.mul(row, args[2])])))
+        half = 1
+        while half < lanes:
+            for j in (j for j in range(lanes) if not j & half):
+                vectors[j], vectors[j + half] = simd.exchange(vectors[j], vectors[j + half], half)
+            half *= 2
+        for i, vector in enumerate(vectors):
+            simd.store(vector, builder.gep(target, [builder.mul(args[6], _INT64(i))]))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i, i, target, i, i), codegen
 
 
 @_emitted
