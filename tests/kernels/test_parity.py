@@ -203,6 +203,55 @@ def test_reference_gives_the_same_in_tiles(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(taken) > 10 and max(taken) <= 300
 
 
+# Layers as networks have them: full register blocks, several tiles, all vector widths, and ragged ends of each.
+LAYERS = {
+    "first of eastmount": convolution(N=5, size=(28, 28), kernel=(5, 5), C=1, F=32, padding=((2, 2), (2, 2))),
+    "second of eastmount": convolution(N=3, size=(14, 14), kernel=(5, 5), C=32, F=64, padding=((2, 2), (2, 2))),
+    "3x3": convolution(N=2, size=(31, 29), kernel=(3, 3), C=33, F=47, padding=((1, 1), (1, 1))),
+    "stride 2": convolution(N=2, size=(33, 32), kernel=(3, 3), C=16, F=24, strides=(2, 2), padding=((0, 1), (0, 1))),
+    "pointwise": convolution(N=4, size=(9, 9), kernel=(1, 1), C=65, F=129),
+    "depthwise": convolution(N=2, size=(20, 21), kernel=(3, 3), C=40, F=40, groups=40, padding=((1, 1), (1, 1))),
+    "dilated groups": convolution(N=2, size=(24, 20), kernel=(3, 3), C=24, F=36, groups=3, dilation=(2, 2)),
+    "last batch of one": convolution(N=1, size=(12, 12), kernel=(5, 5), C=20, F=50),
+}
+
+
+@pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+def test_layers_as_networks_have_them(name: str, case: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many terms for the loops: measured against `reference` in float64, which the cases above measured."""
+    for function in ("conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient"):
+        monkeypatch.setattr(naive, function, getattr(reference, function))
+    check_convolution(load(name), LAYERS[case], dtype)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_the_bits_do_not_depend_on_the_number_of_threads(case: str) -> None:
+    kernels, generator = load("cpu"), np.random.default_rng(0)
+    geometry, size, kernel = (LAYERS[case][key] for key in ("geometry", "size", "kernel"))
+    x = generator.standard_normal((LAYERS[case]["N"], *size, LAYERS[case]["C"])).astype(np.float32)
+    w = generator.standard_normal((*kernel, x.shape[3] // geometry["groups"], LAYERS[case]["F"])).astype(np.float32)
+
+    def results() -> list[Array]:
+        y = kernels.conv2d(x, w, None, **geometry)
+        rows = y.reshape(-1, y.shape[3])
+        return [y, kernels.conv2d_input_gradient(y, w, input_size=size, **geometry),
+                kernels.conv2d_kernel_gradient(x, y, kernel_size=kernel, **geometry),
+                kernels.sum_rows(rows), kernels.matmul(rows.T, rows), kernels.softmax(rows)]  # fmt: skip
+
+    before = kernels.get_num_threads()
+    try:
+        kernels.set_num_threads(1)
+        alone = results()
+        for _ in range(3):
+            kernels.set_num_threads(before)
+            for a, b in zip(results(), alone, strict=True):
+                assert a.tobytes() == b.tobytes()
+    finally:
+        kernels.set_num_threads(before)
+
+
 # --- pooling ---------------------------------------------------------------------------------------------------------
 
 
