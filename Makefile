@@ -37,9 +37,10 @@ static: $(VENV)/.installed-for-tests
 	"$(BIN)/python" -m mypy
 	"$(BIN)/python" -c "from importlinter.cli import lint_imports_command as run; run()" --no-cache
 
-# The same sums with Numba out of reach: tests/no_numba holds a module of that name that cannot be imported.
+# Models and trainings with Numba out of reach: tests/no_numba holds a module of that name that cannot be imported.
 no-numba: $(VENV)/.installed-for-tests
-	PYTHONPATH="$(CURDIR)/tests/no_numba" "$(BIN)/python" -m pytest tests/kernels tests/test_without_numba.py
+	PYTHONPATH="$(CURDIR)/tests/no_numba" "$(BIN)/python" -m pytest -W "ignore:the 'cpu' kernels:UserWarning" \
+		tests/test_without_numba.py tests/models tests/training
 
 unit-tests: $(VENV)/.installed-for-tests
 	"$(BIN)/python" -m pytest --doctest-modules minicnn tests -n $(JOBS) --dist loadfile
