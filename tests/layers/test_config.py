@@ -84,11 +84,12 @@ def test_every_layer_is_in_the_table_above() -> None:
 
 def test_arguments_and_defaults_are_keras() -> None:
     keras = oracles.keras().layers
-    # Of TensorFlow 1's function, and of no Keras layer.
-    ours_alone = {"Layer", "LocalResponseNormalization"}
+    # The base, what follows a function of TensorFlow, and what Keras makes from many things beside a shape.
+    ours_alone = {"Layer", "LocalResponseNormalization", "InputLayer"}
     # What only Keras has.
     beyond = {"activity_regularizer", "kwargs", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "mask"}
-    beyond |= {"sparse", "ragged", "optional", "batch_shape", "input_tensor"}
+    beyond |= {"sparse", "ragged", "optional", "batch_shape", "input_tensor", "quantization_config"}
+    beyond |= {"lora_rank", "lora_alpha"}
     for name in layers.__all__:
         mine = getattr(layers, name)
         if not (inspect.isclass(mine) and issubclass(mine, layers.Layer)) or name in ours_alone:
