@@ -141,7 +141,7 @@ def _without_specks(digit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     padded = np.zeros((height * factor, width * factor), bool)
     padded[: digit.shape[0], : digit.shape[1]] = digit
     cells = padded.reshape(height, factor, width, factor)
-    pieces = _pieces(cells.any(axis=(1, 3)))
+    pieces = _pieces(np.asarray(cells.any(axis=(1, 3))))
     mass = np.bincount(pieces.ravel(), weights=cells.sum(axis=(1, 3)).ravel())
     keep = mass >= _SPECK * mass.max()
     kept = np.repeat(np.repeat(keep[pieces], factor, 0), factor, 1)[: digit.shape[0], : digit.shape[1]]

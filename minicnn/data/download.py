@@ -218,7 +218,9 @@ def _transfer(url: str, part: Path, max_bytes: int, clock: _Patience, first_wait
     except _MirrorError:
         raise
     except urllib.error.URLError as error:
-        raise _MirrorError(str(error.reason)) from None
+        raise _MirrorError("no answer" if isinstance(error.reason, TimeoutError) else str(error.reason)) from None
+    except TimeoutError:
+        raise _MirrorError("no answer") from None
     except _WriteError as error:
         raise error.cause from None
     except Exception as error:

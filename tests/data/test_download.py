@@ -39,7 +39,7 @@ def test_downloads_once_and_leaves_only_the_files(dataset, mirror, arrays, packe
     assert len(mirror.requests) == 4
 
 
-@pytest.mark.parametrize("bad", ["page", "tampered", "absent", "endless", "stalling"])
+@pytest.mark.parametrize("bad", ["page", "tampered", "absent", "endless", "stalling", "hanging"])
 def test_goes_to_the_next_mirror(dataset, arrays, packed, bad):
     digits = dataset(bad, "good")
     assert_loaded(digits.load(patience=1.0), arrays)
