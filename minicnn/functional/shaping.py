@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Array, Function, Tensor, TensorLike, _plain_index, as_array
+from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, plain_index
 from minicnn.device import array_module
 
 _KERNEL_TYPES = {np.dtype("float32"), np.dtype("float64")}
@@ -178,7 +178,7 @@ def _is_basic(index: Any) -> bool:
 
 def index(x: TensorLike, key: Any) -> Any:
     """`x[key]` by NumPy's rules; tensors in the key count as their arrays."""
-    return Index(_plain_index(key))(x)
+    return Index(plain_index(key))(x)
 
 
 class Concatenate(Function):

@@ -33,13 +33,13 @@ def test_gradients_to_second_order(name: str) -> None:
 def functions_in_the_graph(operation: Operation) -> list[type[Function]]:
     """The classes of all nodes that lead from the inputs to the outputs."""
     tensors = [Tensor(array, requires_grad=True) for array in operation.inputs()]
-    waiting = [output._node for output in listed(operation.call(*tensors))]
+    waiting = [output.node for output in listed(operation.call(*tensors))]
     nodes: dict[int, Any] = {}
     while waiting:
         node = waiting.pop()
         if node is not None and id(node) not in nodes:
             nodes[id(node)] = node
-            waiting += [edge[0] for edge in node._edges if isinstance(edge, tuple)]
+            waiting += [edge[0] for edge in node.edges if isinstance(edge, tuple)]
     return sorted({type(node) for node in nodes.values()}, key=lambda kind: kind.__name__)
 
 

@@ -1,0 +1,191 @@
+"""`Function`: one differentiable operation, and its node in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .modes import mode
+from .tensor import Array, Tensor, TensorLike, Version, as_array
+
+# Where a gradient goes: to a leaf, to a node as the gradient of one of its outputs, or nowhere.
+Edge: TypeAlias = "Tensor | tuple[Function, int] | None"
+
+
+class Function:
+    """One differentiable operation, and, once called on tensors, its node in the graph.
+
+    A subclass takes its attributes in the constructor and has two methods::
+
+        class Exp(Function):
+            def forward(self, x):               # arrays in, array (or a tuple of arrays) out
+                y = np.exp(x)
+                self.save_outputs(0)
+                return y
+
+            def backward(self, gy):             # tensors in, tensors out: so that it can be differentiated again
+                (y,) = self.saved_outputs
+                return gy * y
+
+    What backward needs of the inputs or outputs is named in `forward` with `save_inputs` and `save_outputs`; nothing
+    else is kept alive. `backward` receives None for an output that nothing was derived from, returns one gradient for
+    each input (None where there is none), and may skip those that `self.needs_input_gradient` marks False.
+    """
+
+    needs_input_gradient: tuple[bool, ...] = ()
+    _save_inputs: tuple[int, ...] = ()
+    _save_outputs: tuple[int, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    # Array, where it comes from (an input's edge, or the number of one's own output), version and its count then.
+    _saved: list[tuple[Array, Edge | int, Version, int]] | None = None
+
+    def forward(self, *arrays: Array) -> Array | tuple[Array, ...]:
+        """The operation itself, on arrays."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, *gradients: Any) -> Any:
+        """The gradients of the inputs, given those of the outputs, all as tensors."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward: it cannot be differentiated")
+
+    def save_inputs(self, *indices: int) -> None:
+        """Keep these inputs for backward (called in forward)."""
+        self._save_inputs = indices
+
+    def save_outputs(self, *indices: int) -> None:
+        """Keep these outputs for backward (called in forward)."""
+        self._save_outputs = indices
+
+    @property
+    def saved_inputs(self) -> list[Tensor]:
+        """What `save_inputs` kept, in that order, connected to the graph."""
+        return self._restore(0, len(self._save_inputs))
+
+    @property
+    def saved_outputs(self) -> list[Tensor]:
+        """What `save_outputs` kept, in that order, connected to the graph."""
+        return self._restore(len(self._save_inputs), len(self._save_inputs) + len(self._save_outputs))
+
+    def __call__(self, *inputs: TensorLike) -> Any:
+        """Run `forward`; tape it where an input is a tensor that requires a gradient.
+
+        Plain arrays in give plain arrays out; a tensor among the inputs gives tensors.
+        """
+        arrays = _operands(inputs)
+        if not any(isinstance(value, Tensor) for value in inputs):
+            return self.forward(*arrays)
+        needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in inputs)
+        self.needs_input_gradient = needs
+        outputs = self.forward(*arrays)
+        several = isinstance(outputs, tuple)
+        taped = mode.taping and any(needs)
+        if not several and all(isinstance(array, (int, float)) for array in arrays):
+            # Plain numbers that backward computes with stay plain, so that they take the arrays' dtype later on.
+            outputs = outputs.item() if isinstance(outputs, np.generic) else outputs
+            return Tensor.wrap(outputs, False)
+        tensors = [self._output(array, inputs, taped) for array in (outputs if several else (outputs,))]
+        if taped:
+            self._tape(inputs, arrays, tensors)
+        return tuple(tensors) if several else tensors[0]
+
+    def _output(self, array: Array, inputs: Sequence[TensorLike], taped: bool) -> Tensor:
+        """A tensor for an output; a view of an input's memory shares that input's version."""
+        if not isinstance(array, np.ndarray) and np.isscalar(array):
+            array = np.asarray(array)
+        version = None
+        if array.base is not None or any(isinstance(value, Tensor) and value.data is array for value in inputs):
+            root = _root(array)
+            owners = (value for value in inputs if isinstance(value, Tensor) and _root(value.data) is root)
+            version = next((owner._version for owner in owners), None)
+        return Tensor.wrap(array, taped and array.dtype.kind == "f", version)
+
+    def _tape(self, inputs: Sequence[TensorLike], arrays: Sequence[Array], outputs: Sequence[Tensor]) -> None:
+        self.edges = tuple(edge_of(value) for value in inputs)
+        self.output_count = len(outputs)
+        for index, tensor in enumerate(outputs):
+            tensor.node, tensor.output_index = self, index
+        self._saved = []
+        for index in self._save_inputs:
+            value = inputs[index]
+            version = value._version if isinstance(value, Tensor) else Version()
+            self._saved.append((arrays[index], self.edges[index], version, version.count))
+        for index in self._save_outputs:
+            # Not its tensor, which holds this node, nor the node itself: a cycle would delay freeing the memory.
+            version = outputs[index]._version
+            self._saved.append((outputs[index].data, index, version, version.count))
+
+    def _restore(self, start: int, stop: int) -> list[Tensor]:
+        if self._saved is None:
+            raise RuntimeError(
+                f"backward: what {type(self).__name__} saved was freed by an earlier backward; "
+                "pass retain_graph=True to the first one to go through the same graph twice"
+            )
+        tensors = []
+        for array, edge, version, count in self._saved[start:stop]:
+            if version.count != count:
+                raise RuntimeError(
+                    f"backward: an array of shape {tuple(np.shape(array))} that {type(self).__name__} saved was "
+                    f"changed in place {version.count - count} time(s) since; work on a copy instead"
+                )
+            tensor = Tensor.wrap(array, edge is not None, version)
+            if isinstance(edge, Tensor):
+                tensor = edge if edge.data is array else tensor
+            elif isinstance(edge, int):
+                tensor.node, tensor.output_index = self, edge
+            elif edge is not None:
+                tensor.node, tensor.output_index = edge
+            tensors.append(tensor)
+        return tensors
+
+    def free(self) -> None:
+        """Let go of what was saved; another backward through this node is then an error."""
+        self._saved = None
+
+
+def _operands(inputs: Sequence[TensorLike]) -> list[Array]:
+    """What forward receives. Plain numbers beside an array stay plain numbers: they take its dtype."""
+    if any(not _is_number(value) for value in inputs if value is not None):
+        # A lone NumPy float64 (say, np.sqrt(2)) would turn float32 arrays into float64 ones.
+        return [value.item() if isinstance(value, np.generic) else _operand(value) for value in inputs]
+    if any(isinstance(value, np.generic) for value in inputs):
+        return [np.asarray(value) if isinstance(value, np.generic) else value for value in inputs]
+    return [None if value is None else as_array(value) for value in inputs]
+
+
+def _is_number(value: TensorLike) -> bool:
+    return isinstance(value, (int, float, np.generic))
+
+
+def _operand(value: TensorLike) -> Array:
+    if isinstance(value, Tensor):
+        return value.data
+    if value is None or isinstance(value, (int, float, np.ndarray)):
+        return value
+    return as_array(value)
+
+
+def edge_of(value: TensorLike) -> Edge:
+    """Where an input's gradient goes: to the node that made it, to itself if it is a leaf, or nowhere."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return None
+    return value if value.node is None else (value.node, value.output_index)
+
+
+def _root(array: Array) -> Array:
+    """The array that owns the memory which this one looks at."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
+
+
+class Accumulate(Function):
+    """The sum of two gradients of the same shape that meet at one tensor."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        """a + b."""
+        return a + b
+
+    def backward(self, gy: Tensor) -> tuple[Tensor, Tensor]:
+        """Both receive gy."""
+        return gy, gy
