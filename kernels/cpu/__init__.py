@@ -1,7 +1,7 @@
 """The contract of `minicnn.kernels` on the processor's vector units, compiled by Numba at first use.
 
 `simd` holds the multiply-add loop as vector instructions; `panels` and `windows` bring matrices and pictures before it;
-`convolution` and `matmul` are made of them. `threads` shares tiles among cores, `memory` reuses buffers, `cache`
+`convolution` and `matrices` are made of them. `threads` shares tiles among cores, `memory` reuses buffers, `cache`
 compiles and keeps machine code.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
 from .elementwise import erf, relu, relu_gradient, softmax, softmax_cross_entropy, sum_rows
-from .matmul import matmul
+from .matrices import matmul
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask

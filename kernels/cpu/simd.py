@@ -41,13 +41,17 @@ _emitted: Any = intrinsic
 _INT64, _INT32 = ir.IntType(64), ir.IntType(32)
 
 
-def _float32_lanes() -> int:
+def host_lanes() -> int:
+    """float32 lanes of the processor's widest vectors."""
     features = llvm.get_host_cpu_features()
-    host = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-    wanted = os.environ.get("MINICNN_VECTOR_WIDTH", str(host))
+    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+
+
+def _chosen_lanes() -> int:
+    wanted = os.environ.get("MINICNN_VECTOR_WIDTH", str(host_lanes()))
     if wanted not in ("4", "8", "16"):
         raise ValueError(f"MINICNN_VECTOR_WIDTH: expected 4, 8 or 16 (float32 lanes), got {wanted!r}")
-    return min(host, int(wanted))
+    return min(host_lanes(), int(wanted))
 
 
 def _rows(lanes: int) -> int:
@@ -56,7 +60,7 @@ def _rows(lanes: int) -> int:
     return 6 if x86 and lanes < 16 else 14
 
 
-VECTOR_BYTES = 4 * _float32_lanes()
+VECTOR_BYTES = 4 * _chosen_lanes()
 ROWS = _rows(VECTOR_BYTES // 4)
 VECTORS = 2
 
