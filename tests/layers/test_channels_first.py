@@ -30,7 +30,7 @@ def is_nhwc_inside(y: np.ndarray) -> bool:
     ids=lambda layer: layer.name,
 )
 def test_layers_return_views_of_nhwc_buffers(layer: Any) -> None:
-    x = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype("float32")
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype("float32").transpose(0, 3, 1, 2)
     assert is_nhwc_inside(layer(x).numpy())
 
 
