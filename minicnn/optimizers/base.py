@@ -12,7 +12,7 @@ from minicnn import schedules
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.optimizers.flat import Block, make_blocks
 from minicnn.parameter import Parameter
-from minicnn.registry import Configurable, Registry, snake_case
+from minicnn.registry import Configurable, Registry
 
 registry = Registry("optimizer")
 
@@ -46,7 +46,7 @@ class Optimizer(Configurable):
         decay: float = 0.0,
         name: str | None = None,
     ):
-        self.name = name or snake_case(type(self).__name__)
+        self.name = name or type(self).__name__.lower()
         self.iterations = 0
         self.learning_rate = learning_rate
         self.decay = check_number(self.name, "decay", decay, allow_zero=True)
