@@ -38,6 +38,7 @@ class Mirror:
         self.behaviours: dict[str, Callable[[BaseHTTPRequestHandler, str], None]] = {
             "good": self.good,
             "hanging": self.hanging,
+            "slow": self.slow,
             "trickling": self.trickling,
             "page": self.page,
             "tampered": self.tampered,
@@ -98,6 +99,10 @@ class Mirror:
 
     def hanging(self, handler: BaseHTTPRequestHandler, name: str) -> None:
         self.release.wait(30)
+
+    def slow(self, handler: BaseHTTPRequestHandler, name: str) -> None:
+        self.release.wait(0.2)
+        self.send(handler, self.files[name])
 
     def trickling(self, handler: BaseHTTPRequestHandler, name: str) -> None:
         handler.send_response(200)

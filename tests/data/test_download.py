@@ -46,6 +46,10 @@ def test_goes_to_the_next_mirror(dataset, arrays, packed, bad):
     assert names(cached(digits)) == sorted(packed)
 
 
+def test_silent_mirrors_leave_time_for_a_slow_one(dataset, arrays):
+    assert_loaded(dataset("hanging", "hanging", "slow").load(patience=3.0), arrays)
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
