@@ -13,6 +13,8 @@ def _main() -> None:
         sys.exit(
             f"minicnn is not installed ({error}): in the folder that holds its setup.py, run: python -m pip install ."
         )
+    except KeyboardInterrupt:
+        sys.exit(130)
     main()
 
 

@@ -16,7 +16,10 @@ from .estimate import describe_bytes
 
 @click.command()
 def doctor() -> None:
-    """Say what minicnn finds on this machine: processor, threads, BLAS, GPU, caches, data."""
+    """Say what minicnn finds on this machine.
+
+    Processor and vectors, memory, threads, BLAS, GPU or why none, caches, and where the data is.
+    """
     reports: list[tuple[str, Callable[[], Iterator[str]]]] = [
         ("minicnn", _versions),
         ("processor", _processor),

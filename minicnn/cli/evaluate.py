@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def evaluate(
     file: Path, dataset: str | None, data: Path | None, samples: int | None, threads: int | None, kernels: str | None
 ) -> None:
-    """Measure the model in FILE on test pictures (by default on those of the data set it was trained on)."""
+    """Measure the model in FILE on test pictures.
+
+    They are by default those of the data set that it was trained on.
+    """
     from . import pictures
     from .listing import saved
 

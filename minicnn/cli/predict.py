@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def predict(
     file: Path, images: tuple[Path, ...], top: int, show: Path | None, threads: int | None, kernels: str | None
 ) -> None:
-    """Name the classes that the model in FILE gives each IMAGE, most probable first.
+    """Name what the model in FILE sees in each IMAGE.
 
-    Networks for digits see pictures as MNIST was made: dark ink on bright paper inverted, cropped, scaled into 20x20
-    and centred by mass in 28x28.
+    The most probable classes come first. Networks for digits see pictures as MNIST was made: dark ink on bright paper
+    inverted, cropped, scaled into 20x20 and centred by mass in 28x28.
     """
     from .listing import saved
     from .pictures import preparation

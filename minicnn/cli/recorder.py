@@ -22,17 +22,57 @@ class Interrupted(Exception):
     """Ctrl-C came; raised between two steps, where the model is whole."""
 
 
+class CtrlC:
+    """Lets the first Ctrl-C only set `came`, and the second one stop at once, as usual.
+
+    An exception raised wherever the program happens to be could leave a step half-done, or get lost in a compiler's
+    callback; a flag cannot.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Wait for the first Ctrl-C as long as the context lasts."""
+        elsewhere = threading.current_thread() is not threading.main_thread()
+        # Started in the background, where shells switch Ctrl-C off: leave it off.
+        if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._first)
+        self._before = before
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def check(self) -> None:
+        """Raise `Interrupted` if Ctrl-C came."""
+        if self.came:
+            raise Interrupted
+
+    def _first(self, *_: object) -> None:
+        self.came = True
+        signal.signal(signal.SIGINT, self._before)
+
+
 class Recorder(Callback):
-    """Notes each epoch, saves the state after it, and ends the training when `interrupted` is set.
+    """Notes each epoch, saves the state after it, and ends the training when Ctrl-C came.
 
     Attributes:
         epochs: for each finished epoch its number, loss, metrics and seconds.
         steps: points within the epochs: where (in epochs), and the means since the point before.
-        interrupted: set it, and the training ends after the current step.
+        finished: how many epochs are finished.
     """
 
     def __init__(
-        self, results: Results, record: dict[str, Any], earlier: dict[str, Any] | None, finished: int
+        self,
+        results: Results,
+        record: dict[str, Any],
+        earlier: dict[str, Any] | None,
+        finished: int,
+        ctrl_c: CtrlC,
     ) -> None:
         super().__init__()
         self.results = results
@@ -43,7 +83,7 @@ class Recorder(Callback):
         self.steps: list[dict[str, float]] = (
             [] if earlier is None else [point for point in earlier.get("steps", []) if point["epoch"] <= finished]
         )
-        self.interrupted = False
+        self._ctrl_c = ctrl_c
 
     def write(self, test: Logs | None = None) -> None:
         """Replace ``history.json`` by what is known now; the test result comes when the training is finished."""
@@ -54,9 +94,9 @@ class Recorder(Callback):
     def wants_batch_logs(self, hook: str) -> bool:
         """Ask for the running means only where they become a point of the curve."""
         if hook != "on_train_batch_end":
-            return self.interrupted
+            return self._ctrl_c.came
         self._batch += 1
-        return self.interrupted or self._batch % self._stride == 0
+        return self._ctrl_c.came or self._batch % self._stride == 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock."""
@@ -68,8 +108,7 @@ class Recorder(Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Note a point of the curve; end the training if asked to."""
-        if self.interrupted:
-            raise Interrupted
+        self._ctrl_c.check()
         count, steps = batch + 1, self.params.get("steps")
         if not logs or not steps:
             return
@@ -81,8 +120,7 @@ class Recorder(Callback):
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """End the training if asked to."""
-        if self.interrupted:
-            raise Interrupted
+        self._ctrl_c.check()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Note the epoch and save the state after it."""
@@ -91,21 +129,3 @@ class Recorder(Callback):
         self.finished = epoch + 1
         self.write()
         self.model.save(self.results.checkpoint)
-
-
-@contextmanager
-def deferred_interrupt(recorder: Recorder) -> Iterator[None]:
-    """Let the first Ctrl-C set `recorder.interrupted`, and the second one stop at once, as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def first(*_: object) -> None:
-        recorder.interrupted = True
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, first)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

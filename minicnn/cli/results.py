@@ -57,7 +57,7 @@ class Results:
             raise ValueError(f"there is no training to resume in {self.folder}: {HISTORY} is missing") from None
         except ValueError as error:
             raise ValueError(f"{self.history} is damaged: {error}") from None
-        if not isinstance(record, dict) or not {"article", "settings", "epochs"} <= record.keys():
+        if not isinstance(record, dict) or not {"article", "settings", "epochs", "finished"} <= record.keys():
             raise ValueError(f"{self.history} is not the history of a training")
         return record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ import click
 import numpy as np
 
 from .options import INTERRUPTED, data_options, machine_options, use_machine
+from .recorder import CtrlC, Interrupted, Recorder
+from .results import Results, columns, computer, replacing, versions
 
 if TYPE_CHECKING:
     from minicnn.articles import Article, Recipe
     from minicnn.models import Sequential
 
     from .pictures import Pictures
-    from .results import Results
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,6 @@ def train(name: str, threads: int | None, kernels: str | None, out: Path | None,
     """
     from minicnn import articles
 
-    from .results import Results
-
     article = articles.get(name)
     results = Results(out or Path("runs") / name)
     record = results.read_history() if resume else None
@@ -124,6 +124,7 @@ class Training:
         self.results = results
         self.earlier = record
         self.may_draw = may_draw
+        self.ctrl_c = CtrlC()
 
     def run(self) -> None:
         """From the data to the results."""
@@ -133,13 +134,23 @@ class Training:
         self.results.prepare()
         model = self._resumed() if self.earlier is not None else self._fresh()
         data = self._arrays(model, pictures)
-        self._announce(model, data)
-        if self.earlier is None:
-            self.results.forget_unfinished()
-            # The steps that were timed have drawn from the seeds: start again from the root.
-            model = self._fresh()
-        self._describe_use(model, pictures)
-        self._fit(model, data)
+        if self.earlier is not None and not self.earlier["finished"] and model.epoch == self.settings.epochs:
+            # Stopped after the last epoch, before the result was there.
+            self._finish(model, self._recorder(model), data)
+            return
+        with self.ctrl_c.deferred():
+            try:
+                self._announce(model, data)
+                self.ctrl_c.check()
+            except Interrupted:
+                raise KeyboardInterrupt from None
+            if self.earlier is None:
+                self.results.forget_unfinished()
+                # The steps that were timed have drawn from the seeds: start again from the root.
+                model = self._fresh()
+            self._describe_use(model, pictures)
+            recorder = self._fit(model, data)
+        self._finish(model, recorder, data)
 
     def _load(self) -> Pictures:
         from . import pictures
@@ -227,42 +238,35 @@ class Training:
             "dataset": pictures.name,
         }
 
-    def _fit(self, model: Sequential, data: Arrays) -> None:
-        import sys
-
-        from .recorder import Interrupted, Recorder, deferred_interrupt
-
-        recorder = Recorder(self.results, self._record(model), self.earlier, model.epoch)
+    def _fit(self, model: Sequential, data: Arrays) -> Recorder:
+        recorder = self._recorder(model)
         validation: dict[str, Any] = {}
         if self.recipe.validate_on_test:
             validation["validation_data"] = (data.x_test, data.y_test)
         elif self.recipe.validation_split:
             validation["validation_split"] = self.recipe.validation_split
         try:
-            with deferred_interrupt(recorder):
-                model.fit(
-                    data.x_train,
-                    data.y_train,
-                    batch_size=self.settings.batch_size,
-                    epochs=self.settings.epochs,
-                    initial_epoch=model.epoch,
-                    callbacks=[recorder],
-                    verbose=1 if sys.stdout.isatty() else 2,
-                    **validation,
-                )
+            model.fit(
+                data.x_train,
+                data.y_train,
+                batch_size=self.settings.batch_size,
+                epochs=self.settings.epochs,
+                initial_epoch=model.epoch,
+                callbacks=[recorder],
+                verbose=1 if sys.stdout.isatty() else 2,
+                **validation,
+            )
         except (Interrupted, KeyboardInterrupt):
             self._stop(model, recorder)
             raise click.exceptions.Exit(INTERRUPTED) from None
-        test = model.evaluate(
-            data.x_test, data.y_test, batch_size=self.settings.batch_size, verbose=0, return_dict=True
-        )
-        self._finish(model, recorder, test)
+        return recorder
+
+    def _recorder(self, model: Sequential) -> Recorder:
+        return Recorder(self.results, self._record(model), self.earlier, model.epoch, self.ctrl_c)
 
     def _record(self, model: Sequential) -> dict[str, Any]:
         """What ``history.json`` says beside the epochs."""
         import minicnn
-
-        from .results import computer, versions
 
         return {
             "article": self.article.name,
@@ -277,7 +281,7 @@ class Training:
             "reported": [asdict(figure) for figure in self.article.figures],
         }
 
-    def _stop(self, model: Sequential, recorder: Any) -> None:
+    def _stop(self, model: Sequential, recorder: Recorder) -> None:
         model.save(self.results.model)
         recorder.write()
         click.echo(
@@ -286,7 +290,11 @@ class Training:
             f"--out {shlex.quote(str(self.results.folder))} --resume"
         )
 
-    def _finish(self, model: Sequential, recorder: Any, test: dict[str, float]) -> None:
+    def _finish(self, model: Sequential, recorder: Recorder, data: Arrays) -> None:
+        """Measure on the test pictures, save everything, tell."""
+        test = model.evaluate(
+            data.x_test, data.y_test, batch_size=self.settings.batch_size, verbose=0, return_dict=True
+        )
         model.save(self.results.model)
         recorder.write(test)
         self.results.forget_unfinished()
@@ -308,10 +316,8 @@ class Training:
             lines.append(line)
         return lines
 
-    def _draw(self, recorder: Any, test: dict[str, float]) -> None:
+    def _draw(self, recorder: Recorder, test: dict[str, float]) -> None:
         from minicnn import plots
-
-        from .results import columns, replacing
 
         reported = {}
         if self.settings.dataset == self.article.dataset:

@@ -123,6 +123,22 @@ def test_one_epoch_resumed_equals_two(run, tmp_path):
     assert same_weights(tmp_path / "whole" / "model.minicnn", tmp_path / "parts" / "model.minicnn")
 
 
+def test_stopped_after_the_last_epoch_the_result_can_still_be_had(run, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minicnn.cli.train.Training._finish", stop)
+        assert run(*QUICK, "--out", "stopped").exit_code == 130
+    resumed = run("train", "lenet5", "--out", "stopped", "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert run(*QUICK, "--out", "whole").exit_code == 0
+    stopped, whole = history_of(tmp_path / "stopped"), history_of(tmp_path / "whole")
+    assert stopped["finished"] is True
+    assert stopped["test"] == whole["test"]
+    assert measures(stopped) == measures(whole)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -240,12 +256,11 @@ def test_ctrl_c_saves_and_resume_reaches_the_same_bits(run, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child process")
 def test_ctrl_c_before_the_training_starts(tmp_path):
-    process = start("train", "lenet5", "--dataset", "drawn-digits", folder=tmp_path, PYTHONUNBUFFERED="1")
-    time.sleep(1.5)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    process = start(*QUICK, "--epochs", "1000", folder=tmp_path, PYTHONUNBUFFERED="1")
+    output, errors = interrupt_when(process, "Data:", delay=0)
     assert process.returncode == 130, output + errors
     assert errors.strip() == "minicnn: stopped"
+    assert "Epoch" not in output
 
 
 def test_paths_with_spaces_and_letters_of_any_alphabet(tmp_path):
