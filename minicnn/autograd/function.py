@@ -72,33 +72,34 @@ class Function:
 
         Plain arrays in give plain arrays out; a tensor among the inputs gives tensors.
         """
-        arrays = _operands(inputs)
-        if not any(isinstance(value, Tensor) for value in inputs):
+        arrays = [value.data if isinstance(value, Tensor) else value for value in inputs]
+        on_tensors = any([isinstance(value, Tensor) for value in inputs])
+        if not all([type(array) is np.ndarray for array in arrays]):
+            arrays = _operands(arrays, on_tensors)
+        if not on_tensors:
             return self.forward(*arrays)
-        needs = tuple(isinstance(value, Tensor) and value.requires_grad for value in inputs)
+        needs = tuple([isinstance(value, Tensor) and value.requires_grad for value in inputs])
         self.needs_input_gradient = needs
         outputs = self.forward(*arrays)
-        several = isinstance(outputs, tuple)
-        taped = mode.taping and any(needs)
-        if not several and all(isinstance(array, (int, float)) for array in arrays):
+        taped = mode.taping and True in needs
+        if isinstance(outputs, tuple):
+            tensors = [self._output(array, inputs, taped) for array in outputs]
+            if taped:
+                self._tape(inputs, arrays, tensors)
+            return tuple(tensors)
+        if not isinstance(outputs, np.ndarray) and all(isinstance(array, (int, float)) for array in arrays):
             # Plain numbers that backward computes with stay plain, so that they take the arrays' dtype later on.
-            outputs = outputs.item() if isinstance(outputs, np.generic) else outputs
-            return Tensor.wrap(outputs, False)
-        tensors = [self._output(array, inputs, taped) for array in (outputs if several else (outputs,))]
+            return Tensor.wrap(outputs.item() if isinstance(outputs, np.generic) else outputs, False)
+        tensor = self._output(outputs, inputs, taped)
         if taped:
-            self._tape(inputs, arrays, tensors)
-        return tuple(tensors) if several else tensors[0]
+            self._tape(inputs, arrays, [tensor])
+        return tensor
 
     def _output(self, array: Array, inputs: Sequence[TensorLike], taped: bool) -> Tensor:
         """A tensor for an output; a view of an input's memory shares that input's version."""
         if not isinstance(array, np.ndarray) and np.isscalar(array):
             array = np.asarray(array)
-        version = None
-        if array.base is not None or any(isinstance(value, Tensor) and value.data is array for value in inputs):
-            root = _root(array)
-            owners = (value for value in inputs if isinstance(value, Tensor) and _root(value.data) is root)
-            version = next((owner._version for owner in owners), None)
-        return Tensor.wrap(array, taped and array.dtype.kind == "f", version)
+        return Tensor.wrap(array, taped and array.dtype.kind == "f", _version_below(array, inputs))
 
     def _tape(self, inputs: Sequence[TensorLike], arrays: Sequence[Array], outputs: Sequence[Tensor]) -> None:
         self.edges = tuple(edge_of(value) for value in inputs)
@@ -108,11 +109,11 @@ class Function:
         self._saved = []
         for index in self._save_inputs:
             value = inputs[index]
-            version = value._version if isinstance(value, Tensor) else Version()
+            version = value.version if isinstance(value, Tensor) else Version()
             self._saved.append((arrays[index], self.edges[index], version, version.count))
         for index in self._save_outputs:
             # Not its tensor, which holds this node, nor the node itself: a cycle would delay freeing the memory.
-            version = outputs[index]._version
+            version = outputs[index].version
             self._saved.append((outputs[index].data, index, version, version.count))
 
     def _restore(self, start: int, stop: int) -> list[Tensor]:
@@ -143,23 +144,21 @@ class Function:
         self._saved = None
 
 
-def _operands(inputs: Sequence[TensorLike]) -> list[Array]:
-    """What forward receives. Plain numbers beside an array stay plain numbers: they take its dtype."""
-    if any(not _is_number(value) for value in inputs if value is not None):
+def _operands(values: Sequence[Array], on_tensors: bool) -> list[Array]:
+    """What forward receives. Plain numbers beside a tensor or an array stay plain: they take its dtype."""
+    if on_tensors or any(not _is_number(value) for value in values if value is not None):
         # A lone NumPy float64 (say, np.sqrt(2)) would turn float32 arrays into float64 ones.
-        return [value.item() if isinstance(value, np.generic) else _operand(value) for value in inputs]
-    if any(isinstance(value, np.generic) for value in inputs):
-        return [np.asarray(value) if isinstance(value, np.generic) else value for value in inputs]
-    return [None if value is None else as_array(value) for value in inputs]
+        return [value.item() if isinstance(value, np.generic) else _operand(value) for value in values]
+    if any(isinstance(value, np.generic) for value in values):
+        return [np.asarray(value) if isinstance(value, np.generic) else value for value in values]
+    return [None if value is None else as_array(value) for value in values]
 
 
 def _is_number(value: TensorLike) -> bool:
     return isinstance(value, (int, float, np.generic))
 
 
-def _operand(value: TensorLike) -> Array:
-    if isinstance(value, Tensor):
-        return value.data
+def _operand(value: Any) -> Array:
     if value is None or isinstance(value, (int, float, np.ndarray)):
         return value
     return as_array(value)
@@ -170,6 +169,20 @@ def edge_of(value: TensorLike) -> Edge:
     if not isinstance(value, Tensor) or not value.requires_grad:
         return None
     return value if value.node is None else (value.node, value.output_index)
+
+
+def _version_below(array: Array, inputs: Sequence[TensorLike]) -> Version | None:
+    """The version of the input whose memory this array looks at, if there is one."""
+    if array.base is None:
+        for value in inputs:
+            if isinstance(value, Tensor) and value.data is array:
+                return value.version
+        return None
+    root = _root(array)
+    for value in inputs:
+        if isinstance(value, Tensor) and _root(value.data) is root:
+            return value.version
+    return None
 
 
 def _root(array: Array) -> Array:

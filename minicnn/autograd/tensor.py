@@ -43,12 +43,12 @@ class Tensor:
     __slots__ = (
         "__weakref__",
         "_data",
-        "_version",
         "grad",
         "gradient_buffer",
         "node",
         "output_index",
         "requires_grad",
+        "version",
     )  # fmt: skip
     # NumPy hands `array + tensor` to the tensor instead of looping over its elements.
     __array_ufunc__ = None
@@ -68,7 +68,7 @@ class Tensor:
         self.gradient_buffer: Array | None = None
         self.node: Function | None = None
         self.output_index = 0
-        self._version = Version()
+        self.version = Version()
 
     @classmethod
     def wrap(cls, array: Array, requires_grad: bool, version: Version | None = None) -> Tensor:
@@ -80,7 +80,7 @@ class Tensor:
         tensor.gradient_buffer = None
         tensor.node = None
         tensor.output_index = 0
-        tensor._version = version or Version()
+        tensor.version = version or Version()
         return tensor
 
     @property
@@ -94,7 +94,7 @@ class Tensor:
         if array.shape != self.shape:
             raise ValueError(f"Tensor.data: expected shape {self.shape}, got {array.shape}")
         self._data = array.astype(self.dtype, copy=False)
-        self._version.count += 1
+        self.version.count += 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory without its history."""
-        return Tensor.wrap(self.data, False, self._version)
+        return Tensor.wrap(self.data, False, self.version)
 
     def item(self) -> float:
         """The only element as a Python number.
@@ -165,7 +165,7 @@ class Tensor:
 
     def bump_version(self) -> None:
         """Say that the memory was changed in place, so that a stale saved array is noticed in backward."""
-        self._version.count += 1
+        self.version.count += 1
 
     def __setitem__(self, index: Any, value: TensorLike) -> None:
         if self.requires_grad and mode.taping:
