@@ -52,16 +52,13 @@ class _DecisionCounts(Metric):
         self.false_negatives += np.sum(ones * labels) - tp
 
     def ranks(self, y_pred: np.ndarray) -> np.ndarray:
-        """Give how many thresholds lie below each prediction; none below NaN."""
-        known = ~np.isnan(y_pred)
-        y_pred = np.where(known, y_pred, 0.0).astype(y_pred.dtype)
+        """Give how many thresholds lie below each prediction; NaN counts as 0."""
+        y_pred = np.nan_to_num(y_pred, nan=0.0, posinf=np.inf, neginf=-np.inf)
         if self.evenly:
             last = len(self.levels) - 1
             # The first threshold lies below 0 and the last above 1, so at least 1 and at most `last` of them count.
-            ranks = np.clip(np.ceil(np.clip(y_pred, 0.0, 1.0) * last), 1, last).astype(np.intp)
-        else:
-            ranks = np.searchsorted(self.levels.astype(y_pred.dtype), y_pred, side="left")
-        return np.where(known, ranks, 0)
+            return np.clip(np.ceil(np.clip(y_pred, 0.0, 1.0) * last), 1, last).astype(np.intp)
+        return np.searchsorted(self.levels.astype(y_pred.dtype), y_pred, side="left")
 
 
 class _AtThresholds(_DecisionCounts):
@@ -260,7 +257,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, s
     y_true, y_pred = np.asarray(as_array(y_true)), np.asarray(as_array(y_pred))
     if num_classes is None and y_pred.ndim == 2:
         num_classes = max(2, y_pred.shape[-1])
-    labels, predictions = class_numbers(y_true), class_numbers(y_pred)
+    labels, predictions = class_numbers(y_true), class_numbers(decided(y_pred))
     if labels.shape != predictions.shape:
         raise ValueError(
             f"confusion_matrix: y_true and y_pred must have as many samples, "
@@ -276,14 +273,20 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, s
 
 
 def class_numbers(y: np.ndarray) -> np.ndarray:
-    """Give the class of each sample: as it is, the largest of several columns, or whether one column is above 0.5."""
+    """Give the class of each sample: as it is, or the largest of several columns."""
     if y.ndim == 2 and y.shape[-1] > 1:
         return np.argmax(y, axis=-1)
     y = y.ravel() if y.ndim == 2 else y
     if y.ndim != 1:
         raise ValueError(f"confusion_matrix: expected shape (N,), (N, 1) or (N, K), got {y.shape}")
-    is_probability = y.dtype.kind == "f" and not (y == np.floor(y)).all()
-    return (y > 0.5).astype(np.int64) if is_probability else y
+    return y
+
+
+def decided(y_pred: np.ndarray) -> np.ndarray:
+    """Turn probabilities of class 1 into class numbers; leave class numbers and several columns as they are."""
+    if y_pred.dtype.kind != "f" or (y_pred.ndim == 2 and y_pred.shape[-1] > 1) or np.isnan(y_pred).any():
+        return y_pred
+    return y_pred if (y_pred == np.floor(y_pred)).all() else (y_pred > 0.5).astype(np.int64)
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
