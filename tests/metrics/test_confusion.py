@@ -202,8 +202,8 @@ def test_nan_predictions_count_as_zero():
     recall.update_state([1, 1], np.array([np.nan, 0.9]))
     assert recall.result() == 0.5
     auc = metrics.AUC()
-    auc.update_state([0, 1, 1], np.array([0.2, np.nan, 0.9]))
-    assert auc.result() == pytest.approx(0.75)
+    auc.update_state([0, 1, 1], np.array([np.nan, 0.2, 0.9]))
+    assert auc.result() == 1.0
 
 
 @pytest.mark.parametrize(
