@@ -193,3 +193,26 @@ def test_empty_parameters():
     optimizer = optimizers.Adam(0.1, parameters=parameters, global_clipnorm=1.0)
     step(optimizer, parameters, times=2)
     assert optimizer.iterations == 2
+
+
+def test_a_parameter_between_two_others_is_not_touched():
+    parameters = make()
+    step(optimizers.SGD(0.1, parameters=parameters), parameters)
+    between = parameters[1].data.copy()
+    second = optimizers.SGD(0.1, parameters=[parameters[0], parameters[2]], weight_decay=0.1)
+    backward(parameters)
+    second.step()
+    assert len(second._blocks) == 2
+    np.testing.assert_array_equal(parameters[1].data, between)
+
+
+def test_freezing_after_backward_still_counts():
+    parameters = make()
+    optimizer = optimizers.SGD(0.1, parameters=parameters)
+    step(optimizer, parameters)
+    before = [parameter.data.copy() for parameter in parameters]
+    backward(parameters)
+    parameters[1].trainable = False
+    optimizer.step()
+    np.testing.assert_array_equal(parameters[1].data, before[1])
+    assert not np.array_equal(parameters[2].data, before[2])
