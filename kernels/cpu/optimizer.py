@@ -63,8 +63,21 @@ def _adam(ticket, tiles, p, g, m, v, alpha, rate_1, rate_2, epsilon, decay):
 
 
 @compiled
-def _rmsprop(ticket, tiles, p, g, v, velocity, mean, learning_rate, rho, rate, momentum, epsilon):
-    """An empty velocity or mean is one that is not wanted."""
+def _rmsprop(ticket, tiles, p, g, v, learning_rate, rho, rate, epsilon):
+    tile = take(ticket)
+    while tile < tiles:
+        block = slice(tile * BLOCK, (tile + 1) * BLOCK)
+        pb, gb, vb = p[block], g[block], v[block]
+        for i in range(pb.size):
+            second = rho * vb[i] + rate * (gb[i] * gb[i])
+            vb[i] = second
+            pb[i] -= learning_rate * gb[i] / np.sqrt(second + epsilon)
+        tile = take(ticket)
+
+
+@compiled
+def _rmsprop_variants(ticket, tiles, p, g, v, velocity, mean, learning_rate, rho, rate, momentum, epsilon):
+    """With momentum, centred, or both: an empty velocity or mean is one that is not wanted. Not worth vectorising."""
     tile = take(ticket)
     while tile < tiles:
         for i in range(tile * BLOCK, min((tile + 1) * BLOCK, p.size)):
@@ -117,9 +130,12 @@ def rmsprop_step(
     learning_rate: float, rho: float, momentum: float, epsilon: float,
 ) -> None:  # fmt: skip
     """v = rho*v + (1-rho)*g*g; u = lr*g/sqrt(v + eps [- mean gradient squared]) [+ momentum*velocity]; p -= u."""
+    if velocity is None and mean_gradient is None:
+        _run(_rmsprop, (p, g, v), learning_rate, rho, 1 - rho, epsilon)
+        return
     nothing = np.empty(0, p.dtype)
     buffers = (p, g, v, nothing if velocity is None else velocity, nothing if mean_gradient is None else mean_gradient)
-    _run(_rmsprop, buffers, learning_rate, rho, 1 - rho, momentum, epsilon)
+    _run(_rmsprop_variants, buffers, learning_rate, rho, 1 - rho, momentum, epsilon)
 
 
 def adagrad_step(
