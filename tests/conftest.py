@@ -7,6 +7,9 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Stands in for a missing Numba, and so cannot be imported.
+collect_ignore = ["no_numba"]
+
 settings.register_profile(
     "minicnn",
     deadline=None,
