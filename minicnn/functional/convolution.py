@@ -243,8 +243,9 @@ def _transposed_axis(
     if isinstance(padding, str):
         padding = padding.lower()
     if padding == "same":
-        total = max(reach - stride, 0) if extra is None else reach // 2 * 2
-        out = size * stride if extra is None else (size - 1) * stride + reach - total + extra[axis]
+        # TensorFlow's rule for the convolution that leads back: the odd pixel is cut off at the end.
+        out = size * stride if extra is None else (size - 1) * stride + reach - reach // 2 * 2 + extra[axis]
+        total = max((size - 1) * stride + reach - out, 0)
         before = total // 2
     else:
         before, after = resolve_padding(padding, (size, size), (kernel, kernel), strides, dilation, "conv2d_transpose")[

@@ -112,13 +112,19 @@ def test_depthwise_is_keras(case: Any, padding: str, multiplier: int, data_forma
     compare(DepthwiseConv2D(**options, dtype=dtype), keras_layer, x, seed)
 
 
-@given(conv_options(), st.sampled_from(["valid", "same"]), data_formats, dtypes, seeds)
-def test_conv2d_transpose_is_keras(case: Any, padding: str, data_format: str, dtype: str, seed: int) -> None:
+@given(conv_options(), st.sampled_from(["valid", "same"]), data_formats, dtypes, st.data(), seeds)
+def test_conv2d_transpose_is_keras(
+    case: Any, padding: str, data_format: str, dtype: str, data: Any, seed: int
+) -> None:
     options, (n, h, w, c) = case
     del options["groups"]
     if max(options["strides"]) > 1:
         options["dilation_rate"] = (1, 1)
     options |= {"padding": padding, "data_format": data_format}
+    if data.draw(st.booleans()):
+        options["output_padding"] = tuple(data.draw(st.integers(0, s - 1)) for s in options["strides"])
+        sizes = zip((h, w), options["kernel_size"], options["strides"], options["output_padding"], strict=True)
+        assume(all((size - 1) * s + k % 2 + o > 0 for size, k, s, o in sizes))
     x = picture(seed, arrange(n, h, w, c, data_format), dtype)
     keras_layer = oracles.keras().layers.Conv2DTranspose(**options, dtype="float64")
     compare(Conv2DTranspose(**options, dtype=dtype), keras_layer, x, seed)
