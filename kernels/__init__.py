@@ -42,6 +42,8 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_gradient",
     "conv2d",
+    "conv2d_block",
+    "conv2d_block_gradients",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "current_kernels",
@@ -111,6 +113,81 @@ def conv2d_kernel_gradient(
     return choose(x).conv2d_kernel_gradient(
         x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups
     )
+
+
+def conv2d_block(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    *,
+    strides: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    activation: str,
+    alpha: float,
+    pool_size: Pair | None,
+    pool_strides: Pair | None,
+    pool_padding: Padding | None,
+) -> tuple[Array, Array | None]:
+    """A fused block: `max_pool2d(activation(conv2d(x, w, b)))`, without ever storing the picture before pooling.
+
+    An implementation may pool before it adds the bias and activates, since all of these rise with their argument. So
+    where cells of a window are equal after activation only, another one may win than in the three separate steps: a
+    dead window of a ReLU, or what rounding has made equal.
+
+    Args:
+        x, w, b and the geometry: as for `conv2d`.
+        activation: "linear", "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
+        alpha: above 0; the slope of "leaky_relu" and the scale of "elu" below zero.
+        pool_size: (PH, PW), or None for no pooling, and then neither strides nor padding of it.
+
+    Returns:
+        y and the winners, as `max_pool2d` returns them; winners are None without pooling.
+    """
+    return choose(x).conv2d_block(
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, activation=activation,
+        alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+    )  # fmt: skip
+
+
+def conv2d_block_gradients(
+    gy: Array,
+    y: Array,
+    winners: Array | None,
+    x: Array,
+    w: Array,
+    *,
+    needs_x: bool,
+    needs_w: bool,
+    needs_b: bool,
+    strides: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    activation: str,
+    alpha: float,
+    pool_size: Pair | None,
+    pool_strides: Pair | None,
+    pool_padding: Padding | None,
+) -> tuple[Array | None, Array | None, Array | None]:
+    """The gradients of `conv2d_block` by x, w and b, from its output and winners alone.
+
+    gy times the activation's derivative at y goes to the winners, and from there through the convolution. Cells that
+    receive nothing contribute nothing: an implementation may leave them out.
+
+    Args:
+        gy, y, winners: of the block's output shape. x, w: its inputs.
+        needs_x, needs_w, needs_b: which gradients to compute.
+
+    Returns:
+        gx, gw and gb, each None unless needed.
+    """
+    return choose(gy).conv2d_block_gradients(
+        gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
+        dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
+        pool_strides=pool_strides, pool_padding=pool_padding,
+    )  # fmt: skip
 
 
 def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Array, Array]:

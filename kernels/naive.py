@@ -7,11 +7,13 @@ with these loops, these loops are right. The letters are listed in `geometry`.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
+from .composition import blocks
 from .geometry import Padding, Pair, output_sizes
 
 Array = np.ndarray
@@ -149,6 +151,12 @@ def avg_pool2d_gradient(
         for n, c in product(range(N), range(C)):
             gx[n, row, column, c] += gy[n, i, j, c] / cells[i, j]
     return gx
+
+
+# --- fused blocks ----------------------------------------------------------------------------------------------------
+
+
+conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------

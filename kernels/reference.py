@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
+from .composition import blocks
 from .dispatch import array_module
 from .geometry import Padding, Pair, output_sizes
 
@@ -173,9 +175,10 @@ def max_pool2d_gradient(
     gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
 ) -> Array:
     """See `minicnn.kernels.max_pool2d_gradient`."""
-    cells = array_module(gy).arange(math.prod(pool_size), dtype=winners.dtype)[:, None]
+    xp = array_module(gy)
+    cells = xp.arange(math.prod(pool_size), dtype=winners.dtype)[:, None]
     N, OH, OW, C = gy.shape
-    spread = (winners[:, :, :, None] == cells) * gy[:, :, :, None]
+    spread = xp.where(winners[:, :, :, None] == cells, gy[:, :, :, None], gy.dtype.type(0))
     return col2im(spread, (N, *input_size, C), pool_size, strides, padding, (1, 1))
 
 
@@ -208,6 +211,12 @@ def _cells_inside(like: Array, size: Pair, pool_size: Pair, strides: Pair, paddi
     """How many cells of each window lie inside the picture, (1, OH, OW, 1)."""
     ones = array_module(like).ones((1, *size, 1), dtype=like.dtype)
     return windows(pad(ones, padding), pool_size, strides).sum(axis=(3, 4))
+
+
+# --- fused blocks ----------------------------------------------------------------------------------------------------
+
+
+conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------

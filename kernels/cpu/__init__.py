@@ -1,12 +1,13 @@
 """The contract of `minicnn.kernels` on the processor's vector units, compiled by Numba at first use.
 
 `simd` holds the multiply-add loop as vector instructions; `panels` and `windows` bring matrices and pictures before it;
-`convolution` and `matrices` are made of them. `threads` shares tiles among cores, `memory` reuses buffers, `cache`
-compiles and keeps machine code.
+`convolution` and `matrices` are made of them, and `blocks` fuses convolutions with what follows them. `threads` shares
+tiles among cores, `memory` reuses buffers, `cache` compiles and keeps machine code.
 """
 
 from __future__ import annotations
 
+from .blocks import conv2d_block, conv2d_block_gradients
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
 from .elementwise import erf, relu, relu_gradient, softmax, softmax_cross_entropy, sum_rows
 from .matrices import matmul
@@ -21,6 +22,8 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_gradient",
     "conv2d",
+    "conv2d_block",
+    "conv2d_block_gradients",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "dropout_mask",

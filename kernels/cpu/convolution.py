@@ -16,7 +16,8 @@ of `simd` reads them where they lie, through the tables of `windows`:
   of which meets only some taps and is such a convolution of its own, writing every SH-th row and SW-th column;
 - kernel gradient: the same tables read the other way: tile rows are taps and channels, the sum runs over positions, the
   right matrix is gy. Threads must not change sums, so the batch is cut into chunks by its shape alone, each chunk
-  has its own sum, and these are added in their order.
+  has its own sum, and these are added in their order. Of a pooled block, whose gy is known only where the windows of
+  the pooling have their winners, the rows a band needs are filled in scratch memory (`scatter`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from . import memory
 from .arrays import flat, floating
 from .cache import compiled
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
+from .pooling import Grid
+from .scatter import NO_GRID, NO_WINNERS, scatter_band
 from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements
 from .threads import enter, share, take, threads_for
 from .windows import Windows, band, load_band, windows
@@ -91,20 +94,20 @@ def _run_correlation(
 
 
 @lru_cache(maxsize=1024)
-def _targets(band_images: int, band_rows: int, columns: int, image: int, row: int, column: int) -> np.ndarray:
+def output_targets(band_images: int, band_rows: int, columns: int, image: int, row: int, column: int) -> np.ndarray:
     """Offsets of a band's positions in the output, in the order of `Windows.positions`."""
     images, rows = np.arange(band_images) * image, np.arange(band_rows) * row
     return (images[:, None, None] + rows[:, None] + np.arange(columns) * column).reshape(-1).astype(np.int64)
 
 
 @lru_cache(maxsize=256)
-def _weight_rows(taps: tuple[Pair, ...], strides: tuple[int, int, int], channels: int) -> np.ndarray:
+def weight_rows(taps: tuple[Pair, ...], strides: tuple[int, int, int], channels: int) -> np.ndarray:
     """Where row (tap, channel) of the weight matrix starts in w; `strides` are w's for p, q and the channel."""
     starts = np.array([p * strides[0] + q * strides[1] for p, q in taps], np.int64).reshape(-1, 1)
     return (starts + np.arange(channels) * strides[2]).reshape(-1)
 
 
-def _tap_lines(padding: Padding, dilation: Pair, kernel_size: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def tap_lines(padding: Padding, dilation: Pair, kernel_size: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The taps' rows and columns relative to a position."""
     rows, columns = (
         tuple(range(-pad[0], -pad[0] + step * size, step))
@@ -125,14 +128,14 @@ def conv2d(
     if not y.size:
         return y
     found = windows(
-        x.shape, *_tap_lines(padding, dilation, (KH, KW)), strides, (OH, OW),
+        x.shape, *tap_lines(padding, dilation, (KH, KW)), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * w.size,
     )  # fmt: skip
     columns = F // groups
-    rows = _weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
+    rows = weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
     weights = pack(flat(w, dtype), rows, 1, columns=columns, groups=groups, group_step=columns)
     r = found.regions
-    targets = _targets(r.band_images, r.band_rows, OW, OH * OW * F, OW * F, F)
+    targets = output_targets(r.band_images, r.band_rows, OW, OH * OW * F, OW * F, F)
     output = Output(0, OH * OW * F, OW * F, groups, inputs, columns)
     bias = pad_bias(b, columns, groups, dtype)
     _run_correlation(flat(x, dtype), weights, bias, y.reshape(-1), found, targets, output)
@@ -198,10 +201,10 @@ def _input_gradient_phase(
         tap_channels=inputs, itemsize=gy.itemsize, work=phase.size[1] * w.size // (strides[0] * strides[1]),
     )  # fmt: skip
     taps = tuple((phase.kernel_rows[p], phase.kernel_columns[q]) for p, q in found.taps)
-    rows = _weight_rows(taps, (KW * columns * F, columns * F, 1), inputs)
+    rows = weight_rows(taps, (KW * columns * F, columns * F, 1), inputs)
     weights = pack(w, rows, inputs, columns=columns, column_step=F, groups=groups, group_step=inputs)
     r = found.regions
-    targets = _targets(r.band_images, r.band_rows, phase.size[1], H * W * C, strides[0] * W * C, strides[1] * C)
+    targets = output_targets(r.band_images, r.band_rows, phase.size[1], H * W * C, strides[0] * W * C, strides[1] * C)
     origin = (phase.first_row * W + phase.first_column) * C
     output = Output(origin, H * W * C, strides[0] * W * C, groups, inputs, columns)
     bias = pad_bias(None, columns, groups, gy.dtype)
@@ -223,10 +226,13 @@ class Sums(NamedTuple):
     pitch: int  # from one row of a sum to the next: its columns, filled up to whole vectors
     column_stride: int  # from one output column's window to the next
     copied_gy: int  # elements of scratch for gy, where whole vectors would reach beyond its end; else 0
+    line: int  # elements of scratch for a row of a pooled gy; else 0
 
 
 @lru_cache(maxsize=1024)
-def _cut_sums(found: Windows, column_stride: int, group_inputs: int, columns: int, groups: int, itemsize: int) -> Sums:
+def _cut_sums(
+    found: Windows, column_stride: int, group_inputs: int, columns: int, groups: int, itemsize: int, line: int
+) -> Sums:
     r = found.regions
     lanes = VECTOR_BYTES // itemsize
     rows = len(found.taps) * group_inputs
@@ -239,12 +245,25 @@ def _cut_sums(found: Windows, column_stride: int, group_inputs: int, columns: in
     copied = r.band_images * r.band_rows * r.output_columns * columns * groups + VECTORS * lanes
     return Sums(
         found.tiles, chunk_bands, chunks, -(-rows // part_rows), part_rows, rows, pitch, column_stride,
-        copied if columns % lanes else 0,
+        copied if columns % lanes or line else 0, line,
     )  # fmt: skip
 
 
+class Pooled(NamedTuple):
+    """How a gy given at the winners of a pooling reaches the picture before it; see `scatter`."""
+
+    y: np.ndarray  # the pooled output, flat
+    winners: np.ndarray  # flat
+    grid: Grid
+    kind: int  # of activation
+    alpha: float
+
+
 @compiled
-def _sum_chunks(ticket, tiles, x, gy, sums, elements, targets, row_starts, regions, s, output, scratch, scratch_size):
+def _sum_chunks(
+    ticket, tiles, x, gy, sums, bias_sums, elements, targets, row_starts, regions, s, output, pooled, scratch,
+    scratch_size,
+):  # fmt: skip
     width = VECTORS * VECTOR_BYTES // gy.itemsize
     filters = output.groups * output.group_outputs
     group_size = s.rows * s.pitch
@@ -257,13 +276,22 @@ def _sum_chunks(ticket, tiles, x, gy, sums, elements, targets, row_starts, regio
         for group in range(output.groups):
             base = chunk_base + group * group_size
             clear_elements(sums, base + first * s.pitch, (end - first) * s.pitch)
+        summed = s.line > 0 and part == 0
+        if summed:
+            clear_elements(bias_sums, chunk * filters, filters)
         for number in range(chunk * s.chunk_bands, min((chunk + 1) * s.chunk_bands, s.bands)):
             image, images, row, rows = band(regions, number)
             source, source_base = load_band(x, regions, image, images, row, rows, scratch, scratch_base)
             cotangent, gy_base = gy, image * output.image + row * output.row
             if s.copied_gy:
-                copy_base = scratch_base + scratch_size - s.copied_gy
-                copy_elements(scratch, copy_base, gy, gy_base, images * rows * output.row)
+                copy_base = scratch_base + scratch_size - s.line - s.copied_gy
+                if s.line:
+                    scatter_band(
+                        gy, pooled.y, pooled.winners, pooled.grid, pooled.kind, pooled.alpha, image, images, row, rows,
+                        bias_sums, chunk * filters, summed, scratch, copy_base + s.copied_gy, copy_base,
+                    )  # fmt: skip
+                else:
+                    copy_elements(scratch, copy_base, gy, gy_base, images * rows * output.row)
                 cotangent, gy_base = scratch, copy_base
             for group in range(output.groups):
                 base = chunk_base + group * group_size
@@ -300,31 +328,46 @@ def conv2d_kernel_gradient(
     x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
     """gw (KH, KW, C/groups, F) from x (N, H, W, C) and gy (N, OH, OW, F); see the module."""
+    return kernel_gradient(x, gy, None, gy.shape[1:3], kernel_size, strides, padding, dilation, groups)[0]
+
+
+def kernel_gradient(
+    x: np.ndarray, gy: np.ndarray, pooled: Pooled | None, output_size: Pair, kernel_size: Pair, strides: Pair,
+    padding: Padding, dilation: Pair, groups: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """gw (KH, KW, C/groups, F), and the parts of gb (any number, F) where gy comes from a pooling.
+
+    `output_size` are the rows and columns of the convolution's output that gy belongs to.
+    """
     dtype = floating("conv2d_kernel_gradient", x)
-    C = x.shape[3]
-    _, OH, OW, F = gy.shape
+    C, F = x.shape[3], gy.shape[3]
+    OH, OW = output_size
     inputs, columns = C // groups, F // groups
     gw = memory.empty((*kernel_size, inputs, F), dtype)
     if not (gy.size and gw.size):
         gw[...] = 0
-        return gw
+        return gw, np.zeros((0, F), dtype)
     found = windows(
-        x.shape, *_tap_lines(padding, dilation, kernel_size), strides, (OH, OW),
+        x.shape, *tap_lines(padding, dilation, kernel_size), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * gw.size,
     )  # fmt: skip
-    s = _cut_sums(found, strides[1] * C, inputs, columns, groups, dtype.itemsize)
+    line = (pooled.grid.output_columns + 1) * F if pooled else 0
+    s = _cut_sums(found, strides[1] * C, inputs, columns, groups, dtype.itemsize, line)
     elements, targets, row_starts = _gradient_tables(found, inputs, s.pitch)
     output = Output(0, OH * OW * F, OW * F, groups, inputs, columns)
     sums = memory.empty((s.chunks * groups * s.rows * s.pitch,), dtype)
+    bias_sums = np.empty((s.chunks if pooled else 0, F), dtype)
     threads = threads_for(gw.size * OH * OW * x.shape[0])
-    scratch_size = found.scratch + s.copied_gy
+    scratch_size = found.scratch + s.copied_gy + s.line
     scratch = memory.empty((threads * scratch_size,), dtype)
+    flat_gy = flat(gy, dtype)
     share(
-        _sum_chunks, s.chunks * s.parts, threads, flat(x, dtype), flat(gy, dtype), sums, elements, targets, row_starts,
-        found.regions, s, output, scratch, scratch_size,
+        _sum_chunks, s.chunks * s.parts, threads, flat(x, dtype), flat_gy, sums, bias_sums.reshape(-1), elements,
+        targets, row_starts, found.regions, s, output, pooled or Pooled(flat_gy, NO_WINNERS, NO_GRID, 0, 0.0), scratch,
+        scratch_size,
     )  # fmt: skip
     share(_add_chunks, s.rows, threads_for(sums.nbytes), sums, gw.reshape(-1), s, output)
-    return gw
+    return gw, bias_sums
 
 
 @lru_cache(maxsize=1024)

@@ -52,7 +52,8 @@ class Grid(NamedTuple):
         return threads_for(math.prod(self.output_shape) * self.window_rows * self.window_columns)
 
 
-def _grid(images: int, size: Pair, channels: int, pool_size: Pair, strides: Pair, padding: Padding) -> Grid:
+def grid_of(images: int, size: Pair, channels: int, pool_size: Pair, strides: Pair, padding: Padding) -> Grid:
+    """The pooling of so many pictures of this size and number of channels."""
     (top, _), (left, _) = padding
     return Grid(
         images, *size, channels, *output_sizes(size, pool_size, strides, padding), *pool_size, *strides, top, left
@@ -60,7 +61,7 @@ def _grid(images: int, size: Pair, channels: int, pool_size: Pair, strides: Pair
 
 
 @inlined
-def _inside(position, stride, before, window, size):
+def inside(position, stride, before, window, size):
     """The first cell of a window that lies in the picture, and the first behind it; along one axis."""
     start = position * stride - before
     return max(0, -start), min(window, size - start)
@@ -72,9 +73,9 @@ def _max_pool(ticket, tiles, x, y, winners, grid):
     tile = take(ticket)
     while tile < tiles:
         image, i = tile // grid.output_rows, tile % grid.output_rows
-        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
         for j in range(grid.output_columns):
-            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
             target = (tile * grid.output_columns + j) * C
             best, winner = y[target : target + C], winners[target : target + C]
             for c in range(C):
@@ -102,9 +103,9 @@ def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid):
     while image < tiles:
         clear_elements(gx, image * size, size)
         for i in range(grid.output_rows):
-            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
             for j in range(grid.output_columns):
-                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
                 source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
                 gradient, winner = gy[source : source + C], winners[source : source + C]
                 for p in range(p_first, p_end):
@@ -141,9 +142,9 @@ def _avg_pool(ticket, tiles, x, y, grid):
     tile = take(ticket)
     while tile < tiles:
         image, i = tile // grid.output_rows, tile % grid.output_rows
-        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
         for j in range(grid.output_columns):
-            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
             target = (tile * grid.output_columns + j) * C
             total = y[target : target + C]
             cells = y.dtype.type((p_end - p_first) * (q_end - q_first))
@@ -169,9 +170,9 @@ def _avg_pool_gradient(ticket, tiles, gy, gx, grid):
     while image < tiles:
         clear_elements(gx, image * size, size)
         for i in range(grid.output_rows):
-            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
             for j in range(grid.output_columns):
-                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
                 source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
                 gradient = gy[source : source + C]
                 cells = gx.dtype.type((p_end - p_first) * (q_end - q_first))
@@ -188,7 +189,7 @@ def _avg_pool_gradient(ticket, tiles, gy, gx, grid):
 def max_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[np.ndarray, np.ndarray]:
     """y (N, OH, OW, C), the largest value of each window, and winners of that shape: its place p*PW + q there."""
     dtype = floating("max_pool2d", x)
-    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    grid = grid_of(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
     y = memory.empty(grid.output_shape, dtype)
     winners = memory.empty(grid.output_shape, np.uint8 if math.prod(pool_size) <= 256 else np.int32)
     tiles = grid.images * grid.output_rows
@@ -201,7 +202,7 @@ def max_pool2d_gradient(
 ) -> np.ndarray:
     """gx (N, H, W, C): each gy (N, OH, OW, C) added to the cell that won its window."""
     dtype = floating("max_pool2d_gradient", gy)
-    grid = _grid(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
+    grid = grid_of(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
     gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
     winners = flat(winners, winners.dtype)
     share(_max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), winners, gx.reshape(-1), grid)
@@ -213,7 +214,7 @@ def max_pool2d_gather(
 ) -> np.ndarray:
     """y (N, OH, OW, C): x (N, H, W, C) where the winners stand."""
     dtype = floating("max_pool2d_gather", x)
-    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    grid = grid_of(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
     y = memory.empty(grid.output_shape, dtype)
     tiles = grid.images * grid.output_rows
     share(_max_pool_gather, tiles, grid.threads, flat(x, dtype), flat(winners, winners.dtype), y.reshape(-1), grid)
@@ -223,7 +224,7 @@ def max_pool2d_gather(
 def avg_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Padding) -> np.ndarray:
     """y (N, OH, OW, C): the mean of each window over its cells in the picture."""
     dtype = floating("avg_pool2d", x)
-    grid = _grid(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
+    grid = grid_of(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
     y = memory.empty(grid.output_shape, dtype)
     share(_avg_pool, grid.images * grid.output_rows, grid.threads, flat(x, dtype), y.reshape(-1), grid)
     return y
@@ -234,7 +235,7 @@ def avg_pool2d_gradient(
 ) -> np.ndarray:
     """gx (N, H, W, C): gy (N, OH, OW, C) in equal shares to the cells of its window."""
     dtype = floating("avg_pool2d_gradient", gy)
-    grid = _grid(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
+    grid = grid_of(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
     gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
     share(_avg_pool_gradient, grid.images, grid.threads, flat(gy, dtype), gx.reshape(-1), grid)
     return gx

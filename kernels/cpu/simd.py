@@ -72,10 +72,7 @@ class _Vectors:
         self.builder = builder
         self.lanes = lanes
         self.type = ir.VectorType(element, lanes)
-        name = f"llvm.fmuladd.v{lanes}f{64 if isinstance(element, ir.DoubleType) else 32}"
-        self._fmuladd = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(self.type, [self.type] * 3), name
-        )
+        self._bits = 64 if isinstance(element, ir.DoubleType) else 32
 
     def load(self, pointer: ir.Value) -> ir.Value:
         vector = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
@@ -104,7 +101,9 @@ class _Vectors:
         )
 
     def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        return self.builder.call(self._fmuladd, [x, y, z])
+        name = f"llvm.fmuladd.v{self.lanes}f{self._bits}"
+        function = ir.FunctionType(self.type, [self.type] * 3)
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), [x, y, z])
 
 
 class _Tile:
@@ -155,20 +154,30 @@ class _Tile:
             self.simd.store(self.builder.load(slot), self.builder.gep(pointers[m], [_INT64(lane)]))
 
     def _store_part(self, pointers: list[ir.Value], columns: ir.Value) -> None:
-        """By way of a buffer, in pieces of 16, 8, 4, 2, 1 lanes, as the bits of `columns` say."""
-        b = self.builder
-        staging = b.bitcast(self.staging, self.element.as_pointer())
-        staged = [b.gep(staging, [_INT64(m * self.width)]) for m in range(self.rows)]
+        """By way of a buffer."""
+        staging = self.builder.bitcast(self.staging, self.element.as_pointer())
+        staged = [self.builder.gep(staging, [_INT64(m * self.width)]) for m in range(self.rows)]
         self._store_whole(staged)
-        piece = self.width // 2
-        while piece:
-            wanted = b.icmp_signed("!=", b.and_(columns, _INT64(piece)), _INT64(0))
-            lane = b.and_(columns, _INT64(-2 * piece))
-            with b.if_then(wanted):
-                simd = _Vectors(b, self.element, piece)
-                for source, target in zip(staged, pointers, strict=True):
-                    simd.store(simd.load(b.gep(source, [lane])), b.gep(target, [lane]))
-            piece //= 2
+        _copy_pieces(self.builder, self.element, staged, pointers, self.width, columns)
+
+
+def _copy_pieces(
+    builder: ir.IRBuilder, element: ir.Type, sources: list[ir.Value], targets: list[ir.Value], width: int,
+    count: ir.Value,
+) -> None:  # fmt: skip
+    """Copy `count` < `width` elements in pieces of half the width, a quarter, ... 1, as the bits of `count` say."""
+    piece = width // 2
+    while piece:
+        wanted = builder.icmp_signed("!=", builder.and_(count, _INT64(piece)), _INT64(0))
+        lane = builder.and_(count, _INT64(-2 * piece))
+        with builder.if_then(wanted):
+            vector = ir.VectorType(element, piece).as_pointer()
+            for source, target in zip(sources, targets, strict=True):
+                moved = builder.load(builder.bitcast(builder.gep(source, [lane]), vector))
+                moved.align = 1
+                stored = builder.store(moved, builder.bitcast(builder.gep(target, [lane]), vector))
+                stored.align = 1
+        piece //= 2
 
 
 def _array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value) -> ir.Value:
@@ -229,6 +238,75 @@ def multiply_add_tile(
         rows, vectors, a, i, a_rows, i, i, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
     )
     return signature, codegen
+
+
+@_emitted
+def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winners_base, columns):
+    """y[k] = the largest of source[base + cells[i] + k] over i < count, winners[k] = the i of it, for one vector of k.
+
+    The first of equal ones wins, and the first NaN wins over all. y and winners are flat and mean y[y_base + k] and so
+    on; `columns` of them are stored. A vector of `source` must be readable at each cell.
+    """
+
+    def codegen(context, builder, signature, args):
+        def pointer(index: int) -> ir.Value:
+            return _array_pointer(context, builder, signature.args[index], args[index])
+
+        element = context.get_value_type(signature.args[0].dtype)
+        lanes = VECTOR_BYTES // _element_bytes(context, signature.args[0])
+        simd = _Vectors(builder, element, lanes)
+        numbers = ir.VectorType(_INT32, lanes)
+        origin, table = builder.gep(pointer(0), [args[1]]), pointer(2)
+        best, winner = cgutils.alloca_once(builder, simd.type), cgutils.alloca_once(builder, numbers)
+
+        def cell(i: ir.Value) -> ir.Value:
+            return simd.load(builder.gep(origin, [builder.load(builder.gep(table, [i]))]))
+
+        def compare(i: ir.Value) -> None:
+            value, before = cell(i), builder.load(best)
+            # A NaN is not at most the best so far, and once it is the best, nothing beats it.
+            wins = builder.and_(
+                builder.fcmp_unordered(">", value, before), builder.fcmp_ordered("ord", before, before)
+            )
+            number = _Vectors(builder, _INT32, lanes).spread(builder.trunc(i, _INT32))
+            builder.store(builder.select(wins, value, before), best)
+            builder.store(builder.select(wins, number, builder.load(winner)), winner)
+
+        builder.store(cell(_INT64(0)), best)
+        builder.store(ir.Constant(numbers, [0] * lanes), winner)
+        # Four cells, by far the commonest, without a loop.
+        with builder.if_else(builder.icmp_signed("==", args[3], _INT64(4))) as (four, other):
+            with four:
+                for i in range(1, 4):
+                    compare(_INT64(i))
+            with other, cgutils.for_range(builder, args[3], start=_INT64(1)) as loop:
+                compare(loop.index)
+
+        byte = context.get_value_type(signature.args[6].dtype)
+        y_target = builder.gep(pointer(4), [args[5]])
+        winner_target = builder.gep(pointer(6), [args[7]])
+        small = builder.trunc(builder.load(winner), ir.VectorType(byte, lanes))
+
+        def store_both(values: ir.Value, places: ir.Value) -> None:
+            simd.store(builder.load(best), values)
+            stored = builder.store(small, builder.bitcast(places, small.type.as_pointer()))
+            stored.align = 1
+
+        staged_y = cgutils.alloca_once(builder, ir.ArrayType(element, lanes))
+        staged_winners = cgutils.alloca_once(builder, ir.ArrayType(byte, lanes))
+        with builder.if_else(builder.icmp_signed(">=", args[8], _INT64(lanes))) as (whole, part):
+            with whole:
+                store_both(y_target, winner_target)
+            with part:
+                values = builder.bitcast(staged_y, element.as_pointer())
+                places = builder.bitcast(staged_winners, byte.as_pointer())
+                store_both(values, places)
+                _copy_pieces(builder, element, [values], [y_target], lanes, args[8])
+                _copy_pieces(builder, byte, [places], [winner_target], lanes, args[8])
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, cells, i, y, i, winners, i, i), codegen
 
 
 @_emitted

@@ -89,6 +89,7 @@ def windows(
     tap_channels: int,
     itemsize: int,
     work: int,
+    band_rows: int = 0,
 ) -> Windows:
     """The tables for pictures of `shape`.
 
@@ -100,8 +101,9 @@ def windows(
         tap_channels: channels read at each tap, from the position's start on: C, or fewer with groups.
         itemsize: bytes to an element.
         work: multiply-adds per output row of one picture, to cut bands by.
+        band_rows: output rows to a band, where the caller knows better.
     """
-    regions = _regions(shape, tap_rows, tap_columns, strides, output, itemsize, work)
+    regions = _regions(shape, tap_rows, tap_columns, strides, output, itemsize, work, band_rows)
     columns = np.arange(output[1]) * strides[1] * regions.channels
     rows = np.arange(regions.band_rows) * strides[0] * regions.pitch
     images = np.arange(regions.band_images) * regions.region
@@ -112,7 +114,7 @@ def windows(
 
 def _regions(
     shape: tuple[int, int, int, int], tap_rows: tuple[int, ...], tap_columns: tuple[int, ...],
-    strides: tuple[int, int], output: tuple[int, int], itemsize: int, work: int,
+    strides: tuple[int, int], output: tuple[int, int], itemsize: int, work: int, band_rows: int,
 ) -> Regions:  # fmt: skip
     N, H, W, C = shape
     OH, OW = output
@@ -122,7 +124,7 @@ def _regions(
     last_row = (OH - 1) * strides[0] + first_row + span - 1
     padded = first_row < 0 or first_column < 0 or last_row >= H or first_column + reach > W
     pitch = (reach if padded else W) * C
-    band_rows = _band_rows(N, OH, strides[0], span, pitch * itemsize, work)
+    band_rows = band_rows or cut_rows(N, OH, strides[0], span, pitch * itemsize, work)
     bands = -(-OH // band_rows)
     band_images = 1
     if bands == 1:
@@ -135,7 +137,7 @@ def _regions(
     )  # fmt: skip
 
 
-def _band_rows(images: int, rows: int, stride: int, span: int, row_bytes: int, work: int) -> int:
+def cut_rows(images: int, rows: int, stride: int, span: int, row_bytes: int, work: int) -> int:
     """Output rows to a band, as equal as can be, at least 1."""
     fitting = max(1, (REGION_BYTES // max(1, row_bytes) - span) // stride + 1)
     worthwhile = max(1, SMALLEST_TILE // max(1, work))
