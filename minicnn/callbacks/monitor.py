@@ -1,0 +1,46 @@
+"""What callbacks that watch one value share: reading it, and judging whether it improved."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+
+
+class Monitor:
+    """Reads one value out of the logs and says whether it improved; NaN never improves on anything."""
+
+    def __init__(self, owner: str, name: str, mode: str, min_delta: float = 0.0) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f'{owner}: mode must be "auto", "min" or "max", got {mode!r}')
+        self.owner = owner
+        self.name = name
+        self.maximise = mode == "max" or (mode == "auto" and _grows_when_better(name))
+        self.min_delta = abs(min_delta)
+        self._warned = False
+
+    def read(self, logs: Mapping[str, float] | None) -> float | None:
+        """Give the watched value; where it is missing, None, and a warning the first time."""
+        if logs and self.name in logs:
+            return float(logs[self.name])
+        if not self._warned:
+            self._warned = True
+            available = ", ".join(logs or {}) or "nothing"
+            hint = "; give fit validation_data or validation_split" if self.name.startswith("val_") else ""
+            warnings.warn(f"{self.owner} monitors {self.name!r}, but the logs hold {available}{hint}", stacklevel=4)
+        return None
+
+    def improved(self, current: float, reference: float | None) -> bool:
+        """Say whether `current` is better than `reference` by more than `min_delta`."""
+        if math.isnan(current):
+            return False
+        if reference is None or math.isnan(reference):
+            return True
+        if self.maximise:
+            return current - self.min_delta > reference
+        return current + self.min_delta < reference
+
+
+def _grows_when_better(name: str) -> bool:
+    growing = ("acc", "auc", "precision", "recall", "f1", "correlation", "top_k")
+    return any(part in name.lower() for part in growing)
