@@ -25,11 +25,12 @@ from .arrays import flat, floating
 from .cache import compiled
 from .convolution import Output, Pooled, kernel_gradient, output_targets, tap_lines, weight_rows
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
-from .pooling import Grid, grid_of
+from .pooling import Grid, grid_of, reaches_over_the_edge
 from .scatter import NO_WINNERS
 from .simd import VECTOR_BYTES, VECTORS, pool_vector
 from .threads import enter, share, take, threads_for
 from .windows import Windows, cut_rows, load_band, windows
+from .winners import winners_gradients
 
 # The rows before pooling that a band may fill.
 BAND_BYTES = 128 * 1024
@@ -99,9 +100,8 @@ def _plan(
     row = filled_columns * F
     # One vector more: the last one may reach beyond the last cell.
     scratch = found.scratch + (0 if direct else images * filled_rows * row + VECTOR_BYTES)
-    padded = grid.top > 0 or grid.left > 0 or filled_rows > grid.height or filled_columns > grid.width
     return found, Cut(
-        direct, images, band_rows, -(-grid.output_rows // band_rows), padded, row,
+        direct, images, band_rows, -(-grid.output_rows // band_rows), reaches_over_the_edge(grid), row,
         grid.output_rows * row if direct else filled_rows * row, found.scratch, -(-scratch // 16) * 16,
     )  # fmt: skip
 
@@ -210,19 +210,30 @@ def conv2d_block_gradients(
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
     """gx, gw and gb, as far as needed, from gy, y and winners (N, POH, POW, F), x and w; see the module."""
     dtype = floating("conv2d_block_gradients", gy)
-    gw = gb = None
-    if needs_w and winners is not None and winners.dtype == np.uint8:
-        KH, KW = w.shape[:2]
-        size = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
-        grid = pooling_grid(len(x), size, w.shape[3], pool_size, pool_strides, pool_padding)
-        pooled = Pooled(flat(y, dtype), flat(winners, winners.dtype), grid, NAMES.index(activation), float(alpha))
-        gw, parts = kernel_gradient(
-            x, gy, pooled, (grid.height, grid.width), (KH, KW), strides, padding, dilation, groups
-        )
-        gb = parts.sum(axis=0) if needs_b else None
-    rest = _composed_gradients(
-        gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w and gw is None, needs_b=needs_b and gb is None,
-        strides=strides, padding=padding, dilation=dilation, groups=groups, activation=activation, alpha=alpha,
-        pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
-    )  # fmt: skip
-    return rest[0], rest[1] if gw is None else gw, rest[2] if gb is None else gb
+    if winners is None or winners.dtype != np.uint8 or not gy.size:
+        return _composed_gradients(
+            gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
+            dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
+            pool_strides=pool_strides, pool_padding=pool_padding,
+        )  # fmt: skip
+    size = output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
+    grid = pooling_grid(len(x), size, w.shape[3], pool_size, pool_strides, pool_padding)
+    pooled = Pooled(flat(y, dtype), flat(winners, winners.dtype), grid, NAMES.index(activation), float(alpha))
+    gx = gw = gb = None
+    if needs_w and not _winners_pay(w.shape, dtype):
+        used = grid.height, grid.width
+        gw, parts = kernel_gradient(x, gy, pooled, used, w.shape[:2], strides, padding, dilation, groups)
+        gb, needs_w, needs_b = parts.sum(axis=0) if needs_b else None, False, False
+    if needs_x or needs_w or needs_b:
+        needs = needs_x, needs_w, needs_b
+        gx, by_winners, sums = winners_gradients(gy, pooled, x, w, needs, strides, padding, dilation)
+        gw, gb = (by_winners, sums) if gw is None else (gw, gb)
+    return gx, gw, gb
+
+
+def _winners_pay(kernel: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether going through the winners alone is worth making lists of them, for the gradient of the kernel.
+
+    With few channels (the first layer's) a window's runs fill no vectors, and dense sums are faster.
+    """
+    return True

@@ -60,6 +60,13 @@ def grid_of(images: int, size: Pair, channels: int, pool_size: Pair, strides: Pa
     )
 
 
+def reaches_over_the_edge(grid: Grid) -> bool:
+    """Whether any window holds cells outside the picture."""
+    bottom = (grid.output_rows - 1) * grid.row_stride - grid.top + grid.window_rows
+    right = (grid.output_columns - 1) * grid.column_stride - grid.left + grid.window_columns
+    return grid.top > 0 or grid.left > 0 or bottom > grid.height or right > grid.width
+
+
 @inlined
 def inside(position, stride, before, window, size):
     """The first cell of a window that lies in the picture, and the first behind it; along one axis."""

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -63,6 +64,11 @@ def _rows(lanes: int) -> int:
 VECTOR_BYTES = 4 * _chosen_lanes()
 ROWS = _rows(VECTOR_BYTES // 4)
 VECTORS = 2
+
+# Of a row of numbers that is scaled and added, this many vectors stay in registers at a time.
+MOST_VECTORS = 12
+# So many rows of 0, 1, 2, ... vectors are taken together, so that enough sums run side by side to hide their latency.
+RUNS_TOGETHER = (1, 5, 5, 3, 3, 5, 3, 1, 1, 1, 1, 1, 1) if ROWS > 6 else (1, 5, 5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1)
 
 
 class _Vectors:
@@ -307,6 +313,112 @@ def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winne
 
     i = types.intp
     return types.void(source, i, cells, i, y, i, winners, i, i), codegen
+
+
+@contextmanager
+def _cases(builder: ir.IRBuilder, value: ir.Value, cases: range) -> Iterator[Iterator[int]]:
+    """A loop that emits the code of each case of an integer; other values do nothing."""
+    end = builder.append_basic_block("cases.end")
+    switch = builder.switch(value, end)
+
+    def each() -> Iterator[int]:
+        for case in cases:
+            block = builder.append_basic_block("case")
+            switch.add_case(_INT64(case), block)
+            builder.position_at_end(block)
+            yield case
+            builder.branch(end)
+
+    yield each()
+    builder.position_at_end(end)
+
+
+@_emitted
+def sum_runs(
+    typingctx, vectors, x, x_base, runs, first, last, starts, starts_base, scales, scales_base, count,
+    sums, sums_base, sums_step,
+):  # fmt: skip
+    """sums[r*sums_step + k] += the sum over i < count of scales[i] * x[starts[i] + runs[r] + k].
+
+    For up to RUNS_TOGETHER[vectors] values of r from `first` on, none beyond `last`, and k within so many vectors. All
+    arrays are flat and begin at their bases; x must be readable to the last vector's end.
+    """
+
+    def codegen(context, builder, signature, args):
+        def origin(index: int, base: int) -> ir.Value:
+            return builder.gep(_array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+
+        element = context.get_value_type(signature.args[1].dtype)
+        simd = _Vectors(builder, element, VECTOR_BYTES // _element_bytes(context, signature.args[1]))
+        x, starts, scales, sums = origin(1, 2), origin(6, 7), origin(8, 9), origin(11, 12)
+        table = _array_pointer(context, builder, signature.args[3], args[3])
+        with _cases(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
+            for vector_count in cases:
+                lanes = [_INT64(v * simd.lanes) for v in range(vector_count)]
+                sources, targets = [], []
+                for i in range(RUNS_TOGETHER[vector_count]):
+                    run = builder.add(args[4], _INT64(i))
+                    run = builder.select(builder.icmp_signed("<", run, args[5]), run, args[5])
+                    sources.append(builder.gep(x, [builder.load(builder.gep(table, [run]))]))
+                    row = builder.gep(sums, [builder.mul(run, args[13])])
+                    targets.append([builder.gep(row, [lane]) for lane in lanes])
+                slots = [[cgutils.alloca_once(builder, simd.type) for _ in lanes] for _ in sources]
+                for row, row_slots in zip(targets, slots, strict=True):
+                    for target, slot in zip(row, row_slots, strict=True):
+                        builder.store(simd.load(target), slot)
+                with cgutils.for_range(builder, args[10]) as loop:
+                    start = builder.load(builder.gep(starts, [loop.index]))
+                    scale = simd.spread(builder.load(builder.gep(scales, [loop.index])))
+                    for source, row_slots in zip(sources, slots, strict=True):
+                        window = builder.gep(source, [start])
+                        for lane, slot in zip(lanes, row_slots, strict=True):
+                            values = simd.load(builder.gep(window, [lane]))
+                            builder.store(simd.multiply_add(values, scale, builder.load(slot)), slot)
+                for row, row_slots in zip(targets, slots, strict=True):
+                    for target, slot in zip(row, row_slots, strict=True):
+                        simd.store(builder.load(slot), target)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(vectors, x, i, runs, i, i, starts, i, scales, i, i, sums, i, i), codegen
+
+
+@_emitted
+def spread_runs(
+    typingctx, vectors, weights, weights_base, starts, starts_base, scales, scales_base, count, out, out_base, tail
+):
+    """out[starts[i] + k] += scales[i] * weights[k] for each i < count, one after the other, and k within the vectors.
+
+    Of the last vector only `tail` lanes are added to. All arrays are flat and begin at their bases.
+    """
+
+    def codegen(context, builder, signature, args):
+        def origin(index: int, base: int) -> ir.Value:
+            return builder.gep(_array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+
+        element = context.get_value_type(signature.args[1].dtype)
+        simd = _Vectors(builder, element, VECTOR_BYTES // _element_bytes(context, signature.args[1]))
+        weights, starts, scales, out = origin(1, 2), origin(3, 4), origin(5, 6), origin(8, 9)
+        numbers = _Vectors(builder, _INT64, simd.lanes)
+        used = builder.icmp_signed("<", ir.Constant(numbers.type, list(range(simd.lanes))), numbers.spread(args[10]))
+        with _cases(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
+            for vector_count in cases:
+                lanes = [_INT64(v * simd.lanes) for v in range(vector_count)]
+                row = [simd.load(builder.gep(weights, [lane])) for lane in lanes]
+                with cgutils.for_range(builder, args[7]) as loop:
+                    window = builder.gep(out, [builder.load(builder.gep(starts, [loop.index]))])
+                    scale = simd.spread(builder.load(builder.gep(scales, [loop.index])))
+                    for lane, weight in zip(lanes, row, strict=True):
+                        target = builder.gep(window, [lane])
+                        before = simd.load(target)
+                        after = simd.multiply_add(weight, scale, before)
+                        if lane is lanes[-1]:
+                            after = builder.select(used, after, before)
+                        simd.store(after, target)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(vectors, weights, i, starts, i, scales, i, i, out, i, i), codegen
 
 
 @_emitted
