@@ -28,17 +28,24 @@ class Batch:
         y: one array (n, ...) for each output; None where there are no targets.
         weights: for each output an array (n,) or None; None where there are none at all.
         size: the number of samples n.
+        samples: which of the user's samples these are; None where the batch came as one.
     """
 
-    __slots__ = ("size", "weights", "x", "y")
+    __slots__ = ("samples", "size", "weights", "x", "y")
 
     def __init__(
-        self, x: list[np.ndarray], y: list[np.ndarray] | None, weights: list[np.ndarray | None] | None, size: int
+        self,
+        x: list[np.ndarray],
+        y: list[np.ndarray] | None,
+        weights: list[np.ndarray | None] | None,
+        size: int,
+        samples: slice | np.ndarray | None = None,
     ) -> None:
         self.x = x
         self.y = y
         self.weights = weights
         self.size = size
+        self.samples = samples
 
 
 class Layout:
@@ -154,6 +161,7 @@ class ArrayFeed:
 
     Raises:
         ValueError: no samples, or different numbers of them.
+        TypeError: something else than numbers.
     """
 
     def __init__(
@@ -186,6 +194,8 @@ class ArrayFeed:
         for name, array in named:
             if array.ndim == 0:
                 raise ValueError(f"{operation}: {name} must have a batch axis, but a single number came")
+            if array.dtype.kind not in "biuf":
+                raise TypeError(f"{operation}: {name} must be numbers, but an array of dtype {array.dtype} came")
         sizes = {name: len(array) for name, array in named}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
@@ -233,15 +243,13 @@ class ArrayFeed:
             weights = [None if weight is None else weight[where] for weight in self.weights]
         if self.class_weight is not None and y is not None:
             weights = self.class_weight.times(y[0], weights)
-        return Batch(x, y, weights, size)
+        return Batch(x, y, weights, size, where)
 
 
 class _Source:
     """One array, read in pieces, in the dtype wanted."""
 
     def __init__(self, array: np.ndarray, dtype: np.dtype) -> None:
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"the data must be numbers, but an array of dtype {array.dtype} came")
         self.array = array
         self.dtype = dtype
         self._plain = _Buffer(array.shape[1:], array.dtype)
@@ -330,8 +338,13 @@ class ClassWeights:
 def _class_weights(
     layout: Layout, weights: Mapping[int, float] | None, y: Sequence[np.ndarray] | None
 ) -> ClassWeights | None:
-    if not weights:
+    if weights is None:
         return None
+    if not isinstance(weights, Mapping):
+        raise TypeError(
+            f"{layout.operation}: class_weight must be a dictionary {{class number: weight}}, but "
+            f"{type(weights).__name__} came: {weights!r}"
+        )
     if y is not None and len(y) > 1:
         raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
     return ClassWeights(layout.operation, weights, layout.dtype)
@@ -411,7 +424,9 @@ class StreamFeed:
         x, y, sample_weight = unpack(self.layout.operation, item)
         feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62)
         feed.class_weight = self.class_weight
-        return feed.head()
+        batch = feed.head()
+        batch.samples = None
+        return batch
 
 
 def unpack(operation: str, item: Any) -> tuple[Any, Any, Any]:

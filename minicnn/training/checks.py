@@ -45,12 +45,15 @@ def check_labels(loss: Any, y: np.ndarray, classes: int | None) -> None:
     check_finite(loss.name, "y", y)
 
 
-def check_finite(operation: str, name: str, array: np.ndarray) -> None:
-    """Raise ValueError naming the first value that is NaN or infinite."""
+def check_finite(operation: str, name: str, array: np.ndarray, samples: slice | np.ndarray | None = None) -> None:
+    """Raise ValueError naming the first value that is NaN or infinite; `samples` says which ones `array` holds."""
     if is_finite(array):
         return
     where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    raise ValueError(f"{operation}: {name} must hold finite numbers, but {array[where]} came at position {where}")
+    value = array[where]
+    if samples is not None:
+        where = (int(np.r_[samples][where[0]]), *where[1:])
+    raise ValueError(f"{operation}: {name} must hold finite numbers, but {value} came at position {where}")
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -67,7 +70,9 @@ def check_batch(operation: str, batch: Batch, step: int) -> None:
     for name, arrays in (("x", batch.x), ("y", batch.y or [])):
         for index, array in enumerate(arrays):
             label = f"{name}[{index}]" if len(arrays) > 1 else name
-            check_finite(f"{operation}, batch {step}", label, array)
+            # Shuffled, a place in the batch would tell the user nothing; in a stream there is no other.
+            owner = f"{operation}, batch {step}" if batch.samples is None else operation
+            check_finite(owner, label, array, batch.samples)
 
 
 def warn_about_pairing(loss: Any, activation: Any, output_shape: tuple[int | None, ...]) -> None:

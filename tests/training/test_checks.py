@@ -60,6 +60,8 @@ def test_nan_and_infinity_in_the_data():
     x = X.copy()
     x[4, 1] = np.nan
     untouched(classifier(), r"x must hold finite numbers, but nan came at position \(4, 1\)", x, y, shuffle=False)
+    # Wherever the shuffling puts it, the message says where the user finds it.
+    untouched(classifier(), r"x must hold finite numbers, but nan came at position \(4, 1\)", x, y)
     regression = Sequential([Dense(1, input_shape=(2,))])
     regression.compile("sgd", "mse")
     targets = np.zeros(6, np.float32)
@@ -117,6 +119,16 @@ def test_missing_data():
 )
 def test_wrong_arguments(options, match):
     untouched(classifier(), match, X, np.zeros(6, int), **options)
+
+
+def test_class_weight_must_be_a_dictionary():
+    came = r"class_weight must be a dictionary .* list came: \[1, 2, 3\]"
+    untouched(classifier(), came, X, np.zeros(6, int), class_weight=[1, 2, 3], error=TypeError)
+
+
+def test_texts_are_no_data():
+    y = np.zeros(6, int)
+    untouched(classifier(), "fit.*: y must be numbers, but an array of dtype <U", X, y.astype(str), error=TypeError)
 
 
 def test_prediction_for_each_position_but_one_label_a_sample():
