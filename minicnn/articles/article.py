@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from minicnn.errors import unknown_name
+
 if TYPE_CHECKING:
     from minicnn.models import Sequential
     from minicnn.optimizers import Optimizer
@@ -96,10 +98,10 @@ class Article:
         return next(iter(self.recipes))
 
     def recipe(self, name: str | None = None) -> Recipe:
-        """The recipe of that name, or the default one; ValueError names the recipes there are."""
+        """The recipe of that name, or the default one; ValueError suggests the nearest."""
         key = self.default_recipe if name is None else name
         if key not in self.recipes:
-            raise ValueError(f"{self.name} has no recipe {key!r}: choose from {', '.join(self.recipes)}")
+            raise ValueError(f"{self.name}: {unknown_name('recipe', key, self.recipes)}")
         return self.recipes[key]
 
     def figure(self, measure: str, epochs: int) -> Figure | None:

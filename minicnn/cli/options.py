@@ -8,12 +8,28 @@ from typing import Any, TypeVar
 
 import click
 
+from minicnn.errors import nearest_names
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Exit codes: what is wrong with the call or its data, and Ctrl-C as shells have it.
 FAILED, INTERRUPTED = 2, 130
 DATASETS = ("mnist", "fashion-mnist", "drawn-digits")
 KERNELS = ("cpu", "reference", "naive")
+
+
+class Name(click.Choice):
+    """One of several names; a wrong one suggests the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the name, or fail saying which ones there are."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            nearest = nearest_names(str(value), [str(name) for name in self.choices], count=1)
+            if not nearest:
+                raise
+            self.fail(f"{error.message.rstrip('.')}; did you mean {nearest[0]!r}?", param, ctx)
 
 
 def data_options(part: str) -> Callable[[Command], Command]:
@@ -26,18 +42,16 @@ def data_options(part: str) -> Callable[[Command], Command]:
         command = click.option(
             "--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder that holds the data."
         )(command)
-        return click.option(
-            "--dataset", type=click.Choice(DATASETS), help="Which pictures (default: the network's own)."
-        )(command)
+        return click.option("--dataset", type=Name(DATASETS), help="Which pictures (default: the network's own).")(
+            command
+        )
 
     return decorate
 
 
 def machine_options(command: Command) -> Command:
     """How to compute: --threads, --kernels."""
-    command = click.option("--kernels", type=click.Choice(KERNELS), help="Which implementation of the kernels.")(
-        command
-    )
+    command = click.option("--kernels", type=Name(KERNELS), help="Which implementation of the kernels.")(command)
     return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
 
 

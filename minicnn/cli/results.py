@@ -32,9 +32,12 @@ class Results:
         self.history = folder / HISTORY
 
     def prepare(self) -> None:
-        """Make the folder and find out that it can be written to before hours are spent; OSError says if not."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=self.folder).close()
+        """Make the folder and find out before hours are spent that it can be written to; ValueError says if not."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise ValueError(f"the results cannot be written to {self.folder}: {error.strerror or error}") from None
 
     def forget_unfinished(self) -> None:
         """Remove what an earlier, unfinished training left: a fresh one starts."""

@@ -207,9 +207,7 @@ class Training:
         memory += machine.resident_memory() or 0
         epochs = settings.epochs - model.epoch
         if epochs < 1:
-            raise ValueError(
-                f"this training has {model.epoch} epochs already: ask for more than that with --epochs"
-            )
+            raise ValueError(f"this training has {model.epoch} epochs already: ask for more than that with --epochs")
         click.echo(f"Network: {self.article.name}, recipe {settings.recipe}; timing a few steps first ...")
         timings = time_training(self._fresh, data.x_train, data.y_train, settings.batch_size)
         held_out = int(len(data.x_train) * recipe.validation_split)

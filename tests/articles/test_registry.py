@@ -92,7 +92,7 @@ def test_an_unknown_name_suggests_the_nearest():
 
 
 def test_an_unknown_recipe_names_those_there_are():
-    with pytest.raises(ValueError, match=r"khuyen has no recipe 'sgd': choose from reported, adam"):
+    with pytest.raises(ValueError, match=r"khuyen: unknown recipe 'sgd'; expected one of: adam, reported"):
         articles.get("khuyen").recipe("sgd")
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,7 +185,9 @@ def test_an_out_folder_that_cannot_be(run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = run(*QUICK, "--out", "file/below")
     assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.splitlines() == [
+        f"minicnn: the results cannot be written to {Path('file/below')}: Not a directory"
+    ]
 
 
 def test_pictures_that_do_not_fit_the_network(run, tmp_path):
