@@ -199,7 +199,9 @@ def _make_model(description: dict[str, Any], custom_objects: Mapping[str, Any] |
     except ValueError as error:
         if "unknown layer" not in str(error):
             raise
-        raise ValueError(f"{error} A class of your own goes into load_model(custom_objects={{name: class}})") from error
+        raise ValueError(
+            f"{error}. A class of your own goes into load_model(custom_objects={{name: class}})"
+        ) from error
     if not isinstance(model, Model):
         raise ValueError(f"the file describes a {type(model).__name__}, which is no model")
     if not model.built:
