@@ -36,6 +36,7 @@ def evaluate(
     if name is None:
         raise ValueError(f"{file} does not say which data set it was trained on: name one with --dataset")
     loaded = pictures.load(name, data)
+    pictures.check_samples(samples, len(loaded.x_test), "test")
     x_test, y_test = loaded.x_test[:samples], loaded.y_test[:samples]
     x = pictures.preparation(model)(x_test)
     classes = int(model.output_shape[-1])

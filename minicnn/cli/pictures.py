@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from minicnn.preprocessing import Preprocessing
 
 DRAWN_TRAINING, DRAWN_TEST = 12_000, 2_000
+# As many as MNIST has: a slip of the finger must not draw for hours.
+DRAWN_AT_MOST = 60_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def load(
 
     Raises:
         DataError: the files are damaged, or can be neither found nor fetched.
+        ValueError: there are fewer than `samples` training pictures.
     """
     from minicnn.datasets import DownloadError
 
@@ -77,7 +80,9 @@ def preparation(model: Model, scale: float = 1 / 255) -> Preprocessing:
     stored = (model.preprocessing or {}).get("input")
     if stored is not None:
         return Preprocessing.from_config(stored)
-    shape = tuple(model.input_shape[1:])
+    shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else ()
+    if len(shape) not in (2, 3):
+        raise ValueError(f"{model.name} takes input of shape {model.input_shape}, but pictures are (N, H, W, channels)")
     # Pictures have 1 or 3 channels, and more rows and columns than that.
     first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
     return Preprocessing(factor=scale, shape=shape, layout="channels_first" if first else "channels_last")
@@ -90,11 +95,18 @@ def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:
     return labels if form == "integer" else to_categorical(labels, classes)
 
 
+def check_samples(samples: int | None, available: int, part: str) -> None:
+    """Raise ValueError if more pictures are asked for than the "training" or the "test" part has."""
+    if samples is not None and samples > available:
+        raise ValueError(f"--samples {samples}: there are only {available} {part} pictures")
+
+
 def _stored(name: str, folder: Path | None, samples: int | None) -> Pictures:
     from minicnn import datasets
 
     source = datasets.find(name, folder)
     (x_train, y_train), (x_test, y_test) = datasets.load(name, folder)
+    check_samples(samples, len(x_train), "training")
     classes = datasets.class_names(name)
     return Pictures(name, str(source), x_train[:samples], y_train[:samples], x_test, y_test, classes)
 
@@ -103,7 +115,8 @@ def _draw(samples: int | None, seed: int) -> Pictures:
     """Digits as few as asked for: drawing takes time, and the first ones are the same however many are drawn."""
     from minicnn import datasets
 
-    count = DRAWN_TRAINING if samples is None else min(samples, DRAWN_TRAINING)
+    check_samples(samples, DRAWN_AT_MOST, "training")
+    count = DRAWN_TRAINING if samples is None else samples
     (x_train, y_train), (x_test, y_test) = datasets.drawn_digits.load_data(count, min(count, DRAWN_TEST), seed)
     classes = datasets.class_names("drawn-digits")
     return Pictures("drawn-digits", "digits drawn on the fly", x_train, y_train, x_test, y_test, classes)

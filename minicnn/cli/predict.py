@@ -40,7 +40,7 @@ def predict(
     targets = shown_as(show, images)
     for image, target in zip(images, targets, strict=True):
         seen = fitted(model, image, prepare)
-        probabilities = model.predict(prepare(seen[np.newaxis]))[0]
+        probabilities = as_probabilities(model.predict(prepare(seen[np.newaxis]))[0])
         click.echo(f"{image}: {best_classes(model, probabilities, top)}")
         if target is not None:
             keep(seen, target)
@@ -55,6 +55,16 @@ def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
     return fit_picture(image, prepare.size, prepare.channels)
+
+
+def as_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """One picture's outputs, (classes,) or (1,), as probabilities; a network without a softmax gives logits."""
+    import minicnn.functional as F
+
+    if outputs.size == 1:
+        return outputs if 0 <= outputs.item() <= 1 else F.sigmoid(outputs)
+    add_up = outputs.min() >= 0 and abs(float(outputs.sum()) - 1) < 1e-3
+    return outputs if add_up else F.softmax(outputs)
 
 
 def best_classes(model: Model, probabilities: np.ndarray, top: int) -> str:
@@ -73,6 +83,8 @@ def shown_as(show: Path | None, images: tuple[Path, ...]) -> list[Path | None]:
     """Where to keep what the network saw of each picture; None for nowhere."""
     if show is None:
         return [None] * len(images)
+    if show.suffix and not show.is_dir() and show.suffix.lower() != ".png":
+        raise ValueError(f"--show {show}: expected a file that ends in .png, or a folder")
     if show.suffix and not show.is_dir():
         if len(images) > 1:
             raise ValueError(f"--show {show} names one file, but there are {len(images)} pictures: name a folder")
@@ -91,6 +103,9 @@ def keep(seen: np.ndarray, target: Path) -> None:
 
     from .results import replacing
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        Image.fromarray(seen[:, :, 0] if seen.shape[2] == 1 else seen).save(temporary)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            Image.fromarray(seen[:, :, 0] if seen.shape[2] == 1 else seen).save(temporary)
+    except OSError as error:
+        raise ValueError(f"--show: {target} cannot be written: {error.strerror or error}") from None

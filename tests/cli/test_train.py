@@ -190,6 +190,13 @@ def test_an_out_folder_that_cannot_be(run, tmp_path):
     ]
 
 
+def test_more_samples_than_there_are(run, tmp_path):
+    result = run(*QUICK, "--samples", 60_001)
+    assert result.exit_code == 2
+    assert result.stderr == "minicnn: --samples 60001: there are only 60000 training pictures\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_pictures_that_do_not_fit_the_network(run, tmp_path):
     result = run("train", "fashion-conv1x3", "--dataset", "drawn-digits", "--samples", 200, "--epochs", 1)
     assert result.exit_code == 0, result.output

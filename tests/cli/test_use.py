@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from minicnn import datasets
-from minicnn.cli.predict import best_classes, shown_as
+from minicnn import Sequential, datasets, layers
+from minicnn.cli.predict import as_probabilities, best_classes, shown_as
 
 
 @pytest.fixture
@@ -35,6 +35,36 @@ def test_evaluate_takes_the_data_set_of_the_training(run, trained):
     result = run("evaluate", trained / "model.minicnn", "--samples", 50)
     assert result.exit_code == 0, result.output
     assert "digits drawn on the fly (50 test pictures)" in result.output
+
+
+def test_evaluate_refuses_more_pictures_than_there_are(run, trained):
+    result = run("evaluate", trained / "model.minicnn", "--samples", 2001)
+    assert result.exit_code == 2
+    assert result.stderr == "minicnn: --samples 2001: there are only 2000 test pictures\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_network_that_takes_no_pictures(run, written_seven, command):
+    model = Sequential([layers.Dense(10, activation="softmax", input_shape=(784,))], name="flat")
+    model.compile("sgd", "mse")
+    model.save("flat.minicnn")
+    result = run(
+        command, "flat.minicnn", *(["--dataset", "drawn-digits"] if command == "evaluate" else [written_seven])
+    )
+    assert result.exit_code == 2
+    assert "flat takes input of shape (None, 784), but pictures are (N, H, W, channels)" in result.stderr
+
+
+def test_predict_shows_pictures_as_png_where_it_can(run, trained, written_seven, tmp_path):
+    result = run("predict", trained / "model.minicnn", written_seven, "--show", "seen.xyz")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "--show seen.xyz: expected a file that ends in .png, or a folder" in result.stderr
+    result = run("predict", trained / "model.minicnn", written_seven, "--show", written_seven / "seen.png")
+    assert result.exit_code == 2
+    assert "seen.png cannot be written" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [written_seven]
 
 
 def test_predict_a_written_digit(run, trained, written_seven):
@@ -104,6 +134,13 @@ def test_pictures_of_one_name_are_kept_apart(tmp_path):
 
     targets = shown_as(tmp_path, (Path("a/x.png"), Path("b/x.png"), Path("b/y.png")))
     assert targets == [tmp_path / "x-1.png", tmp_path / "x-2.png", tmp_path / "y.png"]
+
+
+def test_probabilities_of_a_network_that_ends_in_logits():
+    np.testing.assert_allclose(as_probabilities(np.log([0.2, 0.5, 0.3]) + 7), [0.2, 0.5, 0.3])
+    np.testing.assert_allclose(as_probabilities(np.array([0.2, 0.5, 0.3])), [0.2, 0.5, 0.3])
+    np.testing.assert_allclose(as_probabilities(np.array([-2.0])), [1 / (1 + np.exp(2.0))])
+    np.testing.assert_allclose(as_probabilities(np.array([0.9])), [0.9])
 
 
 class _Named:
