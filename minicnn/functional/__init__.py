@@ -2,6 +2,8 @@
 
 Pictures are NHWC, kernels HWIO (KH, KW, C/groups, F). To add an operation, write a `Function` with `forward` and
 `backward` and a thin function below it in the module where it belongs, and export it here.
+
+`minicnn.functional.fused` holds what models use on their own: convolution, activation and pooling in one pass.
 """
 
 from __future__ import annotations

@@ -133,22 +133,31 @@ def conv2d(
     array([[ 0., 12.],
            [-8., 12.]], dtype=float32)
     """
+    geometry, operands = convolution_operands(x, w, b, strides, padding, dilation_rate, groups, "conv2d")
+    return Conv2D(geometry)(*operands)
+
+
+def convolution_operands(
+    x: TensorLike, w: TensorLike, b: TensorLike | None, strides: PairLike, padding: PaddingLike,
+    dilation_rate: PairLike, groups: int, operation: str,
+) -> tuple[Geometry, Any]:  # fmt: skip
+    """The geometry of a convolution and its operands as floats, the bias only if there is one; all checked."""
     picture, kernel = as_array(x), as_array(w)
-    check_rank(picture, "x", "(N, H, W, C)", "conv2d")
-    check_rank(kernel, "w", "(KH, KW, C/groups, F)", "conv2d")
-    groups = whole(groups, "groups", "conv2d")
+    check_rank(picture, "x", "(N, H, W, C)", operation)
+    check_rank(kernel, "w", "(KH, KW, C/groups, F)", operation)
+    groups = whole(groups, "groups", operation)
     (KH, KW, CG, F), C = kernel.shape, picture.shape[3]
     if CG * groups != C or F % groups:
         raise ValueError(
-            f"conv2d: x has {C} channels and w has shape {kernel.shape}, which with groups={groups} expects "
+            f"{operation}: x has {C} channels and w has shape {kernel.shape}, which with groups={groups} expects "
             f"{CG * groups} channels and a multiple of {groups} filters"
         )
     if not KH * KW:
-        raise ValueError(f"conv2d: w must have at least one tap each way, got shape {kernel.shape}")
-    _check_bias(b, F, "conv2d")
-    geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, "conv2d")
+        raise ValueError(f"{operation}: w must have at least one tap each way, got shape {kernel.shape}")
+    _check_bias(b, F, operation)
+    geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation)
     x, w, b = as_floats(x, w, b)
-    return Conv2D(geometry)(x, w) if b is None else Conv2D(geometry)(x, w, b)
+    return geometry, ((x, w) if b is None else (x, w, b))
 
 
 def _check_bias(b: TensorLike | None, F: int, operation: str) -> None:

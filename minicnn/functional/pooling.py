@@ -152,12 +152,19 @@ def _windows(
 ) -> Windows:
     array = as_array(x)
     check_rank(array, "x", "(N, H, W, C)", operation)
+    return pool_windows(array.shape[1:3], pool_size, strides, padding, operation)
+
+
+def pool_windows(
+    size: Pair, pool_size: PairLike, strides: PairLike | None, padding: PaddingLike, operation: str
+) -> Windows:
+    """The windows of a pooling of pictures of this size, normalised and checked."""
     window = pair(pool_size, "pool_size", operation)
     steps = window if strides is None else pair(strides, "strides", operation)
-    pads = resolve_padding(padding, array.shape[1:3], window, steps, (1, 1), operation)
-    check_fits(array.shape[1:3], window, pads, (1, 1), operation)
-    for size, sides in zip(window, pads, strict=True):
-        if max(sides) >= size:
+    pads = resolve_padding(padding, size, window, steps, (1, 1), operation)
+    check_fits(size, window, pads, (1, 1), operation)
+    for cells, sides in zip(window, pads, strict=True):
+        if max(sides) >= cells:
             raise ValueError(
                 f"{operation}: padding must be smaller than the window, or a window could hold nothing but padding; "
                 f"got padding {pads} with windows of {window[0]}x{window[1]}"

@@ -1,0 +1,146 @@
+"""Fused blocks: convolution, activation and max pooling as one operation.
+
+Models use them on their own where layers follow each other so (see `minicnn.kernels.conv2d_block` for what they save);
+results are those of the separate operations but for rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn import kernels
+from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, is_grad_enabled
+from minicnn.kernels import Pair, output_sizes
+
+from .activations import _Masked
+from .arithmetic import add, multiply, subtract, where
+from .convolution import Conv2DInputGradient, Conv2DKernelGradient, Geometry, convolution_operands
+from .geometry import PaddingLike, PairLike
+from .pooling import ScatterToWinners, Windows, pool_windows
+from .reductions import sum as sum_
+
+ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
+
+
+class ConvBlock(Function):
+    """max_pool2d(activation(conv2d(x, w, b))); pooling is left out where `windows` is None."""
+
+    def __init__(self, geometry: Geometry, activation: str, alpha: float, windows: Windows | None) -> None:
+        self.geometry, self.activation, self.alpha, self.windows = geometry, activation, alpha, windows
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The kernels' keywords."""
+        pool_size, pool_strides, pool_padding = self.windows or (None, None, None)
+        return vars(self.geometry) | {
+            "activation": self.activation, "alpha": self.alpha, "pool_size": pool_size,
+            "pool_strides": pool_strides, "pool_padding": pool_padding,
+        }  # fmt: skip
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        """Saves x, w and the output, and a byte for each window: nothing of the size of the unpooled picture."""
+        self.save_inputs(0, 1)
+        self.save_outputs(0)
+        y, self.winners = kernels.conv2d_block(x, w, b, **self.options)
+        return y
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        """One kernel; where backward itself is taped, the separate operations, which can be differentiated again."""
+        x, w = self.saved_inputs
+        (y,) = self.saved_outputs
+        needs_x, needs_w, *needs_b = self.needs_input_gradient
+        if is_grad_enabled():
+            return self._separately(gy, y, x, w)
+        gradients = kernels.conv2d_block_gradients(
+            gy.data, y.data, self.winners, x.data, w.data, needs_x=needs_x, needs_w=needs_w, needs_b=any(needs_b),
+            **self.options,
+        )  # fmt: skip
+        results = [None if gradient is None else Tensor(gradient) for gradient in gradients]
+        return tuple(results[: len(self.needs_input_gradient)])
+
+    def _separately(self, gy: Tensor, y: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor | None, ...]:
+        needs_x, needs_w, *needs_b = self.needs_input_gradient
+        input_size, kernel_size = x.shape[1:3], w.shape[:2]
+        g = _times_derivative(gy, y, self.activation, self.alpha)
+        gb = sum_(g, axis=(0, 1, 2)) if any(needs_b) else None
+        if self.windows is not None:
+            strides, padding, dilation = self.geometry.strides, self.geometry.padding, self.geometry.dilation
+            size = output_sizes(_pair(input_size), _pair(kernel_size), strides, padding, dilation)
+            g = ScatterToWinners(self.windows, self.winners, size)(g)
+        gx = Conv2DInputGradient(self.geometry, _pair(input_size))(g, w) if needs_x else None
+        gw = Conv2DKernelGradient(self.geometry, _pair(kernel_size))(x, g) if needs_w else None
+        return gx, gw, *(gb for _ in needs_b)
+
+
+def _pair(shape: tuple[int, ...]) -> Pair:
+    rows, columns = shape
+    return rows, columns
+
+
+def _times_derivative(gy: Tensor, y: Tensor, activation: str, alpha: float) -> Any:
+    """Gy times the derivative, as a function of the activation's output y."""
+    if activation == "linear":
+        return gy
+    if activation == "relu":
+        return _Masked(y.data)(gy)
+    if activation == "leaky_relu":
+        return where(y.data >= 0, gy, multiply(gy, alpha))
+    if activation == "elu":
+        return where(y.data > 0, gy, multiply(gy, add(y, alpha)))
+    slope = multiply(y, subtract(1, y)) if activation == "sigmoid" else subtract(1, multiply(y, y))
+    return multiply(gy, slope)
+
+
+def conv2d_block(
+    x: TensorLike,
+    w: TensorLike,
+    b: TensorLike | None = None,
+    *,
+    strides: PairLike = 1,
+    padding: PaddingLike = "valid",
+    dilation_rate: PairLike = 1,
+    groups: int = 1,
+    activation: str = "relu",
+    alpha: float = 1.0,
+    pool_size: PairLike | None = None,
+    pool_strides: PairLike | None = None,
+    pool_padding: PaddingLike = "valid",
+) -> Any:
+    """`conv2d`, an activation and `max_pool2d` in one pass: the picture between them is never stored.
+
+    y = max_pool2d(activation(conv2d(x, w, b))). Of the cells of a window that are equal after the activation, another
+    one may receive the gradient than from the separate operations, where it is zero or rounding made them equal.
+
+    Args:
+        x, w, b, strides, padding, dilation_rate, groups: as for `conv2d`.
+        activation: "linear", "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
+        alpha: the slope of "leaky_relu" and the scale of "elu" below zero; above 0.
+        pool_size, pool_strides, pool_padding: as for `max_pool2d`; no pooling where `pool_size` is None.
+
+    Returns:
+        (N, OH, OW, F), the output of the pooling, or of the convolution where there is none.
+
+    Raises:
+        ValueError: as `conv2d` and `max_pool2d` do; another activation; an alpha that is not above 0.
+
+    >>> import numpy as np
+    >>> x = np.float32([[0, 1, 2, 4], [3, 0, -1, 5], [-2, 0, 1, 3], [1, 0, 9, 0]]).reshape(1, 4, 4, 1)
+    >>> w = np.float32([-1]).reshape(1, 1, 1, 1)
+    >>> conv2d_block(x, w, pool_size=2)[0, :, :, 0]
+    array([[0., 1.],
+           [2., 0.]], dtype=float32)
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"conv2d_block: activation must be one of {', '.join(map(repr, ACTIVATIONS))}, got {activation!r}"
+        )
+    if not alpha > 0:
+        raise ValueError(f"conv2d_block: alpha must be above 0, got {alpha!r}")
+    operation = "conv2d_block"
+    geometry, operands = convolution_operands(x, w, b, strides, padding, dilation_rate, groups, operation)
+    windows = None
+    if pool_size is not None:
+        sizes = _pair(as_array(x).shape[1:3]), _pair(as_array(w).shape[:2])
+        size = output_sizes(*sizes, geometry.strides, geometry.padding, geometry.dilation)
+        windows = pool_windows(size, pool_size, pool_strides, pool_padding, operation)
+    return ConvBlock(geometry, activation, float(alpha), windows)(*operands)
