@@ -126,7 +126,7 @@ class Layer:
     >>> from minicnn.layers import Layer
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
-    ...         self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+    ...         self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
     ...     def call(self, x):
     ...         return x * self.factor
     >>> Scale()(np.array([[1.0, 2.0]])).numpy()
@@ -345,28 +345,31 @@ class Layer:
 
     def add_weight(
         self,
-        name: str | None = None,
         shape: Sequence[int] = (),
         initializer: Any = "glorot_uniform",
-        *,
+        dtype: Any = None,
         trainable: bool = True,
+        *,
         regularizer: Any = None,
         constraint: Any = None,
-        dtype: Any = None,
+        name: str | None = None,
     ) -> Parameter:
         """Make a weight of the layer; its array is drawn at first access.
 
         Args:
-            name: shown after the layer's name: ``"conv2d/kernel"``.
             shape: of the array.
             initializer: name, instance, or ``init(shape, dtype, generator)``.
+            dtype: the layer's where None.
             trainable: False for state that training updates itself, such as moving statistics.
             regularizer: adds to the loss, as a function of the weight.
             constraint: applied to the array after each optimiser step.
-            dtype: the layer's where None.
+            name: shown after the layer's name: ``"conv2d/kernel"``.
+
+        Raises:
+            TypeError: the shape is no sequence of whole numbers.
         """
         parameter = Parameter(
-            shape=tuple(int(size) for size in shape),
+            shape=self._checked_shape(shape),
             name=f"{self.name}/{name or 'weight'}",
             dtype=dtype or self.dtype,
             initializer=initializers.get(initializer),
@@ -377,6 +380,11 @@ class Layer:
         )
         (self._trainable_parameters if trainable else self._fixed_parameters).append(parameter)
         return parameter
+
+    def _checked_shape(self, shape: Any) -> tuple[int, ...]:
+        if not isinstance(shape, (tuple, list)) or not all(isinstance(size, (int, np.integer)) for size in shape):
+            raise TypeError(f"{self.describe()}: add_weight: shape must be a tuple of whole numbers, got {shape!r}")
+        return tuple(int(size) for size in shape)
 
     @property
     def seed_sequence(self) -> np.random.SeedSequence | None:

@@ -75,23 +75,23 @@ class BatchNormalization(Layer):
         shape = (self._channels(input_shape),)
         if self.scale:
             self.gamma = self.add_weight(
-                "gamma",
                 shape,
                 self.gamma_initializer,
                 regularizer=self.gamma_regularizer,
                 constraint=self.gamma_constraint,
+                name="gamma",
             )
         if self.center:
             self.beta = self.add_weight(
-                "beta",
                 shape,
                 self.beta_initializer,
                 regularizer=self.beta_regularizer,
                 constraint=self.beta_constraint,
+                name="beta",
             )
-        self.moving_mean = self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
+        self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False, name="moving_mean")
         self.moving_variance = self.add_weight(
-            "moving_variance", shape, self.moving_variance_initializer, trainable=False
+            shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
     def _channels(self, input_shape: Any) -> int:

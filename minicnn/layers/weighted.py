@@ -47,19 +47,19 @@ class WeightedLayer(Layer):
     def add_kernel_and_bias(self, kernel_shape: Sequence[int], outputs: int) -> None:
         """Make the weights."""
         self.kernel = self.add_weight(
-            "kernel",
             kernel_shape,
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
+            name="kernel",
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                "bias",
                 (outputs,),
                 self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
+                name="bias",
             )
 
     def pre_activation(self, x: Tensor, training: bool = False) -> Tensor:

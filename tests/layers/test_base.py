@@ -18,7 +18,7 @@ from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Input, La
 
 class Scale(Layer):
     def build(self, input_shape: Any) -> None:
-        self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+        self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
 
     def call(self, x: Any) -> Any:
         return x * self.factor
@@ -108,13 +108,25 @@ def test_training_is_forgotten_after_the_call_and_after_an_error() -> None:
     np.testing.assert_array_equal(Dropout(0.9)(x).numpy(), x)
 
 
+def test_add_weight_takes_its_arguments_in_keras_order() -> None:
+    weight = Layer(name="own").add_weight((2, 3), "ones", "float64", False, name="scale")
+    assert (weight.shape, weight.dtype, weight.trainable) == ((2, 3), np.float64, False)
+    assert weight.name == "own/scale"
+    with pytest.raises(
+        TypeError, match=r"Layer 'own': add_weight: shape must be a tuple of whole numbers, got 'scale'"
+    ):
+        Layer(name="own").add_weight("scale", (2, 3))
+    with pytest.raises(TypeError, match=r"got \(None, 3\)"):
+        Layer().add_weight((None, 3))
+
+
 def test_weights_come_in_keras_order() -> None:
     class Mixed(Layer):
         def build(self, input_shape: Any) -> None:
             self.inner = Dense(2)
             self.inner.build(input_shape)
-            self.count = self.add_weight("count", (), "zeros", trainable=False)
-            self.kernel = self.add_weight("kernel", (3,))
+            self.count = self.add_weight((), "zeros", trainable=False, name="count")
+            self.kernel = self.add_weight((3,), name="kernel")
 
     layer = Mixed()
     layer.build((None, 4))
@@ -224,7 +236,7 @@ def test_one_layer_is_built_once_by_many_threads() -> None:
     class Slow(Scale):
         def build(self, input_shape: Any) -> None:
             time.sleep(0.02)
-            self.factor = self.add_weight("factor", (input_shape[-1],), "random_normal")
+            self.factor = self.add_weight((input_shape[-1],), "random_normal", name="factor")
 
     layer = Slow()
     x = np.ones((1, 6), "float32")

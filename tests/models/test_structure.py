@@ -241,7 +241,7 @@ def test_subclass_of_a_drawn_model_may_change_call():
 
 class Scaled(Layer):
     def build(self, input_shape):
-        self.scale = self.add_weight("scale", (input_shape[-1],), "ones")
+        self.scale = self.add_weight((input_shape[-1],), "ones", name="scale")
 
     def call(self, x):
         return x * self.scale

@@ -230,7 +230,7 @@ class Scale(Layer):
         self.start = start
 
     def build(self, input_shape):
-        self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+        self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
 
     def call(self, x):
         return x * self.factor * self.start
