@@ -23,19 +23,19 @@ from . import memory
 from .activations import NAMES, activate
 from .arrays import flat, floating
 from .cache import compiled
-from .convolution import Output, Pooled, kernel_gradient, output_targets, tap_lines, weight_rows
+from .convolution import Output, output_targets, tap_lines, weight_rows
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
 from .pooling import Grid, grid_of, reaches_over_the_edge
-from .scatter import NO_WINNERS
 from .simd import VECTOR_BYTES, VECTORS, pool_vector
 from .threads import enter, share, take, threads_for
 from .windows import Windows, cut_rows, load_band, windows
-from .winners import winners_gradients
+from .winners import Pooled, winners_gradients
 
 # The rows before pooling that a band may fill.
 BAND_BYTES = 128 * 1024
 # Winners are one byte.
 MOST_CELLS = 256
+NO_WINNERS = np.zeros(1, np.uint8)
 
 
 class Cut(NamedTuple):
@@ -210,7 +210,8 @@ def conv2d_block_gradients(
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
     """gx, gw and gb, as far as needed, from gy, y and winners (N, POH, POW, F), x and w; see the module."""
     dtype = floating("conv2d_block_gradients", gy)
-    if winners is None or winners.dtype != np.uint8 or not gy.size:
+    if winners is None or pool_strides == (1, 1) or winners.dtype != np.uint8 or not gy.size:
+        # Where each cell has a window, or nearly, going through the winners one by one saves nothing.
         return _composed_gradients(
             gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
             dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
@@ -219,21 +220,4 @@ def conv2d_block_gradients(
     size = output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
     grid = pooling_grid(len(x), size, w.shape[3], pool_size, pool_strides, pool_padding)
     pooled = Pooled(flat(y, dtype), flat(winners, winners.dtype), grid, NAMES.index(activation), float(alpha))
-    gx = gw = gb = None
-    if needs_w and not _winners_pay(w.shape, dtype):
-        used = grid.height, grid.width
-        gw, parts = kernel_gradient(x, gy, pooled, used, w.shape[:2], strides, padding, dilation, groups)
-        gb, needs_w, needs_b = parts.sum(axis=0) if needs_b else None, False, False
-    if needs_x or needs_w or needs_b:
-        needs = needs_x, needs_w, needs_b
-        gx, by_winners, sums = winners_gradients(gy, pooled, x, w, needs, strides, padding, dilation)
-        gw, gb = (by_winners, sums) if gw is None else (gw, gb)
-    return gx, gw, gb
-
-
-def _winners_pay(kernel: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Whether going through the winners alone is worth making lists of them, for the gradient of the kernel.
-
-    With few channels (the first layer's) a window's runs fill no vectors, and dense sums are faster.
-    """
-    return True
+    return winners_gradients(gy, pooled, x, w, (needs_x, needs_w, needs_b), strides, padding, dilation)

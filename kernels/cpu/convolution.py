@@ -16,8 +16,7 @@ of `simd` reads them where they lie, through the tables of `windows`:
   of which meets only some taps and is such a convolution of its own, writing every SH-th row and SW-th column;
 - kernel gradient: the same tables read the other way: tile rows are taps and channels, the sum runs over positions, the
   right matrix is gy. Threads must not change sums, so the batch is cut into chunks by its shape alone, each chunk
-  has its own sum, and these are added in their order. Of a pooled block, whose gy is known only where the windows of
-  the pooling have their winners, the rows a band needs are filled in scratch memory (`scatter`).
+  has its own sum, and these are added in their order.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ from . import memory
 from .arrays import flat, floating
 from .cache import compiled
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
-from .pooling import Grid
-from .scatter import NO_GRID, NO_WINNERS, scatter_band
 from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements
 from .threads import enter, share, take, threads_for
 from .windows import Windows, band, load_band, windows
@@ -226,13 +223,10 @@ class Sums(NamedTuple):
     pitch: int  # from one row of a sum to the next: its columns, filled up to whole vectors
     column_stride: int  # from one output column's window to the next
     copied_gy: int  # elements of scratch for gy, where whole vectors would reach beyond its end; else 0
-    line: int  # elements of scratch for a row of a pooled gy; else 0
 
 
 @lru_cache(maxsize=1024)
-def _cut_sums(
-    found: Windows, column_stride: int, group_inputs: int, columns: int, groups: int, itemsize: int, line: int
-) -> Sums:
+def _cut_sums(found: Windows, column_stride: int, group_inputs: int, columns: int, groups: int, itemsize: int) -> Sums:
     r = found.regions
     lanes = VECTOR_BYTES // itemsize
     rows = len(found.taps) * group_inputs
@@ -245,25 +239,12 @@ def _cut_sums(
     copied = r.band_images * r.band_rows * r.output_columns * columns * groups + VECTORS * lanes
     return Sums(
         found.tiles, chunk_bands, chunks, -(-rows // part_rows), part_rows, rows, pitch, column_stride,
-        copied if columns % lanes or line else 0, line,
+        copied if columns % lanes else 0,
     )  # fmt: skip
 
 
-class Pooled(NamedTuple):
-    """How a gy given at the winners of a pooling reaches the picture before it; see `scatter`."""
-
-    y: np.ndarray  # the pooled output, flat
-    winners: np.ndarray  # flat
-    grid: Grid
-    kind: int  # of activation
-    alpha: float
-
-
 @compiled
-def _sum_chunks(
-    ticket, tiles, x, gy, sums, bias_sums, elements, targets, row_starts, regions, s, output, pooled, scratch,
-    scratch_size,
-):  # fmt: skip
+def _sum_chunks(ticket, tiles, x, gy, sums, elements, targets, row_starts, regions, s, output, scratch, scratch_size):
     width = VECTORS * VECTOR_BYTES // gy.itemsize
     filters = output.groups * output.group_outputs
     group_size = s.rows * s.pitch
@@ -276,22 +257,13 @@ def _sum_chunks(
         for group in range(output.groups):
             base = chunk_base + group * group_size
             clear_elements(sums, base + first * s.pitch, (end - first) * s.pitch)
-        summed = s.line > 0 and part == 0
-        if summed:
-            clear_elements(bias_sums, chunk * filters, filters)
         for number in range(chunk * s.chunk_bands, min((chunk + 1) * s.chunk_bands, s.bands)):
             image, images, row, rows = band(regions, number)
             source, source_base = load_band(x, regions, image, images, row, rows, scratch, scratch_base)
             cotangent, gy_base = gy, image * output.image + row * output.row
             if s.copied_gy:
-                copy_base = scratch_base + scratch_size - s.line - s.copied_gy
-                if s.line:
-                    scatter_band(
-                        gy, pooled.y, pooled.winners, pooled.grid, pooled.kind, pooled.alpha, image, images, row, rows,
-                        bias_sums, chunk * filters, summed, scratch, copy_base + s.copied_gy, copy_base,
-                    )  # fmt: skip
-                else:
-                    copy_elements(scratch, copy_base, gy, gy_base, images * rows * output.row)
+                copy_base = scratch_base + scratch_size - s.copied_gy
+                copy_elements(scratch, copy_base, gy, gy_base, images * rows * output.row)
                 cotangent, gy_base = scratch, copy_base
             for group in range(output.groups):
                 base = chunk_base + group * group_size
@@ -328,46 +300,31 @@ def conv2d_kernel_gradient(
     x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> np.ndarray:
     """gw (KH, KW, C/groups, F) from x (N, H, W, C) and gy (N, OH, OW, F); see the module."""
-    return kernel_gradient(x, gy, None, gy.shape[1:3], kernel_size, strides, padding, dilation, groups)[0]
-
-
-def kernel_gradient(
-    x: np.ndarray, gy: np.ndarray, pooled: Pooled | None, output_size: Pair, kernel_size: Pair, strides: Pair,
-    padding: Padding, dilation: Pair, groups: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """gw (KH, KW, C/groups, F), and the parts of gb (any number, F) where gy comes from a pooling.
-
-    `output_size` are the rows and columns of the convolution's output that gy belongs to.
-    """
     dtype = floating("conv2d_kernel_gradient", x)
-    C, F = x.shape[3], gy.shape[3]
-    OH, OW = output_size
+    C = x.shape[3]
+    _, OH, OW, F = gy.shape
     inputs, columns = C // groups, F // groups
     gw = memory.empty((*kernel_size, inputs, F), dtype)
     if not (gy.size and gw.size):
         gw[...] = 0
-        return gw, np.zeros((0, F), dtype)
+        return gw
     found = windows(
         x.shape, *tap_lines(padding, dilation, kernel_size), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * gw.size,
     )  # fmt: skip
-    line = (pooled.grid.output_columns + 1) * F if pooled else 0
-    s = _cut_sums(found, strides[1] * C, inputs, columns, groups, dtype.itemsize, line)
+    s = _cut_sums(found, strides[1] * C, inputs, columns, groups, dtype.itemsize)
     elements, targets, row_starts = _gradient_tables(found, inputs, s.pitch)
     output = Output(0, OH * OW * F, OW * F, groups, inputs, columns)
     sums = memory.empty((s.chunks * groups * s.rows * s.pitch,), dtype)
-    bias_sums = np.empty((s.chunks if pooled else 0, F), dtype)
     threads = threads_for(gw.size * OH * OW * x.shape[0])
-    scratch_size = found.scratch + s.copied_gy + s.line
+    scratch_size = found.scratch + s.copied_gy
     scratch = memory.empty((threads * scratch_size,), dtype)
-    flat_gy = flat(gy, dtype)
     share(
-        _sum_chunks, s.chunks * s.parts, threads, flat(x, dtype), flat_gy, sums, bias_sums.reshape(-1), elements,
-        targets, row_starts, found.regions, s, output, pooled or Pooled(flat_gy, NO_WINNERS, NO_GRID, 0, 0.0), scratch,
-        scratch_size,
+        _sum_chunks, s.chunks * s.parts, threads, flat(x, dtype), flat(gy, dtype), sums, elements, targets, row_starts,
+        found.regions, s, output, scratch, scratch_size,
     )  # fmt: skip
     share(_add_chunks, s.rows, threads_for(sums.nbytes), sums, gw.reshape(-1), s, output)
-    return gw, bias_sums
+    return gw
 
 
 @lru_cache(maxsize=1024)

@@ -68,7 +68,7 @@ def reaches_over_the_edge(grid: Grid) -> bool:
 
 
 @inlined
-def inside(position, stride, before, window, size):
+def _inside(position, stride, before, window, size):
     """The first cell of a window that lies in the picture, and the first behind it; along one axis."""
     start = position * stride - before
     return max(0, -start), min(window, size - start)
@@ -80,9 +80,9 @@ def _max_pool(ticket, tiles, x, y, winners, grid):
     tile = take(ticket)
     while tile < tiles:
         image, i = tile // grid.output_rows, tile % grid.output_rows
-        p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
         for j in range(grid.output_columns):
-            q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
             target = (tile * grid.output_columns + j) * C
             best, winner = y[target : target + C], winners[target : target + C]
             for c in range(C):
@@ -110,9 +110,9 @@ def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid):
     while image < tiles:
         clear_elements(gx, image * size, size)
         for i in range(grid.output_rows):
-            p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
             for j in range(grid.output_columns):
-                q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
                 source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
                 gradient, winner = gy[source : source + C], winners[source : source + C]
                 for p in range(p_first, p_end):
@@ -149,9 +149,9 @@ def _avg_pool(ticket, tiles, x, y, grid):
     tile = take(ticket)
     while tile < tiles:
         image, i = tile // grid.output_rows, tile % grid.output_rows
-        p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
         for j in range(grid.output_columns):
-            q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+            q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
             target = (tile * grid.output_columns + j) * C
             total = y[target : target + C]
             cells = y.dtype.type((p_end - p_first) * (q_end - q_first))
@@ -177,9 +177,9 @@ def _avg_pool_gradient(ticket, tiles, gy, gx, grid):
     while image < tiles:
         clear_elements(gx, image * size, size)
         for i in range(grid.output_rows):
-            p_first, p_end = inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
             for j in range(grid.output_columns):
-                q_first, q_end = inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
+                q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
                 source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
                 gradient = gy[source : source + C]
                 cells = gx.dtype.type((p_end - p_first) * (q_end - q_first))

@@ -335,23 +335,27 @@ def _cases(builder: ir.IRBuilder, value: ir.Value, cases: range) -> Iterator[Ite
 
 @_emitted
 def sum_runs(
-    typingctx, vectors, x, x_base, runs, first, last, starts, starts_base, scales, scales_base, count,
-    sums, sums_base, sums_step,
+    typingctx, vectors, x, x_base, x_runs, first, last, starts, starts_base, scales, scales_base, count,
+    sums, sums_base, sums_runs, tail,
 ):  # fmt: skip
-    """sums[r*sums_step + k] += the sum over i < count of scales[i] * x[starts[i] + runs[r] + k].
+    """sums[sums_runs[r] + k] += the sum over i < count of scales[i] * x[starts[i] + x_runs[r] + k].
 
-    For up to RUNS_TOGETHER[vectors] values of r from `first` on, none beyond `last`, and k within so many vectors. All
-    arrays are flat and begin at their bases; x must be readable to the last vector's end.
+    For up to RUNS_TOGETHER[vectors] values of r from `first` on, none beyond `last`, and k within so many vectors, of
+    the last of which only `tail` lanes are added to. All arrays are flat and begin at their bases, but for the tables
+    of runs; x and sums must be readable to the last vector's end.
     """
 
     def codegen(context, builder, signature, args):
-        def origin(index: int, base: int) -> ir.Value:
-            return builder.gep(_array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+        def origin(index: int, base: int | None = None) -> ir.Value:
+            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            return pointer if base is None else builder.gep(pointer, [args[base]])
 
         element = context.get_value_type(signature.args[1].dtype)
         simd = _Vectors(builder, element, VECTOR_BYTES // _element_bytes(context, signature.args[1]))
         x, starts, scales, sums = origin(1, 2), origin(6, 7), origin(8, 9), origin(11, 12)
-        table = _array_pointer(context, builder, signature.args[3], args[3])
+        x_runs, sums_runs = origin(3), origin(13)
+        numbers = _Vectors(builder, _INT64, simd.lanes)
+        used = builder.icmp_signed("<", ir.Constant(numbers.type, list(range(simd.lanes))), numbers.spread(args[14]))
         with _cases(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
             for vector_count in cases:
                 lanes = [_INT64(v * simd.lanes) for v in range(vector_count)]
@@ -359,8 +363,8 @@ def sum_runs(
                 for i in range(RUNS_TOGETHER[vector_count]):
                     run = builder.add(args[4], _INT64(i))
                     run = builder.select(builder.icmp_signed("<", run, args[5]), run, args[5])
-                    sources.append(builder.gep(x, [builder.load(builder.gep(table, [run]))]))
-                    row = builder.gep(sums, [builder.mul(run, args[13])])
+                    sources.append(builder.gep(x, [builder.load(builder.gep(x_runs, [run]))]))
+                    row = builder.gep(sums, [builder.load(builder.gep(sums_runs, [run]))])
                     targets.append([builder.gep(row, [lane]) for lane in lanes])
                 slots = [[cgutils.alloca_once(builder, simd.type) for _ in lanes] for _ in sources]
                 for row, row_slots in zip(targets, slots, strict=True):
@@ -375,50 +379,82 @@ def sum_runs(
                             values = simd.load(builder.gep(window, [lane]))
                             builder.store(simd.multiply_add(values, scale, builder.load(slot)), slot)
                 for row, row_slots in zip(targets, slots, strict=True):
+                    # Runs may overlap: what lies beyond the end of one is read again before it is written.
+                    builder.store(builder.select(used, builder.load(row_slots[-1]), simd.load(row[-1])), row_slots[-1])
                     for target, slot in zip(row, row_slots, strict=True):
                         simd.store(builder.load(slot), target)
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(vectors, x, i, runs, i, i, starts, i, scales, i, i, sums, i, i), codegen
+    return types.void(vectors, x, i, x_runs, i, i, starts, i, scales, i, i, sums, i, sums_runs, i), codegen
 
 
 @_emitted
-def spread_runs(
-    typingctx, vectors, weights, weights_base, starts, starts_base, scales, scales_base, count, out, out_base, tail
+def list_by_filter(
+    typingctx, count, gradients, gradients_base, winners, winners_base, cells, corner, ends, scales, scales_base, starts
 ):
-    """out[starts[i] + k] += scales[i] * weights[k] for each i < count, one after the other, and k within the vectors.
+    """For each f < count whose gradient is not zero: append it, and corner + cells[winner of f], to the lists of f.
 
-    Of the last vector only `tail` lanes are added to. All arrays are flat and begin at their bases.
+    scales[scales_base:] and starts hold the lists; the next free place in that of f is ends[f].
     """
 
     def codegen(context, builder, signature, args):
-        def origin(index: int, base: int) -> ir.Value:
-            return builder.gep(_array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+        def origin(index: int, base: int | None = None) -> ir.Value:
+            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            return pointer if base is None else builder.gep(pointer, [args[base]])
 
-        element = context.get_value_type(signature.args[1].dtype)
-        simd = _Vectors(builder, element, VECTOR_BYTES // _element_bytes(context, signature.args[1]))
-        weights, starts, scales, out = origin(1, 2), origin(3, 4), origin(5, 6), origin(8, 9)
-        numbers = _Vectors(builder, _INT64, simd.lanes)
-        used = builder.icmp_signed("<", ir.Constant(numbers.type, list(range(simd.lanes))), numbers.spread(args[10]))
-        with _cases(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
-            for vector_count in cases:
-                lanes = [_INT64(v * simd.lanes) for v in range(vector_count)]
-                row = [simd.load(builder.gep(weights, [lane])) for lane in lanes]
-                with cgutils.for_range(builder, args[7]) as loop:
-                    window = builder.gep(out, [builder.load(builder.gep(starts, [loop.index]))])
-                    scale = simd.spread(builder.load(builder.gep(scales, [loop.index])))
-                    for lane, weight in zip(lanes, row, strict=True):
-                        target = builder.gep(window, [lane])
-                        before = simd.load(target)
-                        after = simd.multiply_add(weight, scale, before)
-                        if lane is lanes[-1]:
-                            after = builder.select(used, after, before)
-                        simd.store(after, target)
+        gradients, winners, scales = origin(1, 2), origin(3, 4), origin(8, 9)
+        cells, ends, starts = origin(5), origin(7), origin(10)
+        zero = ir.Constant(context.get_value_type(signature.args[1].dtype), 0.0)
+        with cgutils.for_range(builder, args[0]) as loop:
+            f = loop.index
+            gradient = builder.load(builder.gep(gradients, [f]))
+            winner = builder.zext(builder.load(builder.gep(winners, [f])), _INT64)
+            end = builder.gep(ends, [f])
+            place = builder.load(end)
+            builder.store(gradient, builder.gep(scales, [place]))
+            start = builder.add(args[6], builder.load(builder.gep(cells, [winner])))
+            builder.store(start, builder.gep(starts, [place]))
+            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), _INT64)
+            builder.store(builder.add(place, received), end)
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(vectors, weights, i, starts, i, scales, i, i, out, i, i), codegen
+    return types.void(count, gradients, i, winners, i, cells, i, ends, scales, i, starts), codegen
+
+
+@_emitted
+def list_by_cell(
+    typingctx, count, gradients, gradients_base, winners, winners_base, step, ends, ends_base, scales, scales_base,
+    starts,
+):  # fmt: skip
+    """For each f < count whose gradient is not zero: append it, and f * step, to the lists of the cell that won.
+
+    scales[scales_base:] and starts hold the lists; the next free place in that of cell i is ends[ends_base + i].
+    """
+
+    def codegen(context, builder, signature, args):
+        def origin(index: int, base: int | None = None) -> ir.Value:
+            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            return pointer if base is None else builder.gep(pointer, [args[base]])
+
+        gradients, winners, ends, scales = origin(1, 2), origin(3, 4), origin(6, 7), origin(8, 9)
+        starts = origin(10)
+        zero = ir.Constant(context.get_value_type(signature.args[1].dtype), 0.0)
+        with cgutils.for_range(builder, args[0]) as loop:
+            f = loop.index
+            gradient = builder.load(builder.gep(gradients, [f]))
+            winner = builder.zext(builder.load(builder.gep(winners, [f])), _INT64)
+            end = builder.gep(ends, [winner])
+            place = builder.load(end)
+            builder.store(gradient, builder.gep(scales, [place]))
+            builder.store(builder.mul(f, args[5]), builder.gep(starts, [place]))
+            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), _INT64)
+            builder.store(builder.add(place, received), end)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(count, gradients, i, winners, i, i, ends, i, scales, i, starts), codegen
 
 
 @_emitted

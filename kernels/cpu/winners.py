@@ -6,12 +6,16 @@ the dense sums at most one term in PH*PW is not zero, and only these are worked 
     gw[.., f]   += g * x[window of the winner]      for each winner of filter f and its gradient g
     gx[window]  += g * w[.., f]
 
-A window is a few runs of contiguous numbers (`windows`), so each winner is a start in memory and a g, and the loops of
-`simd.sum_runs` and `simd.spread_runs` go through a list of them with the filter's gradient (or its weights) in
-registers. The lists are made for a band at a time, a few rows of windows, whose input fits the first-level cache.
+A window is a few runs of contiguous numbers (`windows`), so a winner is a start in memory and a g, and both sums are
+the same loop, `simd.sum_runs`: add up scaled runs of numbers in registers, over a list of starts and scales.
 
-A thread works through whole pictures, because the windows of two bands may overlap in gx. gw is summed for each chunk
-of the batch, and the chunks are added in their order, as in `convolution`.
+- gw: for each filter a list of its winners, over which the gradient of its weights stays in registers;
+- gx: for each cell of a pooling window a list of the filters whose winner it is, over which the window's gradient stays
+  in registers. Filters come in blocks whose weights stay in the first-level cache.
+
+The lists are made for a band at a time, a few rows of windows, whose input fits that cache too. A thread works through
+whole pictures, because the windows of two bands may overlap in gx. gw is summed for each chunk of the batch, and the
+chunks are added in their order, as in `convolution`.
 """
 
 from __future__ import annotations
@@ -23,19 +27,20 @@ import numpy as np
 
 from ..geometry import Padding, Pair
 from . import memory
+from .activations import activation_gradient
 from .arrays import flat
 from .cache import compiled, inlined
-from .convolution import CHUNK_BYTES, CHUNKS, Pooled, tap_lines
+from .convolution import CHUNK_BYTES, CHUNKS, tap_lines
 from .panels import vector_lanes
 from .pooling import Grid, reaches_over_the_edge
-from .scatter import add_line, gradient_line
 from .simd import (
     MOST_VECTORS,
     RUNS_TOGETHER,
     VECTOR_BYTES,
     clear_elements,
     copy_elements,
-    spread_runs,
+    list_by_cell,
+    list_by_filter,
     sum_runs,
 )
 from .threads import enter, share, take, threads_for
@@ -43,6 +48,18 @@ from .windows import Windows, copy_region, windows
 
 # The input rows of a band: a common first-level cache.
 BAND_BYTES = 32 * 1024
+# The weights of a block of filters, of the runs that are in registers together.
+BLOCK_BYTES = 24 * 1024
+
+
+class Pooled(NamedTuple):
+    """A block's output: what its backward starts from."""
+
+    y: np.ndarray  # flat
+    winners: np.ndarray  # flat
+    grid: Grid
+    kind: int  # of activation
+    alpha: float
 
 
 class Cut(NamedTuple):
@@ -62,11 +79,15 @@ class Cut(NamedTuple):
     together: int  # of them that are in registers
     tail: int  # numbers in a run's last vector
     window: int  # a filter's weights or their gradient, runs filled up to whole vectors
-    listed: int  # winners of a filter in a band, at most
+    windows: int  # of the pooling in a band, at most
+    cells: int  # to one of them
+    filters: int  # to a block
     region: int  # scratch for a band's input
     picture: int  # scratch for one picture of gx
-    line: int  # scratch for a row of gradients
+    gradients: int  # scratch for a band's gradients
     scratch: int  # all that a thread needs
+    starts: int  # integers that a thread needs, for the lists
+    ends: int  # and for where they end
 
 
 def _lines(elements: int) -> int:
@@ -92,73 +113,126 @@ def _plan(
     bands = -(-grid.output_rows // min(fitting, grid.output_rows))
     band_rows = -(-grid.output_rows // bands)
     affordable = max(1, CHUNK_BYTES // (F * window * dtype.itemsize))
-    listed = band_rows * grid.output_columns
+    pooled_windows, cells = band_rows * grid.output_columns, grid.window_rows * grid.window_columns
+    together = -(-vectors // -(-vectors // MOST_VECTORS))
+    run_bytes = min(RUNS_TOGETHER[together], found.runs.size) * together * VECTOR_BYTES
+    filters = max(1, min(F * inputs // C, BLOCK_BYTES // run_bytes))
     region = _lines(((band_rows - 1) * step + span) * r.pitch)
     picture = _lines(((grid.height - 1) * strides[0] + r.span) * r.pitch) if needs[0] else 0
-    line = _lines((grid.output_columns + 1) * grid.channels)
-    edges = reaches_over_the_edge(grid)
+    gradients = _lines((pooled_windows + 1) * F)
+    starts = pooled_windows * max(F, cells * filters)
     return found, Cut(
-        *needs, -(-N // min(CHUNKS, affordable, N)), band_rows, strides[0] * r.pitch, strides[1] * C, edges, inputs,
-        F * inputs // C, vectors, -(-vectors // -(-vectors // MOST_VECTORS)),
-        found.run_length - (vectors - 1) * lanes, window, listed, region, picture, line,
-        region + picture + line + _lines(F * listed),
+        *needs, -(-N // min(CHUNKS, affordable, N)), band_rows, strides[0] * r.pitch, strides[1] * C,
+        reaches_over_the_edge(grid), inputs, F * inputs // C, vectors, together,
+        found.run_length - (vectors - 1) * lanes, window, pooled_windows, cells, filters, region, picture, gradients,
+        region + picture + gradients + _lines(starts), starts, max(F, pooled_windows * cells),
     )  # fmt: skip
 
 
 @inlined
-def _list_winners(grid, cut, winners, image, i, first, cells, scratch, line, scales, starts, counts):
-    """Append the winners of one row of windows to the lists of their filters, unless their gradient is zero.
+def _load_gradients(gy, y, winners, image, i_first, i_end, grid, cut, kind, alpha, totals, total_base, scratch, base):
+    """scratch[base:] = a band's gradients times the derivative; their sum to totals[total_base:] if needed.
 
-    Starts are relative to the window of the convolution's output row `first`. counts[f] is the length of list f, which
-    begins at f * cut.listed of `starts` and scratch[scales:].
+    Where a winner stands in the padding of the pooling, its gradient ends here.
     """
-    F, PW = grid.channels, grid.window_columns
-    top = i * grid.row_stride - grid.top
-    for j in range(grid.output_columns):
-        left = j * grid.column_stride - grid.left
-        corner = (top - first) * cut.row + left * cut.column
-        source = ((image * grid.output_rows + i) * grid.output_columns + j) * F
-        for f in range(F):
-            g = scratch[line + j * F + f]
-            winner = np.int64(winners[source + f])
-            received = g != 0
-            if cut.edges:
-                p, q = winner // PW, winner % PW
-                inside = 0 <= top + p < grid.height and 0 <= left + q < grid.width
-                received = received and inside
-            place = f * cut.listed + counts[f]
-            scratch[scales + place] = g
-            starts[place] = corner + cells[winner]
-            counts[f] += received
+    F = grid.channels
+    line = grid.output_columns * F
+    sums = scratch[base + cut.windows * F : base + (cut.windows + 1) * F]
+    total = totals[total_base : total_base + F]
+    for i in range(i_first, i_end):
+        source, target = (image * grid.output_rows + i) * line, base + (i - i_first) * line
+        values = scratch[target : target + line]
+        activation_gradient(gy[source : source + line], y[source : source + line], kind, alpha, values)
+        if cut.needs_b:
+            # A line on its own first: sums of sums round less.
+            sums[:] = 0
+            for j in range(grid.output_columns):
+                gradient = values[j * F : (j + 1) * F]
+                for f in range(F):
+                    sums[f] += gradient[f]
+            for f in range(F):
+                total[f] += sums[f]
+        if cut.edges:
+            for k in range(line):
+                p, q = divmod(np.int64(winners[source + k]), grid.window_columns)
+                row = i * grid.row_stride - grid.top + p
+                column = k // F * grid.column_stride - grid.left + q
+                if row < 0 or row >= grid.height or column < 0 or column >= grid.width:
+                    values[k] = 0
 
 
 @inlined
-def _sum_kernel(f, cut, runs, x, x_base, scales, starts, starts_base, count, sums, base):
-    """Add filter f's winners to the gradient of its weights at sums[base:]."""
-    lanes = VECTOR_BYTES // x.itemsize
-    x_base += f // cut.group_outputs * cut.group_inputs
-    for first in range(0, cut.vectors, cut.together):
-        vectors = min(cut.together, cut.vectors - first)
-        for run in range(0, runs.size, RUNS_TOGETHER[vectors]):
-            sum_runs(
-                vectors, x, x_base + first * lanes, runs, run, runs.size - 1, starts, starts_base,
-                x, scales, count, sums, base + first * lanes, cut.vectors * lanes,
-            )  # fmt: skip
+def _add_to_kernel(
+    image, i_first, i_end, first, winners, grid, cut, cells, runs, sum_runs_at, region, gradients, sums, base, scratch,
+    scales, starts, ends,
+):  # fmt: skip
+    """Add a band to the gradient of the weights at sums[base:], one filter after the other.
 
-
-@inlined
-def _spread_kernel(f, cut, runs, weights, base, scratch, scales, starts, starts_base, count, out_base):
-    """Add filter f's weights, scaled, to the windows of its winners."""
+    `first` is the row of the convolution's output whose windows start at scratch[region].
+    """
+    F, columns = grid.channels, grid.output_columns
     lanes = VECTOR_BYTES // scratch.itemsize
-    out_base += f // cut.group_outputs * cut.group_inputs
-    for run in range(runs.size):
-        for first in range(0, cut.vectors, cut.together):
-            vectors = min(cut.together, cut.vectors - first)
-            spread_runs(
-                vectors, weights, base + (run * cut.vectors + first) * lanes, starts, starts_base,
-                scratch, scales, count, scratch, out_base + runs[run] + first * lanes,
-                cut.tail if first + vectors == cut.vectors else lanes,
+    for f in range(F):
+        ends[f] = f * cut.windows
+    for i in range(i_first, i_end):
+        row = (i * grid.row_stride - grid.top - first) * cut.row
+        for j in range(columns):
+            window = (i - i_first) * columns + j
+            list_by_filter(
+                F, scratch, gradients + window * F, winners, ((image * grid.output_rows + i) * columns + j) * F,
+                cells, row + (j * grid.column_stride - grid.left) * cut.column, ends, scratch, scales, starts,
             )  # fmt: skip
+    for f in range(F):
+        listed = f * cut.windows
+        source = region + f // cut.group_outputs * cut.group_inputs
+        for vector in range(0, cut.vectors, cut.together):
+            vectors = min(cut.together, cut.vectors - vector)
+            for run in range(0, runs.size, RUNS_TOGETHER[vectors]):
+                sum_runs(
+                    vectors, scratch, source + vector * lanes, runs, run, runs.size - 1,
+                    starts, listed, scratch, scales + listed, ends[f] - listed,
+                    sums, base + f * cut.window + vector * lanes, sum_runs_at, lanes,
+                )  # fmt: skip
+
+
+@inlined
+def _add_to_picture(
+    image, i_first, i_end, winners, grid, cut, cells, runs, weight_runs, picture, gradients, weights, scratch, scales,
+    starts, ends,
+):  # fmt: skip
+    """Add a band to the gradient of the picture at scratch[picture:], a block of filters after the other."""
+    F, columns = grid.channels, grid.output_columns
+    lanes = VECTOR_BYTES // scratch.itemsize
+    windows = (i_end - i_first) * columns
+    first_winner = (image * grid.output_rows + i_first) * columns * F
+    for number in range(F // cut.group_outputs * (-(-cut.group_outputs // cut.filters))):
+        group, block = divmod(number, -(-cut.group_outputs // cut.filters))
+        f = group * cut.group_outputs + block * cut.filters
+        filters = min(cut.filters, cut.group_outputs - block * cut.filters)
+        for k in range(windows * cut.cells):
+            ends[k] = k * cut.filters
+        for window in range(windows):
+            list_by_cell(
+                filters, scratch, gradients + window * F + f, winners, first_winner + window * F + f, cut.window,
+                ends, window * cut.cells, scratch, scales, starts,
+            )  # fmt: skip
+        for vector in range(0, cut.vectors, cut.together):
+            vectors = min(cut.together, cut.vectors - vector)
+            tail = cut.tail if vector + vectors == cut.vectors else lanes
+            for run in range(0, runs.size, RUNS_TOGETHER[vectors]):
+                for window in range(windows):
+                    row = ((i_first + window // columns) * grid.row_stride - grid.top) * cut.row
+                    column = (window % columns * grid.column_stride - grid.left) * cut.column
+                    corner = picture + row + column + group * cut.group_inputs + vector * lanes
+                    for cell in range(cut.cells):
+                        listed = (window * cut.cells + cell) * cut.filters
+                        count = ends[window * cut.cells + cell] - listed
+                        if count > 0:
+                            sum_runs(
+                                vectors, weights, f * cut.window + vector * lanes, weight_runs, run, runs.size - 1,
+                                starts, listed, scratch, scales + listed, count,
+                                scratch, corner + cells[cell], runs, tail,
+                            )  # fmt: skip
 
 
 @inlined
@@ -179,17 +253,17 @@ def _copy_picture(scratch, base, rows, r, gx, image):
 
 @compiled
 def _winners_pass(
-    ticket, tiles, gy, y, winners, x, weights, gx, sums, bias_sums, runs, cells, regions, grid, cut, kind, alpha,
-    scratch, starts,
+    ticket, tiles, gy, y, winners, x, weights, gx, sums, bias_sums, runs, filled_runs, cells, regions, grid, cut, kind,
+    alpha, scratch, integers,
 ):  # fmt: skip
     F = grid.channels
     thread = enter(ticket)
     region = thread * cut.scratch
     picture = region + cut.region
-    line = picture + cut.picture
-    scales = line + cut.line
-    lists = starts[thread * F * (cut.listed + 1) : (thread + 1) * F * (cut.listed + 1)]
-    counts = lists[F * cut.listed :]
+    gradients = picture + cut.picture
+    scales = gradients + cut.gradients
+    lists = integers[thread * (cut.starts + cut.ends) : (thread + 1) * (cut.starts + cut.ends)]
+    starts, ends = lists[: cut.starts], lists[cut.starts :]
     rows = (grid.height - 1) * regions.row_stride + regions.span
     chunk = take(ticket)
     while chunk < tiles:
@@ -199,32 +273,29 @@ def _winners_pass(
             clear_elements(bias_sums, chunk * F, F)
         for image in range(chunk * cut.chunk_images, min((chunk + 1) * cut.chunk_images, grid.images)):
             if cut.needs_x:
-                clear_elements(scratch, picture, rows * regions.pitch)
+                clear_elements(scratch, picture, cut.picture)
             for i_first in range(0, grid.output_rows, cut.band_rows):
                 i_end = min(i_first + cut.band_rows, grid.output_rows)
-                first = max(0, i_first * grid.row_stride - grid.top)
-                end = min(grid.height, (i_end - 1) * grid.row_stride - grid.top + grid.window_rows)
-                counts[:] = 0
-                for i in range(i_first, i_end):
-                    gradient_line(gy, y, image, i, grid, kind, alpha, scratch, line)
-                    if cut.needs_b:
-                        add_line(scratch, line, grid, bias_sums, chunk * F)
-                    _list_winners(grid, cut, winners, image, i, first, cells, scratch, line, scales, lists, counts)
+                _load_gradients(
+                    gy, y, winners, image, i_first, i_end, grid, cut, kind, alpha, bias_sums, chunk * F, scratch,
+                    gradients,
+                )  # fmt: skip
                 if cut.needs_w:
-                    first_row = first * regions.row_stride + regions.first_row
+                    first = max(0, i_first * grid.row_stride - grid.top)
+                    end = min(grid.height, (i_end - 1) * grid.row_stride - grid.top + grid.window_rows)
                     needed = (end - first - 1) * regions.row_stride + regions.span
-                    copy_region(x, image, first_row, needed, regions, scratch, region)
-                    for f in range(F):
-                        _sum_kernel(
-                            f, cut, runs, scratch, region, scales + f * cut.listed, lists, f * cut.listed, counts[f],
-                            sums, (chunk * F + f) * cut.window,
-                        )  # fmt: skip
+                    copy_region(
+                        x, image, first * regions.row_stride + regions.first_row, needed, regions, scratch, region
+                    )
+                    _add_to_kernel(
+                        image, i_first, i_end, first, winners, grid, cut, cells, runs, filled_runs, region, gradients,
+                        sums, chunk * F * cut.window, scratch, scales, starts, ends,
+                    )  # fmt: skip
                 if cut.needs_x:
-                    for f in range(F):
-                        _spread_kernel(
-                            f, cut, runs, weights, f * cut.window, scratch, scales + f * cut.listed, lists,
-                            f * cut.listed, counts[f], picture + first * cut.row,
-                        )  # fmt: skip
+                    _add_to_picture(
+                        image, i_first, i_end, winners, grid, cut, cells, runs, filled_runs, picture, gradients,
+                        weights, scratch, scales, starts, ends,
+                    )  # fmt: skip
             if cut.needs_x:
                 _copy_picture(scratch, picture, rows, regions, gx, image)
         chunk = take(ticket)
@@ -269,11 +340,12 @@ def winners_gradients(
     bias_sums = np.empty((chunks if cut.needs_b else 0, F), dtype)
     sums = memory.empty((chunks * F * cut.window if cut.needs_w else 0,), dtype)
     threads = min(chunks, threads_for(gy.size * cut.window))
+    filled_runs = np.arange(found.runs.size) * (cut.window // found.runs.size)
     share(
         _winners_pass, chunks, threads, flat(gy, dtype), pooled.y, pooled.winners, flat(x, dtype),
         _by_filter(w, found, cut, dtype) if cut.needs_x else sums, gx.reshape(-1), sums, bias_sums.reshape(-1),
-        found.runs, p * cut.row + q * cut.column, found.regions, grid, cut, pooled.kind, pooled.alpha,
-        memory.empty((threads * cut.scratch,), dtype), memory.empty((threads * F * (cut.listed + 1),), np.int64),
+        found.runs, filled_runs, p * cut.row + q * cut.column, found.regions, grid, cut, pooled.kind, pooled.alpha,
+        memory.empty((threads * cut.scratch,), dtype), memory.empty((threads * (cut.starts + cut.ends),), np.int64),
     )  # fmt: skip
     if cut.needs_w:
         share(
