@@ -192,6 +192,15 @@ class Layer:
         several = _is_several(inputs)
         if isinstance(inputs, SymbolicTensor) or (several and any(isinstance(x, SymbolicTensor) for x in inputs)):
             return self._connect(inputs, several, training)
+        return self._run(self.accept(inputs), training)
+
+    def accept(self, inputs: Any) -> Any:
+        """Give the inputs as tensors of the layer's dtype, once they fit; the first ones build the layer.
+
+        Raises:
+            ValueError, TypeError: they do not fit; the message says what was expected.
+        """
+        several = _is_several(inputs)
         tensors: Any
         if several:
             tensors = [self._receive(x) for x in inputs]
@@ -202,7 +211,7 @@ class Layer:
         if shape != self._admitted_shape:
             self._admit([(None, *s) for s in shape] if several else self._batch_shape(tensors.shape))
             self._admitted_shape = shape
-        return self._run(tensors, training)
+        return tensors
 
     def _run(self, inputs: Any, training: bool | None) -> Any:
         outer = _context.training

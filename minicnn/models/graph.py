@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
+from minicnn.fusion import fuse
 from minicnn.layers import InputLayer, Layer, Node, SymbolicTensor
 from minicnn.models.diagnosis import explain_failure
 
@@ -61,6 +62,7 @@ class Graph:
                 self._slots.setdefault(id(tensor), len(self._slots))
         self._output_slots = tuple(self._slots[id(tensor)] for tensor in self.outputs)
         self.steps = self._make_steps(nodes)
+        self.fused_steps = fuse(self.steps, self._output_slots)
         self.layers = self._collect_layers()
         # For each output the step that makes it, where that is a step's only output.
         makers = {step.outputs[0]: index for index, step in enumerate(self.steps) if not step.gives_list}
@@ -97,13 +99,16 @@ class Graph:
         nodes = sorted([*entries, *(step.node for step in self.steps)], key=lambda node: node.number)
         return list({id(node.layer): node.layer for node in nodes}.values())
 
-    def run(self, values: Sequence[Tensor], training: bool, logits: Collection[int] = ()) -> list[Tensor]:
+    def run(
+        self, values: Sequence[Tensor], training: bool, logits: Collection[int] = (), fused: bool = False
+    ) -> list[Tensor]:
         """Run the layers.
 
         Args:
             values: one tensor (N, ...) for each input.
             training: what the layers are told.
             logits: indices of the outputs wanted before their layer's activation.
+            fused: let blocks of layers run as one, see `minicnn.fusion`.
 
         Returns:
             One tensor for each output.
@@ -114,17 +119,17 @@ class Graph:
         slots: list[Any] = [None] * len(self._slots)
         for slot, (value, tensor) in enumerate(zip(values, self.inputs, strict=True)):
             slots[slot] = value if value.dtype == tensor.dtype else F.cast(value, tensor.dtype)
-        raw = {self._output_makers[index]: index for index in logits}
+        raw = {self._output_slots[index]: index for index in logits}
         results: dict[int, Tensor] = {}
-        # The step that is running, for the message where it fails.
-        index = 0
+        steps = self.fused_steps if fused else self.steps
+        step = None
         try:
-            for index, step in enumerate(self.steps):
+            for step in steps:
                 read = step.inputs
                 x = [slots[slot] for slot in read] if step.takes_list else slots[read[0]]
                 mode = training if step.training is None else step.training
-                if index in raw:
-                    y = self._run_to_logits(step, x, mode, raw[index], results)
+                if step.outputs[0] in raw:
+                    y = self._run_to_logits(step, x, mode, raw[step.outputs[0]], results)
                 else:
                     y = step.layer(x, training=mode)
                 if step.gives_list:
@@ -135,7 +140,9 @@ class Graph:
                 for slot in step.drops:
                     slots[slot] = None
         except (ValueError, TypeError) as error:
-            raise explain_failure(error, self.owner, self._trace(index), self.steps[index].layer) from error
+            if step is None:
+                raise
+            raise explain_failure(error, self.owner, self._trace(step.node), step.node.layer) from error
         return [results.get(i, slots[slot]) for i, slot in enumerate(self._output_slots)]
 
     def _run_to_logits(self, step: Step, x: Any, training: bool, output: int, results: dict[int, Tensor]) -> Any:
@@ -149,9 +156,10 @@ class Graph:
         maker = self._output_makers[index]
         return None if maker is None else activation_of(self.steps[maker].layer)
 
-    def _trace(self, failed: int) -> list[tuple[str, Any]]:
+    def _trace(self, failed: Node) -> list[tuple[str, Any]]:
         shapes = [(tensor.name, tensor.shape) for tensor in self.inputs]
-        return shapes + [(step.layer.name, _shapes_of(step.node)) for step in self.steps[:failed]]
+        before = (step for step in self.steps if step.node.number < failed.number)
+        return shapes + [(step.layer.name, _shapes_of(step.node)) for step in before]
 
     def compute_output_shapes(self, input_shapes: Sequence[tuple[int | None, ...]]) -> list[tuple[int | None, ...]]:
         """Give the outputs' shapes for other input shapes than the graph was drawn with."""

@@ -78,6 +78,8 @@ class Model(Layer):
         self.epoch = 0
         self.class_names: list[str] | None = None
         self.preprocessing: Any = None
+        #: Whether layers that can run as one block do so (`minicnn.fusion`); results agree up to rounding.
+        self.fused = True
         if (inputs is None) != (outputs is None):
             raise TypeError("Model: inputs and outputs belong together; give both, or neither in a subclass")
         if inputs is not None:
@@ -193,7 +195,7 @@ class Model(Layer):
                 f"{self.describe()} has no layers drawn from inputs to outputs and does not define "
                 "call(x, training=False)"
             )
-        results = graph.run(self._listed(inputs), training)
+        results = graph.run(self._listed(inputs), training, fused=self.fused)
         return results if self._gives_list else results[0]
 
     @property
@@ -215,7 +217,7 @@ class Model(Layer):
         if admitted != self._admitted_shape:
             self.check_input([(None, *shape) for shape in shapes])
             self._admitted_shape = admitted
-        return graph.run(tensors, training, logits)
+        return graph.run(tensors, training, logits, fused=self.fused)
 
     def run_to_logits(self, inputs: Any, training: bool) -> Tensor:
         """Run a model of one output up to `final_activation`."""
@@ -277,6 +279,7 @@ class Model(Layer):
         line_length: int | None = None,
         print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
+        fused: bool = False,
     ) -> None:
         """Print each layer's output shape, parameters, bytes of output and multiply-adds, for one sample.
 
@@ -284,8 +287,9 @@ class Model(Layer):
             line_length: width in characters; as wide as needed where None.
             print_fn: called with each line instead of `print`.
             expand_nested: show the layers of models within the model.
+            fused: show the blocks of layers that run as one (`minicnn.fusion`).
         """
-        print_summary(self, line_length, print_fn or print, expand_nested)
+        print_summary(self, line_length, print_fn or print, expand_nested, fused)
 
     # ------------------------------------------------------------------- training
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn.fusion import Block
 from minicnn.layers import InputLayer, Layer
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ class Row(NamedTuple):
 
 
 def print_summary(
-    model: Model, line_length: int | None, print_fn: Callable[[str], Any], expand_nested: bool = False
+    model: Model,
+    line_length: int | None,
+    print_fn: Callable[[str], Any],
+    expand_nested: bool = False,
+    fused: bool = False,
 ) -> None:
     """Print the table and the totals, line by line."""
     rows = list(summary_rows(model, expand_nested))
@@ -57,6 +62,9 @@ def print_summary(
     print_fn(rule)
     for line in _totals(model, rows):
         print_fn(line)
+    if fused:
+        for line in _blocks(model):
+            print_fn(line)
 
 
 def summary_rows(model: Model, expand_nested: bool = False) -> Iterator[Row]:
@@ -152,6 +160,17 @@ def _totals(model: Model, rows: list[Row]) -> Iterator[str]:
     held, work = _sum(row.bytes for row in rows), _sum(row.multiply_adds for row in rows)
     yield f"Activations per sample: {'?' if held is None else readable_bytes(held)}"
     yield f"Multiply-adds per sample: {_number(work)}"
+
+
+def _blocks(model: Model) -> Iterator[str]:
+    """The blocks of layers that run as one."""
+    blocks = [] if model.graph is None else [s.layer for s in model.graph.fused_steps if isinstance(s.layer, Block)]
+    if not model.fused or not blocks:
+        yield f"Fused blocks: none{'' if model.fused else ' (model.fused is False)'}"
+        return
+    yield "Fused blocks:"
+    for block in blocks:
+        yield f"  {block.name}"
 
 
 def _sum(values: Iterator[int | None]) -> int | None:

@@ -1,0 +1,146 @@
+"""Blocks of layers: which layers are joined, and that joining changes no result beyond rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import articles, layers
+from minicnn.fusion import Block
+
+
+def blocks_of(model: minicnn.Model) -> list[list[str]]:
+    """The class names of the layers in each block."""
+    graph: Any = model.graph
+    return [[type(layer).__name__ for layer in s.layer.layers] for s in graph.fused_steps if isinstance(s.layer, Block)]
+
+
+def chain(*stack: Any, shape: tuple[int, ...] = (12, 11, 3)) -> minicnn.Model:
+    return minicnn.Sequential([minicnn.Input(shape), *stack])
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D()], [["Conv2D", "MaxPooling2D"]]),
+        (lambda: [layers.Conv2D(4, 3), layers.ReLU(), layers.MaxPooling2D()], [["Conv2D", "ReLU", "MaxPooling2D"]]),
+        (lambda: [layers.Conv2D(4, 3), layers.Activation("tanh"), layers.Flatten()], [["Conv2D", "Activation"]]),
+        (
+            lambda: [layers.Conv2D(4, 3), layers.LeakyReLU(0.1), layers.MaxPooling2D(3, 2)],
+            [["Conv2D", "LeakyReLU", "MaxPooling2D"]],
+        ),
+        (lambda: [layers.Conv2D(4, 3), layers.MaxPooling2D()], [["Conv2D", "MaxPooling2D"]]),
+        (lambda: [layers.Conv2D(4, 3, activation="elu"), layers.Flatten()], [["Conv2D"]]),
+        # An activation that is no function of its output alone, or none at all that a byte could point into.
+        (lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.MaxPooling2D()], []),
+        (lambda: [layers.Conv2D(4, 3, activation="softmax"), layers.MaxPooling2D()], []),
+        (lambda: [layers.Conv2D(4, 3, padding=12), layers.MaxPooling2D((17, 16))], [["Conv2D"]]),
+        # Average pooling, a second activation and dropout stay outside.
+        (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.AveragePooling2D()], [["Conv2D"]]),
+        (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.ReLU(), layers.MaxPooling2D()], [["Conv2D"]]),
+        (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.Dropout(0.5), layers.MaxPooling2D()], [["Conv2D"]]),
+        # Layouts that differ.
+        (lambda: [layers.Conv2D(4, 3), layers.MaxPooling2D(data_format="channels_first")], [["Conv2D"]]),
+    ],
+)  # fmt: skip
+def test_what_is_joined(stack: Callable[[], list[Any]], expected: list[list[str]]) -> None:
+    assert blocks_of(chain(*stack(), layers.Flatten(), layers.Dense(2))) == expected
+
+
+def test_subclasses_are_left_alone() -> None:
+    class Mine(layers.Conv2D):
+        pass
+
+    assert blocks_of(chain(Mine(4, 3, activation="relu"), layers.MaxPooling2D())) == []
+
+
+def test_what_somebody_else_reads_is_computed() -> None:
+    x = minicnn.Input((8, 8, 2))
+    y = layers.Conv2D(4, 3, activation="relu", padding="same")(x)
+    z = layers.MaxPooling2D()(y)
+    model = minicnn.Model(x, [y, z])
+    assert blocks_of(model) == []
+    inner = minicnn.Model(x, layers.Concatenate()([layers.MaxPooling2D()(y), layers.MaxPooling2D(2, 2)(y)]))
+    assert blocks_of(inner) == [["Conv2D"]]
+    assert [output.shape for output in model.predict(np.ones((1, 8, 8, 2)), verbose=0)] == [(1, 8, 8, 4), (1, 4, 4, 4)]
+
+
+def test_shapes_that_do_not_fit_are_still_told_layer_by_layer() -> None:
+    model = chain(
+        layers.Conv2D(4, 3, activation="relu", name="first"), layers.MaxPooling2D(name="half"),
+        layers.Conv2D(2, 9, activation="relu", name="large"), layers.GlobalMaxPooling2D(),
+        shape=(None, None, 3),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"(?s)'large'.*9x9.*first .*half .*large +fails"):
+        model(np.ones((1, 12, 11, 3), "float32"))
+
+
+def test_the_summary_shows_the_blocks() -> None:
+    model = chain(layers.Conv2D(4, 3, activation="relu", name="edges"), layers.MaxPooling2D(name="half"))
+    lines: list[str] = []
+    model.summary(fused=True, print_fn=lines.append)
+    assert lines[-2:] == ["Fused blocks:", "  edges + half"]
+    model.fused = False
+    model.summary(fused=True, print_fn=lines.append)
+    assert lines[-1] == "Fused blocks: none (model.fused is False)"
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "leaky_relu", "elu", "linear"])
+def test_fused_and_unfused_agree(activation: str, data_format: str) -> None:
+    """Predictions, and each weight's gradient within 1e-5 of its largest value."""
+    shape = (9, 13, 2) if data_format == "channels_last" else (2, 9, 13)
+    options: Any = {"data_format": data_format}
+    model = chain(
+        layers.Conv2D(5, 3, padding="same", activation=activation, **options), layers.MaxPooling2D(**options),
+        layers.Conv2D(4, (2, 3), strides=(1, 2), **options), layers.Activation(activation),
+        layers.MaxPooling2D(2, 1, padding="same", **options), layers.Flatten(), layers.Dense(3),
+        shape=shape,
+    )  # fmt: skip
+    x = np.random.default_rng(3).standard_normal((6, *shape)).astype("float32")
+    results = []
+    for fused in (True, False):
+        model.fused = fused
+        y = model(minicnn.Tensor(x), training=True)
+        (y * y).sum().backward()
+        results.append([y.numpy(), *(w.grad.numpy() for w in model.trainable_weights)])
+        for weight in model.trainable_weights:
+            weight.grad = None
+    assert len(blocks_of(model)) == 2
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(b).max()
+
+
+@pytest.mark.parametrize("name", ["eastmount", "khuyen", "lenet5", "fashion-conv1x3"])
+def test_articles_train_alike(name: str) -> None:
+    """The losses of the first 10 steps within 1e-4."""
+    losses = []
+    for fused in (True, False):
+        minicnn.set_seed(5)
+        layers.reset_names()
+        model = articles.get(name).build()
+        model.fused = fused
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        generator = np.random.default_rng(1)
+        x = generator.random((8, *model.inputs[0].shape[1:]), dtype="float32")
+        y = generator.integers(0, 10, 8)
+        losses.append([float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(10)])
+    assert np.abs(np.subtract(*losses)).max() <= 1e-4
+
+
+def test_copies_and_files_keep_their_blocks(tmp_path: Any) -> None:
+    import copy
+    import pickle
+
+    model = chain(layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(2))
+    x = np.random.default_rng(0).standard_normal((3, 12, 11, 3)).astype("float32")
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "model.minicnn")
+    loaded = minicnn.load_model(tmp_path / "model.minicnn")
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded):
+        assert blocks_of(other) == [["Conv2D", "MaxPooling2D"]]
+        np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
