@@ -73,9 +73,19 @@ def summary_rows(model: Model, expand_nested: bool = False) -> Iterator[Row]:
     graph = model.graph
     if graph is None:
         for layer in model.layers:
-            yield Row(_title(layer), None, _parameters(layer, counted), None, None)
+            yield _lone_row(layer, counted)
         return
     yield from _graph_rows(graph, expand_nested, counted, "")
+
+
+def _lone_row(layer: Layer, counted: set[int]) -> Row:
+    """Tell of a layer in a model that defines `call` what it knows itself: how it is wired, nobody does."""
+    if not layer.built:
+        return Row(_title(layer), None, _parameters(layer, counted), None, None)
+    shape = layer.output_shape
+    shapes = shape if isinstance(shape, list) else [shape]
+    work = _multiply_adds(layer, layer.input_shape)
+    return Row(_title(layer), shape, _parameters(layer, counted), _bytes(shapes, layer.dtype), work)
 
 
 def _graph_rows(graph: Any, expand_nested: bool, counted: set[int], indent: str) -> Iterator[Row]:

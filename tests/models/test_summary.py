@@ -34,6 +34,26 @@ def test_frozen_layers_are_counted_apart():
     assert "Trainable parameters: 4 " in text and "Non-trainable parameters: 9 " in text
 
 
+class Own(Model):
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.flatten, self.dense = Conv2D(2, 3, name="convolution"), Flatten(), Dense(4, name="dense")
+
+    def call(self, x, training=False):
+        return self.dense(self.flatten(self.convolution(x)))
+
+
+def test_the_layers_of_a_subclass_tell_their_shapes_once_they_are_built():
+    model = Own()
+    assert next(line for line in lines_of(model) if line.startswith("dense ")).split()[2:] == ["?"] * 4
+    model(np.zeros((5, 6, 6, 1), np.float32))
+    rows = {line.split()[0]: line.split()[2:] for line in lines_of(model) if "(" in line}
+    # 4*4*2 floats out of 4*4 positions of 3*3*1*2 products; then 32 inputs for each of 4 outputs.
+    assert rows["convolution"] == ["(None,", "4,", "4,", "2)", "20", "128", "288"]
+    assert rows["dense"] == ["(None,", "4)", "132", "16", "128"]
+    assert "Total parameters: 152 (608 B)" in lines_of(model)
+
+
 def test_shared_layer_is_counted_once():
     a, b = Input((3,)), Input((3,))
     layer = Dense(2)
