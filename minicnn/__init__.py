@@ -58,7 +58,11 @@ def __getattr__(name: str) -> Any:
         return value
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    from minicnn.errors import nearest_names
+
+    nearest = nearest_names(name, __all__, count=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
