@@ -252,7 +252,7 @@ def as_array(value: TensorLike) -> Array:
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
         return value
     array = np.asarray(value)
-    if array.dtype == object:
+    if array.dtype.kind not in "biufc":
         raise TypeError(f"expected an array of numbers, got {type(value).__name__}: {value!r:.80}")
     is_typed = isinstance(value, np.generic) or hasattr(value, "__array__")
     return array.astype(np.float32) if array.dtype == np.float64 and not is_typed else array

@@ -111,6 +111,8 @@ def test_lists_of_floats_become_float32_and_arrays_keep_their_type(data: object,
 def test_nonsense_is_refused() -> None:
     with pytest.raises(TypeError, match="expected an array of numbers, got object"):
         Tensor(object())
+    with pytest.raises(TypeError, match="expected an array of numbers, got str: 'abc'"):
+        Tensor("abc")
     with pytest.raises(TypeError, match="expected an array of numbers, got list"):
         F.add(["a", None], 1.0)
 
