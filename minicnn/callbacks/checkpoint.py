@@ -14,7 +14,8 @@ class ModelCheckpoint(Callback):
 
     `filepath` may hold the epoch, counted from 1, the batch and any name of the logs:
     `"net-{epoch:02d}-{val_loss:.2f}.minicnn"`. With `save_best_only` only an improvement of `monitor` (over
-    `initial_value_threshold` at first, if given) is saved; with `save_weights_only` only the weights are.
+    `initial_value_threshold` at first, if given) is saved; with `save_weights_only` only the weights are. The ending
+    chooses the format, see `minicnn.saving`; ValueError for one that there is not.
     """
 
     def __init__(
@@ -31,6 +32,10 @@ class ModelCheckpoint(Callback):
         super().__init__()
         if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
             raise ValueError(f'ModelCheckpoint: save_freq must be "epoch" or a number of steps, got {save_freq!r}')
+        from minicnn.saving import check_filepath
+
+        # Now, and not after the first epoch, which may have taken an hour.
+        check_filepath(filepath, "ModelCheckpoint", save_weights_only)
         self.filepath = str(filepath)
         self.monitor = monitor
         self.verbose = verbose

@@ -354,7 +354,7 @@ class Model(Layer):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -376,7 +376,7 @@ class Model(Layer):
             batch_size: samples a step, 32 where None.
             epochs: number of the last epoch, so `initial_epoch` less are run.
             verbose: 0 silent, 1 or "auto" a live line, 2 a line per epoch.
-            callbacks: see `minicnn.callbacks`.
+            callbacks: one or several; see `minicnn.callbacks`.
             validation_split: share of the samples, the last ones before any shuffling, to measure on after each epoch.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to measure on, or batches as for `x`.
             shuffle: draw a new order of the samples for each epoch.
@@ -426,7 +426,7 @@ class Model(Layer):
         verbose: int | str = "auto",
         sample_weight: Any = None,
         steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Measure loss and metrics on data, as `fit` takes them.
@@ -454,7 +454,7 @@ class Model(Layer):
         batch_size: int | None = None,
         verbose: int | str = 0,
         steps: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
     ) -> Any:
         """Compute the outputs for inputs (N, ...), batch by batch and untaped; several threads may call it at once.
 

@@ -23,7 +23,7 @@ from minicnn.saving import native, weights
 if TYPE_CHECKING:
     from minicnn.models import Model
 
-__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+__all__ = ["check_filepath", "load_model", "load_weights", "save_model", "save_weights"]
 
 _MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {".minicnn": (native.save, native.load)}
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
@@ -75,6 +75,11 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     path = Path(filepath)
     _, load = _format_of(path, _WEIGHT_FORMATS, "load_weights")
     load(model, path)
+
+
+def check_filepath(filepath: str | Path, operation: str, weights_only: bool = False) -> None:
+    """Raise ValueError, in the name of `operation`, for an ending that no model (or no weights) can be written with."""
+    _format_of(Path(filepath), _WEIGHT_FORMATS if weights_only else _MODEL_FORMATS, operation)
 
 
 def _format_of(path: Path, formats: Mapping[str, Any], operation: str) -> Any:

@@ -19,7 +19,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb") as file:
+        with _opened(temporary, path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -29,6 +29,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _opened(temporary: Path, path: Path) -> BinaryIO:
+    try:
+        return temporary.open("xb")
+    except OSError as error:
+        # The user named `path` and has never heard of the temporary one.
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _sync_folder(folder: Path) -> None:

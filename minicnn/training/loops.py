@@ -26,7 +26,7 @@ def fit(
     batch_size: int | None,
     epochs: int,
     verbose: int | str,
-    callbacks: Sequence[Callback] | None,
+    callbacks: Callback | Sequence[Callback] | None,
     validation_split: float,
     validation_data: Any,
     shuffle: bool,
@@ -66,7 +66,7 @@ def fit(
         "verbose": verbosity,
         "validation": validation is not None,
     }
-    hooks = CallbackList([*(callbacks or ()), *bars, history], model, params)
+    hooks = CallbackList([*_listed(callbacks), *bars, history], model, params)
     model.stop_training = False
     model.history = history
     run = _Run(model, trainer, hooks, feed, validation, validation_steps, validation_freq, steps_per_epoch)
@@ -223,7 +223,7 @@ def evaluate(
     verbose: int | str,
     sample_weight: Any,
     steps: int | None,
-    callbacks: Sequence[Callback] | None,
+    callbacks: Callback | Sequence[Callback] | None,
 ) -> dict[str, float]:
     """Measure; see `Model.evaluate`."""
     trainer = model.trainer
@@ -244,7 +244,7 @@ def predict(
     batch_size: int | None,
     verbose: int | str,
     steps: int | None,
-    callbacks: Sequence[Callback] | None,
+    callbacks: Callback | Sequence[Callback] | None,
 ) -> Any:
     """Compute the outputs; see `Model.predict`."""
     feed = make_feed(make_layout(model, "predict"), x, batch_size=batch_size)
@@ -292,9 +292,17 @@ class _Gathered:
         return [np.concatenate(pieces) for pieces in zip(*self._pieces, strict=True)]
 
 
-def _hooks(model: Model, callbacks: Sequence[Callback] | None, verbosity: int, steps: int | None) -> CallbackList:
+def _hooks(
+    model: Model, callbacks: Callback | Sequence[Callback] | None, verbosity: int, steps: int | None
+) -> CallbackList:
     bars = [ProgressBar(verbosity)] if verbosity else []
-    return CallbackList([*(callbacks or ()), *bars], model, {"steps": steps, "verbose": verbosity})
+    return CallbackList([*_listed(callbacks), *bars], model, {"steps": steps, "verbose": verbosity})
+
+
+def _listed(callbacks: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
+    if callbacks is None:
+        return ()
+    return [callbacks] if isinstance(callbacks, Callback) else callbacks
 
 
 def _whole_batch(

@@ -372,6 +372,22 @@ def test_callback_may_stop_in_the_middle_of_an_epoch():
     assert seen == [0] and history.epoch == [0]
 
 
+def test_an_ending_that_cannot_be_saved_is_refused_before_the_training():
+    with pytest.raises(ValueError, match=r"ModelCheckpoint: the ending of 'x.png' must be one of .minicnn, got '.png'"):
+        callbacks.ModelCheckpoint("x.png")
+    with pytest.raises(ValueError, match=r"must be one of .safetensors, .npz"):
+        callbacks.ModelCheckpoint("x-{epoch}.minicnn", save_weights_only=True)
+
+
+def test_a_callback_need_not_be_in_a_list():
+    seen = []
+    x, y = data()
+    model = model_of()
+    model.fit(x, y, verbose=0, callbacks=callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch)))
+    model.evaluate(x, y, verbose=0, callbacks=callbacks.LambdaCallback(on_test_end=lambda logs: seen.append("test")))
+    assert seen == [0, "test"]
+
+
 def test_train_end_is_called_after_an_error():
     ended = []
 

@@ -320,6 +320,14 @@ def test_unknown_ending(tmp_path, ending):
         chain().save_weights(path)
 
 
+def test_a_folder_that_is_not_there_is_called_by_the_users_name(file, tmp_path):
+    path = tmp_path / "nowhere" / "net.minicnn"
+    with pytest.raises(FileNotFoundError) as caught:
+        load_model(file).save(path)
+    assert str(path.resolve()) in str(caught.value)
+    assert ".part" not in str(caught.value)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "none.minicnn")
