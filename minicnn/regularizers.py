@@ -63,6 +63,10 @@ class L2(Regularizer):
         return self.l2 * F.sum(F.square(x))
 
 
+# Keras has both spellings, and most scripts say regularizers.l2(0.01).
+l1, l2, l1_l2 = L1, L2, L1L2
+
+
 def check_factor(operation: str, name: str, value: float) -> float:
     """Give a factor as a float; ValueError where it is negative, infinite or NaN."""
     value = float(value)

@@ -53,6 +53,13 @@ def test_factors_of_zero_cost_nothing():
     assert not w.grad.data.any()
 
 
+def test_keras_has_both_spellings():
+    for name in ("l1", "l2", "l1_l2"):
+        assert hasattr(keras().regularizers, name)
+    assert regularizers.l1(0.5).l1 == regularizers.l1_l2(0.5).l1 == 0.5
+    assert regularizers.l2(0.5).l2 == 0.5
+
+
 @pytest.mark.parametrize("factor", [-0.1, np.nan, np.inf])
 def test_factors_out_of_range(factor):
     with pytest.raises(ValueError, match="L2: expected l2 to be a finite number >= 0, got"):
