@@ -235,9 +235,13 @@ def avg_pool2d_gradient(
     )
 
 
-def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
-    """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N)."""
-    return choose(a).matmul(a, b, bias)
+def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
+    """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N).
+
+    With `out`, a contiguous (M, N) of the result's dtype, the result is written there: so the gradient of a large
+    weight matrix need not be copied to where the optimiser wants it.
+    """
+    return choose(a).matmul(a, b, bias, out)
 
 
 def sum_rows(x: Array) -> Array:

@@ -162,11 +162,12 @@ conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
 
 
-def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
+def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
     M, N, K = len(a), b.shape[1], len(b)
-    y = np.zeros((M, N), dtype=a.dtype)
+    y = np.empty((M, N), dtype=a.dtype) if out is None else out
     for m, n in product(range(M), range(N)):
+        y[m, n] = 0
         for k in range(K):
             y[m, n] += a[m, k] * b[k, n]
         if bias is not None:

@@ -222,10 +222,12 @@ conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
 
 
-def matmul(a: Array, b: Array, bias: Array | None = None) -> Array:
+def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
-    y = a @ b
-    return y if bias is None else y + bias
+    y = array_module(a).matmul(a, b, out=out)
+    if bias is not None:
+        y += bias
+    return y
 
 
 def sum_rows(x: Array) -> Array:

@@ -85,11 +85,13 @@ def _matrix(array: np.ndarray, dtype: np.dtype) -> Matrix:
     return Matrix(flat(array, dtype), array.shape[1], 1)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+def matmul(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
     """a @ b + bias: (M, K), (K, N) and (N,) or None to (M, N); float32 or float64, any strides."""
     dtype = floating("matmul", a)
     (M, K), N = a.shape, b.shape[1]
-    y = memory.empty((M, N), dtype)
+    y = memory.empty((M, N), dtype) if out is None else out
     if not y.size:
         return y
     left, right = _matrix(a, dtype), _matrix(b, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 from minicnn.device import array_module
 
 from .function import Accumulate, Edge, Function, edge_of
-from .modes import enable_grad, no_grad
+from .modes import enable_grad, mode, no_grad
 from .tensor import Tensor, TensorLike
 
 
@@ -34,12 +34,16 @@ class Backward:
 
     def run(self) -> None:
         """Visit every node that the outputs depend on, last first."""
-        with enable_grad() if self.create_graph else no_grad():
-            order = self._order()
-            for tensor, gradient in zip(self.outputs, self.start, strict=True):
-                self._deliver(edge_of(tensor), gradient)
-            for node in order:
-                self._visit(node)
+        before, mode.filling_leaves = mode.filling_leaves, self.targets is None and not self.create_graph
+        try:
+            with enable_grad() if self.create_graph else no_grad():
+                order = self._order()
+                for tensor, gradient in zip(self.outputs, self.start, strict=True):
+                    self._deliver(edge_of(tensor), gradient)
+                for node in order:
+                    self._visit(node)
+        finally:
+            mode.filling_leaves = before
 
     def _order(self) -> list[Function]:
         """The nodes in an order in which each comes after all that were made of it, without recursion."""

@@ -67,6 +67,14 @@ class Function:
         """What `save_outputs` kept, in that order, connected to the graph."""
         return self._restore(len(self._save_inputs), len(self._save_inputs) + len(self._save_outputs))
 
+    def gradient_buffer(self, index: int) -> Array | None:
+        """Where an input's gradient may be written at once, in backward: a leaf's own buffer that is still empty."""
+        leaf = self.edges[index]
+        if not mode.filling_leaves or not isinstance(leaf, Tensor) or leaf.grad is not None:
+            return None
+        alone = sum([edge is leaf for edge in self.edges]) == 1
+        return leaf.gradient_buffer if alone else None
+
     def __call__(self, *inputs: TensorLike) -> Any:
         """Run `forward`; tape it where an input is a tensor that requires a gradient.
 

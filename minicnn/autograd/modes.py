@@ -10,6 +10,8 @@ class Mode(threading.local):
     """One switch for each thread."""
 
     taping = True
+    # Whether a backward is under way whose gradients go straight to the leaves.
+    filling_leaves = False
 
 
 mode = Mode()

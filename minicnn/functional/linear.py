@@ -16,21 +16,29 @@ from .shaping import as_floats, broadcast_to, index, reshape, stack, transpose
 
 
 class MatMul(Function):
-    """a @ b + bias for matrices."""
+    """a @ b + bias for matrices, written to `out` where there is one."""
+
+    def __init__(self, out: Array | None = None) -> None:
+        self.out = out
 
     def forward(self, a: Array, b: Array, bias: Array | None = None) -> Array:
         """Each matrix is saved only where the other one needs a gradient."""
         needs_a, needs_b = self.needs_input_gradient[:2] or (False, False)
         self.save_inputs(*([0] if needs_b else []), *([1] if needs_a else []))
-        return kernels.matmul(a, b, bias)
+        return kernels.matmul(a, b, bias, self.out)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         """gy @ b.T, a.T @ gy, and the sum over the rows."""
         saved = iter(self.saved_inputs)
         needs_a, needs_b, *needs_bias = self.needs_input_gradient
-        gb = MatMul()(transpose(next(saved)), gy) if needs_b else None
+        gb = MatMul(self._room_for(gy))(transpose(next(saved)), gy) if needs_b else None
         ga = MatMul()(gy, transpose(next(saved))) if needs_a else None
         return ga, gb, *(sum_(gy, axis=0) if needed else None for needed in needs_bias)
+
+    def _room_for(self, gy: Tensor) -> Array | None:
+        """Where b's gradient may be written at once: a weight matrix is too large to copy for nothing."""
+        room = self.gradient_buffer(1)
+        return room if room is not None and room.dtype == gy.dtype else None
 
 
 def matmul(a: TensorLike, b: TensorLike) -> Any:
