@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 PIP := "$(BIN)/python" -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: help train test static unit-tests no-numba clean
+.PHONY: help train test bench static unit-tests no-numba clean
 
 help:
 	@echo "make train   train the first article's network for one epoch on MNIST"
 	@echo "make test    run every check: ruff, mypy, import rules, tests, doctests"
+	@echo "make bench   measure every engine on the articles' networks (ARGS='--only lenet5 --rounds 3')"
 	@echo "make clean   remove what the other two have made"
 
 train: $(VENV)/.installed
@@ -31,6 +32,14 @@ $(VENV)/.installed-for-tests: setup.py pyproject.toml
 	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
 	@$(PIP) install -qq --editable ".[test]"
 	@touch "$(VENV)/.installed" "$@"
+
+$(VENV)/.installed-for-bench: setup.py pyproject.toml
+	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
+	@$(PIP) install -qq --editable ".[bench]"
+	@touch "$(VENV)/.installed" "$@"
+
+bench: $(VENV)/.installed-for-bench
+	"$(BIN)/python" -m benchmarks $(ARGS)
 
 static: $(VENV)/.installed-for-tests
 	"$(BIN)/python" -m ruff check .

@@ -26,6 +26,8 @@ def main() -> int:
         results["workloads"][name] = _measure(name, options, results["about"])
         report.write(results, options.out)
     print(report.markdown(results))
+    if options.readme:
+        report.update_readme(results, driver.ROOT / "README.md")
     return 0
 
 
@@ -37,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="one round, training only")
     parser.add_argument("--out", type=Path, default=driver.ROOT / "benchmarks" / "results" / "networks.json")
+    parser.add_argument("--readme", action="store_true", help="renew the table in the README from this run")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1

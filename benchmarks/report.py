@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 OURS = "minicnn"
+# Between these marks in the README stands the table that `summary` makes.
+BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
 
 
 def about(threads: int) -> dict[str, Any]:
@@ -90,6 +92,49 @@ def markdown(results: dict[str, Any]) -> str:
     if facts["missing"]:
         lines.append("Not installed here: " + ", ".join(sorted(facts["missing"])) + ".")
     return "\n".join(lines).rstrip()
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The README's table: one row for each network, ours against the fastest other engine of each column."""
+    facts = results["about"]
+    engines = ", ".join(name for name in facts["versions"] if not name.startswith(OURS))
+    lines = [
+        "| network | training, pictures/s | fastest other | ratio | prediction ratio, batch 1 / 32 / 256 | memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, workload in results["workloads"].items():
+        figures = medians(workload)
+        ours = figures[OURS]
+        engine, speed = best_other(figures, "train")
+        predictions = [
+            f"{ours[measure] / best_other(figures, measure)[1]:.2f}" for measure in ours if measure.startswith("predict")
+        ]
+        memory = min(v["peak MiB"] for other, v in figures.items() if not other.startswith(OURS))
+        lines.append(
+            f"| `{name}` | {ours['train']:,.0f} | {speed:,.0f} ({engine}) | **{ours['train'] / speed:.2f}** | "
+            f"{' / '.join(predictions)} | {ours['peak MiB'] / memory:.2f} |"
+        )
+    lines += [
+        "",
+        f"Medians of {results['rounds']} rounds in turns, {facts['threads']} threads on {facts['processor']}, "
+        f"{facts['date']}; against {engines}. The ratios divide by the fastest of these in each measure, memory by the "
+        "smallest; above 1 (memory: below) minicnn is ahead.",
+    ]
+    return "\n".join(lines)
+
+
+def update_readme(results: dict[str, Any], readme: Path) -> None:
+    """Put the table between the two marks in the README.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{readme.name} has no place for the table: {BEGIN} ... {END}")
+    readme.write_text(f"{before}{begin}\n{summary(results)}\n{end}{after}", encoding="utf-8")
 
 
 def _ratio(figures: dict[str, dict[str, float]], measure: str) -> str:
