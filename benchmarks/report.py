@@ -106,9 +106,8 @@ def summary(results: dict[str, Any]) -> str:
         figures = medians(workload)
         ours = figures[OURS]
         engine, speed = best_other(figures, "train")
-        predictions = [
-            f"{ours[measure] / best_other(figures, measure)[1]:.2f}" for measure in ours if measure.startswith("predict")
-        ]
+        asked = [measure for measure in ours if measure.startswith("predict")]
+        predictions = [f"{ours[measure] / best_other(figures, measure)[1]:.2f}" for measure in asked]
         memory = min(v["peak MiB"] for other, v in figures.items() if not other.startswith(OURS))
         lines.append(
             f"| `{name}` | {ours['train']:,.0f} | {speed:,.0f} ({engine}) | **{ours['train'] / speed:.2f}** | "
