@@ -47,9 +47,9 @@ from .threads import enter, share, take, threads_for
 from .windows import Windows, copy_region, windows
 
 # The input rows of a band: a common first-level cache.
-BAND_BYTES = 32 * 1024
+BAND_BYTES = 48 * 1024
 # The weights of a block of filters, of the runs that are in registers together.
-BLOCK_BYTES = 24 * 1024
+BLOCK_BYTES = 32 * 1024
 
 
 class Pooled(NamedTuple):
@@ -116,7 +116,8 @@ def _plan(
     pooled_windows, cells = band_rows * grid.output_columns, grid.window_rows * grid.window_columns
     together = -(-vectors // -(-vectors // MOST_VECTORS))
     run_bytes = min(RUNS_TOGETHER[together], found.runs.size) * together * VECTOR_BYTES
-    filters = max(1, min(F * inputs // C, BLOCK_BYTES // run_bytes))
+    filters = F * inputs // C
+    filters = -(-filters // -(-filters // max(1, BLOCK_BYTES // run_bytes)))
     region = _lines(((band_rows - 1) * step + span) * r.pitch)
     picture = _lines(((grid.height - 1) * strides[0] + r.span) * r.pitch) if needs[0] else 0
     gradients = _lines((pooled_windows + 1) * F)
