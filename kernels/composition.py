@@ -61,8 +61,15 @@ def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> A
     return xp.where(slope != 0, gy * slope, gy.dtype.type(0))
 
 
-def blocks(kernels: Callable[[], ModuleType]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`conv2d_block` and `conv2d_block_gradients` made of an implementation's own kernels."""
+def blocks(
+    kernels: Callable[[], ModuleType], gradient: Callable[[Array, Array, str, float], Array] = activation_gradient
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`conv2d_block` and `conv2d_block_gradients` made of an implementation's own kernels.
+
+    Args:
+        kernels: the implementation, once it is complete.
+        gradient: as `activation_gradient`, for an implementation that has a faster one.
+    """
 
     def conv2d_block(
         x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
@@ -85,7 +92,7 @@ def blocks(kernels: Callable[[], ModuleType]) -> tuple[Callable[..., Any], Calla
         """See `minicnn.kernels.conv2d_block_gradients`."""
         geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
         size, kernel_size = x.shape[1:3], w.shape[:2]
-        g = activation_gradient(gy, y, activation, alpha)
+        g = gradient(gy, y, activation, alpha)
         gb = kernels().sum_rows(g.reshape(-1, g.shape[3])) if needs_b else None
         if pool_size is not None:
             g = kernels().max_pool2d_gradient(

@@ -20,7 +20,7 @@ import numpy as np
 from ..composition import blocks
 from ..geometry import Padding, Pair, output_sizes
 from . import memory
-from .activations import NAMES, activate
+from .activations import NAMES, activate, finish, gradient, kind_in_block
 from .arrays import flat, floating
 from .cache import compiled
 from .convolution import Output, output_targets, tap_lines, weight_rows
@@ -162,7 +162,7 @@ def _cells(window: Pair, row: int, channels: int) -> np.ndarray:
     return (np.arange(window[0])[:, None] * row + np.arange(window[1]) * channels).reshape(-1).astype(np.int64)
 
 
-_composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__])
+_composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient)
 
 
 def conv2d_block(
@@ -197,9 +197,10 @@ def conv2d_block(
         _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights,
         pad_bias(b, columns, groups, dtype), y.reshape(-1), NO_WINNERS if winners is None else winners.reshape(-1),
         found.positions, targets, found.runs, found.run_length,
-        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, NAMES.index(activation),
+        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, kind_in_block(activation),
         float(alpha), scratch,
     )  # fmt: skip
+    finish(y, activation, alpha)
     return y, winners
 
 
