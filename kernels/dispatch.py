@@ -142,7 +142,7 @@ def set_num_threads(count: int) -> None:
     """Let the kernels use this many processor threads (1 or more); results do not depend on it.
 
     Raises:
-        ValueError: the count is below one or above what this process was started with.
+        ValueError: no whole number of at least 1. More threads than processors are allowed, and of no use.
     """
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise ValueError(f"set_num_threads: expected a whole number of at least 1, got {count!r}")

@@ -215,7 +215,7 @@ def conv2d_transpose(
     steps, dilation = pair(strides, "strides", operation), pair(dilation_rate, "dilation_rate", operation)
     extra = None if output_padding is None else pair(output_padding, "output_padding", operation, least=0)
     rows, columns = (
-        _transposed_axis(axis, picture.shape[1 + axis], kernel.shape[axis], steps, padding, extra, dilation)
+        transposed_axis(axis, picture.shape[1 + axis], kernel.shape[axis], steps, padding, extra, dilation)
         for axis in (0, 1)
     )
     geometry = Geometry(steps, (rows[1], columns[1]), dilation, 1)
@@ -224,26 +224,10 @@ def conv2d_transpose(
     return y if b is None else add(y, b)
 
 
-def transposed_output_size(
-    input_size: Pair,
-    kernel_size: Pair,
-    strides: Pair,
-    padding: PaddingLike,
-    output_padding: Pair | None,
-    dilation: Pair,
-) -> Pair:
-    """The (OH, OW) of `conv2d_transpose` for an input of (H, W)."""
-    rows, columns = (
-        _transposed_axis(axis, input_size[axis], kernel_size[axis], strides, padding, output_padding, dilation)[0]
-        for axis in (0, 1)
-    )
-    return rows, columns
-
-
-def _transposed_axis(
+def transposed_axis(
     axis: int, size: int, kernel: int, strides: Pair, padding: PaddingLike, extra: Pair | None, dilation: Pair
 ) -> tuple[int, Pair]:
-    """Output size and (before, after) cut off, along one axis."""
+    """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns)."""
     stride, reach = strides[axis], dilation[axis] * (kernel - 1) + 1
     if extra is not None and extra[axis] >= stride:
         raise ValueError(

@@ -296,6 +296,9 @@ def as_floats(*values: TensorLike) -> tuple[Any, ...]:
     its operand's own type.
     """
     kinds = {as_array(value).dtype for value in values if value is not None}
+    strange = [str(kind) for kind in kinds if kind.kind not in "biuf"]
+    if strange:
+        raise TypeError(f"expected arrays of real numbers, got dtype {', '.join(sorted(strange))}")
     if len(kinds) == 1 and kinds <= _KERNEL_TYPES:
         return values
     target = "float64" if any(kind.kind == "f" and kind.itemsize > 4 for kind in kinds) else "float32"

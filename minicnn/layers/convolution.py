@@ -11,6 +11,7 @@ from typing import Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
+from minicnn.functional.convolution import transposed_axis
 from minicnn.layers.base import registry
 from minicnn.layers.spatial import SpatialLayer, WindowLayer, pair, product
 from minicnn.layers.symbolic import Shape
@@ -360,14 +361,10 @@ class Conv2DTranspose(_Convolution):
     def _stretch(self, size: int | None, axis: int) -> int | None:
         if size is None:
             return None
-        span, stride = self.span[axis], self.strides[axis]
-        extra = None if self.output_padding is None else self.output_padding[axis]
-        if self.padding == "same":
-            return size * stride if extra is None else (size - 1) * stride + span % 2 + extra
-        full = (size - 1) * stride + span
-        if isinstance(self.padding, str):
-            return full + (max(stride - span, 0) if extra is None else extra)
-        return full - sum(self.padding[axis]) + (extra or 0)
+        kernel = self.kernel_size[axis]
+        return transposed_axis(
+            axis, size, kernel, self.strides, self.padding, self.output_padding, self.dilation_rate
+        )[0]
 
     def output_channels(self, channels: int) -> int:
         """Give the number of filters."""

@@ -140,3 +140,10 @@ def test_mistakes_are_named(name: str) -> None:
     # One text, not a tuple of parts that reads like one.
     assert len(caught.value.args) == 1
     assert isinstance(caught.value.args[0], str)
+
+
+@pytest.mark.parametrize("call", [F.relu, F.softmax, F.erf, lambda x: F.dense(x, np.ones((2, 2)))])
+@pytest.mark.parametrize("dtype", [complex, object])
+def test_only_real_numbers_are_computed_with(call, dtype) -> None:
+    with pytest.raises(TypeError, match=r"expected arrays of real numbers, got dtype (complex128|object)"):
+        call(np.ones((2, 2), dtype))
