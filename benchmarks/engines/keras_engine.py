@@ -36,7 +36,7 @@ class Engine:
                     )
                 )
             elif isinstance(layer, Pool):
-                stack.append(keras.layers.MaxPooling2D() if layer.kind == "max" else keras.layers.AveragePooling2D())
+                stack.append(keras.layers.MaxPooling2D() if layer.kind == "max" else keras.layers.AveragePooling2D(2))
             elif isinstance(layer, Dropout):
                 stack += [keras.layers.Dropout(layer.rate)] if dropout else []
             elif isinstance(layer, Dense):
