@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import report
 from minicnn.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,3 +62,9 @@ def test_make_targets_exist(command):
 def test_links_to_files_lead_somewhere(target):
     if not re.match(r"[a-z]+:", target):
         assert (ROOT / target).exists(), f"README links to {target}"
+
+
+def test_the_benchmark_table_is_the_one_of_the_results():
+    results = json.loads((ROOT / "benchmarks" / "results" / "networks.json").read_text(encoding="utf-8"))
+    table = README.split(report.BEGIN)[1].split(report.END)[0]
+    assert table.strip() == report.summary(results)
