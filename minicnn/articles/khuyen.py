@@ -50,7 +50,8 @@ ARTICLE = Article(
             note="The optimiser is our reading: the article names none.",
         ),
         "adam": _recipe(
-            optimizer=partial(Adam, learning_rate=1e-3), note="Not the article's: reaches its accuracy sooner."
+            optimizer=partial(Adam, learning_rate=1e-3, decay=1e-3),
+            note="Not the article's: reaches its accuracy sooner; the decay steadies the last steps of a short run.",
         ),
     },
     figures=(
