@@ -22,6 +22,8 @@ _modules: dict[str, ModuleType] = {}
 _failures: dict[str, Exception] = {}
 _loading = threading.RLock()
 _chosen: str | None = None
+# What `set_num_threads` asked for, kept for kernels that are loaded later.
+_threads: int | None = None
 
 
 class KernelsUnavailable(RuntimeError):
@@ -72,6 +74,8 @@ def load(name: str) -> ModuleType:
                     'Cure: python -m pip install --upgrade numba, or use_kernels("reference")'
                 )
                 raise _failures[name] from error
+            if name == "cpu" and _threads is not None:
+                _modules[name].set_num_threads(_threads)
         return _modules[name]
 
 
@@ -146,8 +150,10 @@ def set_num_threads(count: int) -> None:
     """
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise ValueError(f"set_num_threads: expected a whole number of at least 1, got {count!r}")
-    if current_kernels() == "cpu":
-        load("cpu").set_num_threads(count)
+    global _threads
+    _threads = count
+    if "cpu" in _modules:
+        _modules["cpu"].set_num_threads(count)
 
 
 def get_num_threads() -> int:

@@ -226,3 +226,12 @@ def test_arrays_on_the_gpu_are_not_served_by_the_processors_kernels(cupy: types.
 
 def test_without_cupy_everything_is_numpys() -> None:
     assert kernels.array_module(object(), np.ones(1)) is np
+
+
+def test_threads_asked_for_before_the_kernels_are_loaded_are_not_forgotten() -> None:
+    code = (
+        "import sys, minicnn; minicnn.use_kernels('reference'); minicnn.set_num_threads(1); "
+        "early = 'numba' in sys.modules; minicnn.use_kernels('cpu'); print(early, minicnn.get_num_threads())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "1"]
