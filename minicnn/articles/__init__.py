@@ -8,14 +8,23 @@
 
 from __future__ import annotations
 
-from . import eastmount, fashion, khuyen, lenet
+from . import alexnet, eastmount, fashion, khuyen, lenet, lessons, strika
 from .article import Article, Figure, Recipe
+from .pattern import pattern
 from .registry import get, names, register
 
-__all__ = ["Article", "Figure", "Recipe", "get", "names", "register"]
+__all__ = ["Article", "Figure", "Recipe", "get", "names", "pattern", "register"]
 
-for _article in (eastmount.ARTICLE, khuyen.ARTICLE, lenet.ARTICLE, fashion.ARTICLE):
+for _article in (
+    *eastmount.ARTICLES,
+    khuyen.ARTICLE,
+    lenet.ARTICLE,
+    *fashion.ARTICLES,
+    *strika.ARTICLES,
+    alexnet.ARTICLE,
+    *lessons.ARTICLES,
+):
     register(_article)
 
 # The modules serve the registry; `articles.<module>` is no name to rely on.
-del eastmount, fashion, khuyen, lenet, _article
+del alexnet, eastmount, fashion, khuyen, lenet, lessons, strika, _article

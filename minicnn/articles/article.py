@@ -43,6 +43,11 @@ class Recipe:
         scale: factor applied to the pixels.
         validation_split: share of the training pictures, the last ones, that is held out; 0 for none.
         validate_on_test: measure the test set after each epoch, as articles without a split of their own do.
+        measured_scale: factor for the pixels that are only measured on, validation and test; None for `scale`.
+        shuffle: draw a new order for every epoch.
+        clip_probabilities: compute cross-entropies from probabilities clipped at 1e-7, as the articles' Keras does.
+        training_samples, validation_samples: take the first so many pictures to train on and the last so many to
+            validate on, evenly of all classes; None for all.
         note: where the recipe comes from and what in it is our reading.
     """
 
@@ -54,11 +59,16 @@ class Recipe:
     scale: float = 1 / 255
     validation_split: float = 0.0
     validate_on_test: bool = False
+    measured_scale: float | None = None
+    shuffle: bool = True
+    clip_probabilities: bool = False
+    training_samples: int | None = None
+    validation_samples: int | None = None
     note: str = ""
 
     @property
     def labels(self) -> Literal["integer", "one-hot"]:
-        """The form of labels that the loss takes."""
+        """The form of labels that the loss takes, where the network has an output for each class."""
         return "integer" if self.loss.startswith("sparse_") else "one-hot"
 
 
@@ -68,14 +78,18 @@ class Article:
 
     Attributes:
         name: how the command line calls it.
+        index: the rows of the articles' index that it rebuilds, such as "A1": letters stand for the articles (A Strika,
+            B FreeOfConfines, C Eastmount, D Le Khuyen, E Besbes), numbers for their networks in order.
         title: one line for lists.
         source: author, subject, year.
-        dataset: the data that the article uses: "mnist" or "fashion-mnist".
-        classes: the class names in the order of the network's outputs.
-        positive_class: the class whose probability a single output gives; None where there is one output a class.
+        dataset: the data that the article uses: "mnist", "fashion-mnist", "dogs-vs-cats" or "imagenet"; None where the
+            network only illustrates something.
+        classes: the class names in the order of their numbers, which are the network's outputs where there are several.
+        positive_class: the class numbered 1 whose probability a single output gives; None where there is one output a
+            class.
         build: makes the network, not compiled, with fresh weights.
         parameters: how many weights it has, as the article counts them.
-        recipes: by name; the first is the default.
+        recipes: by name; the first is the default. None at all where there is nothing to train.
         figures: what the article reports for its default recipe.
         note: what is our reading of the article.
     """
@@ -83,18 +97,21 @@ class Article:
     name: str
     title: str
     source: str
-    dataset: str
+    dataset: str | None
     classes: tuple[str, ...]
     build: Callable[[], Sequential]
     parameters: int
     recipes: Mapping[str, Recipe]
     figures: tuple[Figure, ...] = ()
+    index: tuple[str, ...] = ()
     positive_class: str | None = None
     note: str = ""
 
     @property
     def default_recipe(self) -> str:
-        """The name of the recipe that is used where none is asked for."""
+        """The name of the recipe that is used where none is asked for; ValueError if there is no recipe."""
+        if not self.recipes:
+            raise ValueError(f"{self.name} is there to be looked at, not to be trained: it has no recipe")
         return next(iter(self.recipes))
 
     def recipe(self, name: str | None = None) -> Recipe:

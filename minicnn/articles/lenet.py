@@ -36,6 +36,7 @@ def build() -> Sequential:
 
 ARTICLE = Article(
     name="lenet5",
+    index=("E3",),
     title="MNIST: LeNet-5 with tanh and average pooling",
     source="A. Besbes, understanding convolutional networks (2017), after LeCun et al. (1998)",
     dataset="mnist",

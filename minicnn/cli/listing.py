@@ -16,14 +16,15 @@ def articles() -> None:
     """List the articles' networks, their recipes and what they report."""
     from minicnn import articles as registry
 
+    width = 1 + max(map(len, registry.names()))
     for name in registry.names():
         article = registry.get(name)
-        recipes = ", ".join(article.recipes)
-        click.echo(f"{name:<17}{article.title}; {article.parameters:,} parameters; recipes: {recipes}")
+        recipes = f"recipes: {', '.join(article.recipes)}" if article.recipes else "to be looked at"
+        click.echo(f"{name:<{width}}{article.title}; {article.parameters:,} parameters; {recipes}")
         for figure in article.figures:
             if figure.measure.endswith("accuracy"):
                 plural = "" if figure.epochs == 1 else "s"
-                click.echo(f"{'':<17}  {figure.measure} {figure.value:.4f} after {figure.epochs} epoch{plural}")
+                click.echo(f"{'':<{width}}  {figure.measure} {figure.value:.4f} after {figure.epochs} epoch{plural}")
 
 
 @click.command()

@@ -171,7 +171,12 @@ class Training:
         return self._compiled(self.article.build())
 
     def _compiled(self, model: Sequential) -> Sequential:
-        model.compile(optimizer=self.recipe.optimizer(), loss=self.recipe.loss, metrics=list(self.recipe.metrics))
+        model.compile(
+            optimizer=self.recipe.optimizer(),
+            loss=self.recipe.loss,
+            metrics=list(self.recipe.metrics),
+            clip_probabilities=self.recipe.clip_probabilities,
+        )
         return model
 
     def _resumed(self) -> Sequential:
@@ -188,12 +193,13 @@ class Training:
     def _arrays(self, model: Sequential, pictures: Pictures) -> Arrays:
         from .pictures import as_labels, preparation
 
-        prepare = preparation(model, self.recipe.scale)
-        form, classes = self.recipe.labels, len(self.article.classes)
+        recipe = self.recipe
+        form, classes = recipe.labels, len(self.article.classes)
+        measured_scale = recipe.scale if recipe.measured_scale is None else recipe.measured_scale
         return Arrays(
-            prepare(pictures.x_train),
+            preparation(model, recipe.scale)(pictures.x_train),
             as_labels(pictures.y_train, form, classes),
-            prepare(pictures.x_test),
+            preparation(model, measured_scale)(pictures.x_test),
             as_labels(pictures.y_test, form, classes),
         )
 
@@ -249,6 +255,7 @@ class Training:
                 data.y_train,
                 batch_size=self.settings.batch_size,
                 epochs=self.settings.epochs,
+                shuffle=self.recipe.shuffle,
                 initial_epoch=model.epoch,
                 callbacks=[recorder],
                 verbose=1 if sys.stdout.isatty() else 2,

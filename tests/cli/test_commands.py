@@ -49,7 +49,7 @@ def test_articles_lists_names_recipes_and_figures(run):
     for name in articles.names():
         assert name in result.output
     assert "3,274,634 parameters" in result.output
-    assert "recipes: reported, adam" in result.output
+    assert "recipes: corrected, reported, adam" in result.output
     assert "test accuracy 0.9265 after 1 epoch\n" in result.output
 
 
@@ -72,9 +72,10 @@ def test_summary_of_a_file(run, trained):
         (["trian", "lenet5"], "no command 'trian'; did you mean 'train'?"),
         (["zzz"], "no command 'zzz'; there are: articles, summary, train, evaluate, predict, doctor"),
         (["train"], "Missing argument 'NAME'"),
-        (["train", "lenet"], "unknown article 'lenet'; did you mean 'lenet5'?"),
+        (["train", "lenet"], "unknown article 'lenet'; did you mean 'lenet5' or 'alexnet'?"),
         (["summary", "khuyn"], "unknown article 'khuyn'; did you mean 'khuyen'?"),
-        (["train", "khuyen", "--recipe", "sgd"], "khuyen: unknown recipe 'sgd'; expected one of: adam, reported"),
+        (["train", "khuyen", "--recipe", "sgd"], "unknown recipe 'sgd'; expected one of: adam, corrected, reported"),
+        (["train", "eastmount-pyramid"], "eastmount-pyramid is there to be looked at, not to be trained"),
         (["train", "khuyen", "--recipe", "adm"], "khuyen: unknown recipe 'adm'; did you mean 'adam'?"),
         (["train", "lenet5", "--dataset", "mnits"], "'mnits' is not one of 'mnist', 'fashion-mnist', 'drawn-digits'"),
         (["train", "lenet5", "--dataset", "mnits"], "did you mean 'mnist'?"),
