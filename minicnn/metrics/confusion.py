@@ -264,7 +264,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, s
             f"got shapes {y_true.shape} and {y_pred.shape}"
         )
     if num_classes is None:
-        num_classes = 1 + int(max(labels.max(initial=-1), predictions.max(initial=-1)))
+        num_classes = 1 + max((int(numbers.max()) for numbers in (labels, predictions) if numbers.size), default=-1)
     labels = check_class_numbers("confusion_matrix: y_true", labels, num_classes).astype(np.int64)
     predictions = check_class_numbers("confusion_matrix: y_pred", predictions, num_classes).astype(np.int64)
     weights = None if sample_weight is None else np.asarray(as_array(sample_weight), dtype=np.float64).ravel()

@@ -241,3 +241,9 @@ def test_arguments_out_of_range(make, message):
 def test_batches_that_do_not_fit(metric, arguments, message):
     with pytest.raises(ValueError, match=message):
         metric.update_state(*arguments)
+
+
+def test_confusion_matrix_of_unsigned_class_numbers():
+    """As data sets store them: a byte each."""
+    labels, predictions = np.uint8([0, 2, 1]), np.uint8([0, 1, 1])
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels, predictions), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])

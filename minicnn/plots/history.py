@@ -1,8 +1,4 @@
-"""Pictures, drawn with Matplotlib, which is imported when the first one is asked for.
-
-Figures are made without pyplot: no window, no global state, usable from any thread. A notebook shows the figure that a
-function returns.
-"""
+"""How a training went."""
 
 from __future__ import annotations
 
@@ -10,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .style import INK, REPORTED, TEST, TRAINING, VALIDATION, dress, new_figure, write
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRAINING, VALIDATION, TEST, REPORTED, INK, GRID = "#2b6cb0", "#dd6b20", "#2f855a", "#718096", "#1a202c", "#e2e8f0"
 # Not curves over the epochs: how long they took, and where they end.
 _NO_CURVES = {"seconds", "epoch", "learning_rate", "lr"}
 
@@ -46,20 +43,14 @@ def history(
     Raises:
         ValueError: there is nothing to draw.
     """
-    from matplotlib.figure import Figure
-
     measures = [name for name in curves if not name.startswith("val_") and name not in _NO_CURVES]
     if not measures or not len(curves[measures[0]]):
         raise ValueError("plots.history: expected curves with at least one measure and one epoch, got none")
-    figure = Figure(figsize=(4.8 * len(measures), 3.6), dpi=150, layout="constrained")
+    figure = new_figure(4.8 * len(measures), 3.6, title)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for panel, name in zip(panels, measures, strict=True):
         _panel(panel, name, curves, steps or {}, (test or {}).get(name), (reported or {}).get(name))
-    if title:
-        figure.suptitle(title, color=INK, fontsize=12, fontweight="bold")
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return write(figure, path)
 
 
 def _panel(
@@ -86,10 +77,10 @@ def _panel(
             [len(curves[name])], [test], color=TEST, marker="*", markersize=13, linestyle="none", zorder=5,
             clip_on=False, label=f"test: {test:.4g}",
         )  # fmt: skip
-    _dress(panel, name, len(curves[name]))
+    _label(panel, name, len(curves[name]))
 
 
-def _dress(panel: Axes, name: str, epochs: int) -> None:
+def _label(panel: Axes, name: str, epochs: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     panel.set_title(name.replace("_", " "), loc="left", color=INK, fontsize=11)
@@ -98,8 +89,5 @@ def _dress(panel: Axes, name: str, epochs: int) -> None:
     if name == "loss" or "entropy" in name or "error" in name:
         panel.set_ylim(bottom=0)
     panel.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=epochs > 2))
-    panel.grid(color=GRID, linewidth=0.8)
-    panel.set_axisbelow(True)
-    for side in ("top", "right"):
-        panel.spines[side].set_visible(False)
+    dress(panel)
     panel.legend(frameon=False, fontsize=9, labelcolor=INK)

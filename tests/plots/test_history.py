@@ -62,5 +62,3 @@ def test_nothing_to_draw(curves):
 def test_importing_it_imports_no_matplotlib():
     code = "import sys, minicnn.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-

@@ -1,0 +1,35 @@
+"""Pictures, drawn with Matplotlib, which is imported when the first one is asked for.
+
+Every function returns a figure, which a notebook shows, and writes it where `path` says. Figures are made without
+pyplot: no window, no global state, usable from any thread.
+"""
+
+from __future__ import annotations
+
+from .architecture import plot_model
+from .evaluation import confusion_matrix, scatter
+from .features import activation_maps, activations, dead_maps, exciting_patches, filters
+from .gradients import gradient_norm_by_layer, gradient_norms
+from .history import history
+from .picture_filters import filtered
+from .receptive_field import ReceptiveField, receptive_field
+from .samples import misclassified, samples
+
+__all__ = [
+    "ReceptiveField",
+    "activation_maps",
+    "activations",
+    "confusion_matrix",
+    "dead_maps",
+    "exciting_patches",
+    "filtered",
+    "filters",
+    "gradient_norm_by_layer",
+    "gradient_norms",
+    "history",
+    "misclassified",
+    "plot_model",
+    "receptive_field",
+    "samples",
+    "scatter",
+]
