@@ -1,8 +1,8 @@
 """The contract of `minicnn.kernels` on the processor's vector units, compiled by Numba at first use.
 
-`simd` holds the multiply-add loop as vector instructions; `panels` and `windows` bring matrices and pictures before it;
-`convolution` and `matrices` are made of them, and `blocks` fuses convolutions with what follows them. `threads` shares
-tiles among cores, `memory` reuses buffers, `cache` compiles and keeps machine code.
+`vectors` emits vector instructions and `simd` makes the multiply-add loop of them; `panels` and `windows` bring
+matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
+what follows them. `threads` shares tiles among cores, `memory` reuses buffers, `cache` compiles and keeps machine code.
 """
 
 from __future__ import annotations

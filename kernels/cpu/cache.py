@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from numba import njit
 
-from .simd import VECTOR_BYTES
+from .vectors import VECTOR_BYTES
 
 Kernel = TypeVar("Kernel", bound=Callable)
 

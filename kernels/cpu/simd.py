@@ -18,41 +18,28 @@ are computed but not stored, so no shape has a slow path.
 
 Why LLVM instructions and not a plain loop: left to itself LLVM uses half-width vectors on AVX-512 processors and keeps
 accumulators in memory. Why intrinsics and not generated source: their callers stay cacheable.
-
-Vector width: that of the processor; the environment variable MINICNN_VECTOR_WIDTH (4, 8 or 16 float32 lanes) forces a
-narrower one.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-# Intrinsics take the compiler's context first, which their callers do not pass: no type checker can know that.
-_emitted: Any = intrinsic
-
-_INT64, _INT32 = ir.IntType(64), ir.IntType(32)
-
-
-def host_lanes() -> int:
-    """float32 lanes of the processor's widest vectors."""
-    features = llvm.get_host_cpu_features()
-    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-
-
-def _chosen_lanes() -> int:
-    wanted = os.environ.get("MINICNN_VECTOR_WIDTH", str(host_lanes()))
-    if wanted not in ("4", "8", "16"):
-        raise ValueError(f"MINICNN_VECTOR_WIDTH: expected 4, 8 or 16 (float32 lanes), got {wanted!r}")
-    return min(host_lanes(), int(wanted))
+from .vectors import (
+    INT32,
+    INT64,
+    VECTOR_BYTES,
+    Vectors,
+    array_pointer,
+    cases_of,
+    copy_pieces,
+    element_bytes,
+    emitted,
+)
 
 
 def _rows(lanes: int) -> int:
@@ -61,7 +48,6 @@ def _rows(lanes: int) -> int:
     return 6 if x86 and lanes < 16 else 14
 
 
-VECTOR_BYTES = 4 * _chosen_lanes()
 ROWS = _rows(VECTOR_BYTES // 4)
 VECTORS = 2
 
@@ -71,47 +57,6 @@ MOST_VECTORS = 12
 RUNS_TOGETHER = (1, 5, 5, 3, 3, 5, 3, 1, 1, 1, 1, 1, 1) if ROWS > 6 else (1, 5, 5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1)
 
 
-class _Vectors:
-    """Emits vector instructions for arrays of one element type; `lanes` elements to a vector."""
-
-    def __init__(self, builder: ir.IRBuilder, element: ir.Type, lanes: int) -> None:
-        self.builder = builder
-        self.lanes = lanes
-        self.type = ir.VectorType(element, lanes)
-        self._bits = 64 if isinstance(element, ir.DoubleType) else 32
-
-    def load(self, pointer: ir.Value) -> ir.Value:
-        vector = self.builder.load(self.builder.bitcast(pointer, self.type.as_pointer()))
-        vector.align = 4  # arrays are aligned to an element, not to a vector
-        return vector
-
-    def store(self, vector: ir.Value, pointer: ir.Value) -> None:
-        stored = self.builder.store(vector, self.builder.bitcast(pointer, self.type.as_pointer()))
-        stored.align = 4
-
-    def spread(self, scalar: ir.Value) -> ir.Value:
-        undefined = ir.Constant(self.type, ir.Undefined)
-        one = self.builder.insert_element(undefined, scalar, _INT32(0))
-        first = ir.Constant(ir.VectorType(_INT32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, undefined, first)
-
-    def exchange(self, upper: ir.Value, lower: ir.Value, half: int) -> tuple[ir.Value, ir.Value]:
-        """Two rows of a transposition: the upper one's right halves change places with the lower one's left halves."""
-        lanes = range(self.lanes)
-        to_upper = [self.lanes + j - half if j & half else j for j in lanes]
-        to_lower = [self.lanes + j if j & half else j + half for j in lanes]
-        indices = ir.VectorType(_INT32, self.lanes)
-        return (
-            self.builder.shuffle_vector(upper, lower, ir.Constant(indices, to_upper)),
-            self.builder.shuffle_vector(upper, lower, ir.Constant(indices, to_lower)),
-        )
-
-    def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        name = f"llvm.fmuladd.v{self.lanes}f{self._bits}"
-        function = ir.FunctionType(self.type, [self.type] * 3)
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, function, name), [x, y, z])
-
-
 class _Tile:
     """Emits one register tile: `rows` x `vectors` accumulators. Stack slots become registers in LLVM's first pass."""
 
@@ -119,7 +64,7 @@ class _Tile:
         bytes_ = 8 if isinstance(element, ir.DoubleType) else 4
         self.builder = builder
         self.element = element
-        self.simd = _Vectors(builder, element, VECTOR_BYTES // bytes_)
+        self.simd = Vectors(builder, element, VECTOR_BYTES // bytes_)
         self.rows, self.vectors = rows, vectors
         self.slots = [[cgutils.alloca_once(builder, self.simd.type) for _ in range(vectors)] for _ in range(rows)]
         self.staging = cgutils.alloca_once(builder, ir.ArrayType(element, rows * self.width))
@@ -135,12 +80,12 @@ class _Tile:
 
     def load(self, pointers: list[ir.Value]) -> None:
         for m, lane, slot in self._cells():
-            self.builder.store(self.simd.load(self.builder.gep(pointers[m], [_INT64(lane)])), slot)
+            self.builder.store(self.simd.load(self.builder.gep(pointers[m], [INT64(lane)])), slot)
 
     def accumulate(self, a_pointers: list[ir.Value], a_offset: ir.Value, b_pointer: ir.Value) -> None:
         """Add the outer product of `rows` numbers of a and one row of b."""
         b = self.builder
-        weights = [self.simd.load(b.gep(b_pointer, [_INT64(n * self.simd.lanes)])) for n in range(self.vectors)]
+        weights = [self.simd.load(b.gep(b_pointer, [INT64(n * self.simd.lanes)])) for n in range(self.vectors)]
         for pointer, slots in zip(a_pointers, self.slots, strict=True):
             x = self.simd.spread(b.load(b.gep(pointer, [a_offset])))
             for weight, slot in zip(weights, slots, strict=True):
@@ -148,7 +93,7 @@ class _Tile:
 
     def store(self, pointers: list[ir.Value], columns: ir.Value) -> None:
         """Store the first `columns` columns of each row."""
-        whole = self.builder.icmp_signed(">=", columns, _INT64(self.width))
+        whole = self.builder.icmp_signed(">=", columns, INT64(self.width))
         with self.builder.if_else(whole) as (all_columns, some_columns):
             with all_columns:
                 self._store_whole(pointers)
@@ -157,40 +102,17 @@ class _Tile:
 
     def _store_whole(self, pointers: list[ir.Value]) -> None:
         for m, lane, slot in self._cells():
-            self.simd.store(self.builder.load(slot), self.builder.gep(pointers[m], [_INT64(lane)]))
+            self.simd.store(self.builder.load(slot), self.builder.gep(pointers[m], [INT64(lane)]))
 
     def _store_part(self, pointers: list[ir.Value], columns: ir.Value) -> None:
         """By way of a buffer."""
         staging = self.builder.bitcast(self.staging, self.element.as_pointer())
-        staged = [self.builder.gep(staging, [_INT64(m * self.width)]) for m in range(self.rows)]
+        staged = [self.builder.gep(staging, [INT64(m * self.width)]) for m in range(self.rows)]
         self._store_whole(staged)
-        _copy_pieces(self.builder, self.element, staged, pointers, self.width, columns)
+        copy_pieces(self.builder, self.element, staged, pointers, self.width, columns)
 
 
-def _copy_pieces(
-    builder: ir.IRBuilder, element: ir.Type, sources: list[ir.Value], targets: list[ir.Value], width: int,
-    count: ir.Value,
-) -> None:  # fmt: skip
-    """Copy `count` < `width` elements in pieces of half the width, a quarter, ... 1, as the bits of `count` say."""
-    piece = width // 2
-    while piece:
-        wanted = builder.icmp_signed("!=", builder.and_(count, _INT64(piece)), _INT64(0))
-        lane = builder.and_(count, _INT64(-2 * piece))
-        with builder.if_then(wanted):
-            vector = ir.VectorType(element, piece).as_pointer()
-            for source, target in zip(sources, targets, strict=True):
-                moved = builder.load(builder.bitcast(builder.gep(source, [lane]), vector))
-                moved.align = 1
-                stored = builder.store(moved, builder.bitcast(builder.gep(target, [lane]), vector))
-                stored.align = 1
-        piece //= 2
-
-
-def _array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value) -> ir.Value:
-    return context.make_array(array_type)(context, builder, array).data
-
-
-@_emitted(prefer_literal=True)
+@emitted(prefer_literal=True)
 def multiply_add_tile(
     typingctx, rows, vectors,
     a, a_base, a_rows, first, last, segments, count, length, a_step,
@@ -209,7 +131,7 @@ def multiply_add_tile(
 
     def codegen(context, builder, signature, args):
         def pointer(index: int) -> ir.Value:
-            return _array_pointer(context, builder, signature.args[index], args[index])
+            return array_pointer(context, builder, signature.args[index], args[index])
 
         first, last, count, length = args[5], args[6], args[8], args[9]
         a_step, b_jump, b_step = args[10], args[13], args[14]
@@ -219,7 +141,7 @@ def multiply_add_tile(
 
         rows = []
         for m in range(row_count):
-            row = builder.add(first, _INT64(m))
+            row = builder.add(first, INT64(m))
             rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
         a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
@@ -246,7 +168,7 @@ def multiply_add_tile(
     return signature, codegen
 
 
-@_emitted
+@emitted
 def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winners_base, columns):
     """y[k] = the largest of source[base + cells[i] + k] over i < count, winners[k] = the i of it, for one vector of k.
 
@@ -256,12 +178,12 @@ def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winne
 
     def codegen(context, builder, signature, args):
         def pointer(index: int) -> ir.Value:
-            return _array_pointer(context, builder, signature.args[index], args[index])
+            return array_pointer(context, builder, signature.args[index], args[index])
 
         element = context.get_value_type(signature.args[0].dtype)
-        lanes = VECTOR_BYTES // _element_bytes(context, signature.args[0])
-        simd = _Vectors(builder, element, lanes)
-        numbers = ir.VectorType(_INT32, lanes)
+        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
+        simd = Vectors(builder, element, lanes)
+        numbers = ir.VectorType(INT32, lanes)
         origin, table = builder.gep(pointer(0), [args[1]]), pointer(2)
         best, winner = cgutils.alloca_once(builder, simd.type), cgutils.alloca_once(builder, numbers)
 
@@ -274,18 +196,18 @@ def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winne
             wins = builder.and_(
                 builder.fcmp_unordered(">", value, before), builder.fcmp_ordered("ord", before, before)
             )
-            number = _Vectors(builder, _INT32, lanes).spread(builder.trunc(i, _INT32))
+            number = Vectors(builder, INT32, lanes).spread(builder.trunc(i, INT32))
             builder.store(builder.select(wins, value, before), best)
             builder.store(builder.select(wins, number, builder.load(winner)), winner)
 
-        builder.store(cell(_INT64(0)), best)
+        builder.store(cell(INT64(0)), best)
         builder.store(ir.Constant(numbers, [0] * lanes), winner)
         # Four cells, by far the commonest, without a loop.
-        with builder.if_else(builder.icmp_signed("==", args[3], _INT64(4))) as (four, other):
+        with builder.if_else(builder.icmp_signed("==", args[3], INT64(4))) as (four, other):
             with four:
                 for i in range(1, 4):
-                    compare(_INT64(i))
-            with other, cgutils.for_range(builder, args[3], start=_INT64(1)) as loop:
+                    compare(INT64(i))
+            with other, cgutils.for_range(builder, args[3], start=INT64(1)) as loop:
                 compare(loop.index)
 
         byte = context.get_value_type(signature.args[6].dtype)
@@ -300,40 +222,22 @@ def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winne
 
         staged_y = cgutils.alloca_once(builder, ir.ArrayType(element, lanes))
         staged_winners = cgutils.alloca_once(builder, ir.ArrayType(byte, lanes))
-        with builder.if_else(builder.icmp_signed(">=", args[8], _INT64(lanes))) as (whole, part):
+        with builder.if_else(builder.icmp_signed(">=", args[8], INT64(lanes))) as (whole, part):
             with whole:
                 store_both(y_target, winner_target)
             with part:
                 values = builder.bitcast(staged_y, element.as_pointer())
                 places = builder.bitcast(staged_winners, byte.as_pointer())
                 store_both(values, places)
-                _copy_pieces(builder, element, [values], [y_target], lanes, args[8])
-                _copy_pieces(builder, byte, [places], [winner_target], lanes, args[8])
+                copy_pieces(builder, element, [values], [y_target], lanes, args[8])
+                copy_pieces(builder, byte, [places], [winner_target], lanes, args[8])
         return context.get_dummy_value()
 
     i = types.intp
     return types.void(source, i, cells, i, y, i, winners, i, i), codegen
 
 
-@contextmanager
-def _cases(builder: ir.IRBuilder, value: ir.Value, cases: range) -> Iterator[Iterator[int]]:
-    """A loop that emits the code of each case of an integer; other values do nothing."""
-    end = builder.append_basic_block("cases.end")
-    switch = builder.switch(value, end)
-
-    def each() -> Iterator[int]:
-        for case in cases:
-            block = builder.append_basic_block("case")
-            switch.add_case(_INT64(case), block)
-            builder.position_at_end(block)
-            yield case
-            builder.branch(end)
-
-    yield each()
-    builder.position_at_end(end)
-
-
-@_emitted
+@emitted
 def sum_runs(
     typingctx, vectors, x, x_base, x_runs, first, last, starts, starts_base, scales, scales_base, count,
     sums, sums_base, sums_runs, tail,
@@ -347,21 +251,21 @@ def sum_runs(
 
     def codegen(context, builder, signature, args):
         def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            pointer = array_pointer(context, builder, signature.args[index], args[index])
             return pointer if base is None else builder.gep(pointer, [args[base]])
 
         element = context.get_value_type(signature.args[1].dtype)
-        simd = _Vectors(builder, element, VECTOR_BYTES // _element_bytes(context, signature.args[1]))
+        simd = Vectors(builder, element, VECTOR_BYTES // element_bytes(context, signature.args[1]))
         x, starts, scales, sums = origin(1, 2), origin(6, 7), origin(8, 9), origin(11, 12)
         x_runs, sums_runs = origin(3), origin(13)
-        numbers = _Vectors(builder, _INT64, simd.lanes)
+        numbers = Vectors(builder, INT64, simd.lanes)
         used = builder.icmp_signed("<", ir.Constant(numbers.type, list(range(simd.lanes))), numbers.spread(args[14]))
-        with _cases(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
+        with cases_of(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
             for vector_count in cases:
-                lanes = [_INT64(v * simd.lanes) for v in range(vector_count)]
+                lanes = [INT64(v * simd.lanes) for v in range(vector_count)]
                 sources, targets = [], []
                 for i in range(RUNS_TOGETHER[vector_count]):
-                    run = builder.add(args[4], _INT64(i))
+                    run = builder.add(args[4], INT64(i))
                     run = builder.select(builder.icmp_signed("<", run, args[5]), run, args[5])
                     sources.append(builder.gep(x, [builder.load(builder.gep(x_runs, [run]))]))
                     row = builder.gep(sums, [builder.load(builder.gep(sums_runs, [run]))])
@@ -389,7 +293,7 @@ def sum_runs(
     return types.void(vectors, x, i, x_runs, i, i, starts, i, scales, i, i, sums, i, sums_runs, i), codegen
 
 
-@_emitted
+@emitted
 def list_by_filter(
     typingctx, count, gradients, gradients_base, winners, winners_base, cells, corner, ends, scales, scales_base, starts
 ):
@@ -400,7 +304,7 @@ def list_by_filter(
 
     def codegen(context, builder, signature, args):
         def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            pointer = array_pointer(context, builder, signature.args[index], args[index])
             return pointer if base is None else builder.gep(pointer, [args[base]])
 
         gradients, winners, scales = origin(1, 2), origin(3, 4), origin(8, 9)
@@ -409,13 +313,13 @@ def list_by_filter(
         with cgutils.for_range(builder, args[0]) as loop:
             f = loop.index
             gradient = builder.load(builder.gep(gradients, [f]))
-            winner = builder.zext(builder.load(builder.gep(winners, [f])), _INT64)
+            winner = builder.zext(builder.load(builder.gep(winners, [f])), INT64)
             end = builder.gep(ends, [f])
             place = builder.load(end)
             builder.store(gradient, builder.gep(scales, [place]))
             start = builder.add(args[6], builder.load(builder.gep(cells, [winner])))
             builder.store(start, builder.gep(starts, [place]))
-            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), _INT64)
+            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), INT64)
             builder.store(builder.add(place, received), end)
         return context.get_dummy_value()
 
@@ -423,7 +327,7 @@ def list_by_filter(
     return types.void(count, gradients, i, winners, i, cells, i, ends, scales, i, starts), codegen
 
 
-@_emitted
+@emitted
 def list_by_cell(
     typingctx, count, gradients, gradients_base, winners, winners_base, step, ends, ends_base, scales, scales_base,
     starts,
@@ -435,7 +339,7 @@ def list_by_cell(
 
     def codegen(context, builder, signature, args):
         def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = _array_pointer(context, builder, signature.args[index], args[index])
+            pointer = array_pointer(context, builder, signature.args[index], args[index])
             return pointer if base is None else builder.gep(pointer, [args[base]])
 
         gradients, winners, ends, scales = origin(1, 2), origin(3, 4), origin(6, 7), origin(8, 9)
@@ -444,12 +348,12 @@ def list_by_cell(
         with cgutils.for_range(builder, args[0]) as loop:
             f = loop.index
             gradient = builder.load(builder.gep(gradients, [f]))
-            winner = builder.zext(builder.load(builder.gep(winners, [f])), _INT64)
+            winner = builder.zext(builder.load(builder.gep(winners, [f])), INT64)
             end = builder.gep(ends, [winner])
             place = builder.load(end)
             builder.store(gradient, builder.gep(scales, [place]))
             builder.store(builder.mul(f, args[5]), builder.gep(starts, [place]))
-            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), _INT64)
+            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), INT64)
             builder.store(builder.add(place, received), end)
         return context.get_dummy_value()
 
@@ -457,7 +361,7 @@ def list_by_cell(
     return types.void(count, gradients, i, winners, i, i, ends, i, scales, i, starts), codegen
 
 
-@_emitted
+@emitted
 def transpose_tile(typingctx, source, source_base, row_step, last_row, target, target_base, pitch):
     """target[target_base + i*pitch + j] = source[source_base + min(j, last_row)*row_step + i] for a square of lanes.
 
@@ -466,13 +370,13 @@ def transpose_tile(typingctx, source, source_base, row_step, last_row, target, t
 
     def codegen(context, builder, signature, args):
         element = context.get_value_type(signature.args[0].dtype)
-        lanes = VECTOR_BYTES // _element_bytes(context, signature.args[0])
-        simd = _Vectors(builder, element, lanes)
-        source = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        target = builder.gep(_array_pointer(context, builder, signature.args[4], args[4]), [args[5]])
+        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
+        simd = Vectors(builder, element, lanes)
+        source = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        target = builder.gep(array_pointer(context, builder, signature.args[4], args[4]), [args[5]])
         vectors = []
         for j in range(lanes):
-            row = builder.select(builder.icmp_signed("<", _INT64(j), args[3]), _INT64(j), args[3])
+            row = builder.select(builder.icmp_signed("<", INT64(j), args[3]), INT64(j), args[3])
             vectors.append(simd.load(builder.gep(source, [builder.mul(row, args[2])])))
         half = 1
         while half < lanes:
@@ -480,50 +384,46 @@ def transpose_tile(typingctx, source, source_base, row_step, last_row, target, t
                 vectors[j], vectors[j + half] = simd.exchange(vectors[j], vectors[j + half], half)
             half *= 2
         for i, vector in enumerate(vectors):
-            simd.store(vector, builder.gep(target, [builder.mul(args[6], _INT64(i))]))
+            simd.store(vector, builder.gep(target, [builder.mul(args[6], INT64(i))]))
         return context.get_dummy_value()
 
     i = types.intp
     return types.void(source, i, i, i, target, i, i), codegen
 
 
-@_emitted
+@emitted
 def fetch_add(typingctx, counters, index):
     """Add 1 to counters[index] in one step that no other thread can split, and return the value before."""
 
     def codegen(context, builder, signature, args):
-        counter = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        return builder.atomic_rmw("add", counter, _INT64(1), "seq_cst")
+        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        return builder.atomic_rmw("add", counter, INT64(1), "seq_cst")
 
     return types.int64(counters, types.intp), codegen
 
 
-@_emitted
+@emitted
 def copy_elements(typingctx, target, target_base, source, source_base, count):
     """target[target_base:][:count] = source[source_base:][:count] for flat arrays of one dtype that do not overlap."""
 
     def codegen(context, builder, signature, args):
-        target = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        source = builder.gep(_array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
-        cgutils.raw_memcpy(builder, target, source, args[4], _element_bytes(context, signature.args[0]))
+        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        source = builder.gep(array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
+        cgutils.raw_memcpy(builder, target, source, args[4], element_bytes(context, signature.args[0]))
         return context.get_dummy_value()
 
     i = types.intp
     return types.void(target, i, source, i, i), codegen
 
 
-@_emitted
+@emitted
 def clear_elements(typingctx, target, base, count):
     """target[base:][:count] = 0 for a flat array."""
 
     def codegen(context, builder, signature, args):
-        target = builder.gep(_array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        size = builder.mul(args[2], _INT64(_element_bytes(context, signature.args[0])))
+        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        size = builder.mul(args[2], INT64(element_bytes(context, signature.args[0])))
         cgutils.memset(builder, target, size, 0)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, types.intp), codegen
-
-
-def _element_bytes(context: Any, array_type: Any) -> int:
-    return int(context.get_abi_sizeof(context.get_value_type(array_type.dtype)))

@@ -11,9 +11,9 @@ import pytest
 CASES = """
 import numpy as np
 from minicnn.kernels import cpu, reference
-from minicnn.kernels.cpu import simd
+from minicnn.kernels.cpu import vectors
 
-assert simd.VECTOR_BYTES == 4 * min(LANES, HOST), simd.VECTOR_BYTES
+assert vectors.VECTOR_BYTES == 4 * min(LANES, HOST), vectors.VECTOR_BYTES
 rng = np.random.default_rng(0)
 for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
     def array(*shape):
@@ -47,9 +47,9 @@ def run(source: str, width: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_kernels_are_right_at_every_vector_width(lanes):
-    from minicnn.kernels.cpu import simd
+    from minicnn.kernels.cpu import vectors
 
-    host = simd.host_lanes()
+    host = vectors.host_lanes()
     finished = run(CASES.replace("LANES", str(lanes)).replace("HOST", str(host)), str(lanes))
     assert finished.returncode == 0, finished.stderr
 
