@@ -38,6 +38,7 @@ __all__ = [
     "Pair",
     "adagrad_step",
     "adam_step",
+    "affine_warp",
     "array_module",
     "avg_pool2d",
     "avg_pool2d_gradient",
@@ -287,6 +288,40 @@ def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011.)
     """
     return choose(like).dropout_mask(like, rate, key=key, step=step)
+
+
+def affine_warp(
+    pictures: Array, matrices: Array, offsets: Array, *, order: int, fill_mode: str, cval: float
+) -> Array:
+    """Turn, shift, shear and stretch pictures: y[n,i,j,c] is pictures[n,:,:,c] read at (r, s), where
+
+        r = (matrices[n,0,0] * i + matrices[n,0,1] * j) + offsets[n,0]
+        s = (matrices[n,1,0] * i + matrices[n,1,1] * j) + offsets[n,1]
+
+    in float64, each product and sum rounded on its own, so that all implementations read the same cells. The centre of
+    cell (i, j) lies at (i, j). What lies outside 0 <= r <= H-1 (and likewise s) is first brought in, as `fill_mode`
+    says, which is what scipy.ndimage does under the same names:
+
+    - "constant": y is `cval`, also where only one of r and s is outside.
+    - "nearest": r becomes the nearer of 0 and H-1.
+    - "reflect" (d c b a | a b c d | d c b a): r < 0 becomes -1-r; then r modulo 2H; then r >= H becomes 2H-1-r; then
+      the nearer of 0 and H-1 where it is still outside.
+    - "wrap": r moves by whole periods of H-1 (not H: the first and the last cell count as one), from below 0 into
+      (0, H-1] and from above H-1 into [0, H-1). In a picture of one row, r becomes 0.
+
+    Args:
+        pictures: (N, H, W, C). matrices: (N, 2, 2), offsets: (N, 2), both float64 and finite.
+        order: 0 reads the cell (floor(r + 1/2), floor(s + 1/2)), at most (H-1, W-1); 1 interpolates linearly along
+            both axes between the four cells around (r, s), weighted in float64.
+        fill_mode: "constant", "nearest", "reflect" or "wrap".
+        cval: the value of "constant".
+
+    Returns:
+        (N, H, W, C).
+    """
+    return choose(pictures).affine_warp(
+        pictures, matrices, offsets, order=order, fill_mode=fill_mode, cval=cval
+    )
 
 
 def sgd_step(

@@ -253,6 +253,52 @@ def _philox(counter: tuple[int, int, int, int], key: Pair) -> tuple[int, int, in
     return c0, c1, c2, c3
 
 
+# --- warping ---------------------------------------------------------------------------------------------------------
+
+
+def affine_warp(
+    pictures: Array, matrices: Array, offsets: Array, *, order: int, fill_mode: str, cval: float
+) -> Array:
+    """See `minicnn.kernels.affine_warp`."""
+    y = np.full_like(pictures, cval)
+    N, H, W, C = pictures.shape
+    for n, i, j in product(range(N), range(H), range(W)):
+        (a, b), (p, q) = matrices[n].tolist()
+        r = _brought_in((a * i + b * j) + float(offsets[n, 0]), H, fill_mode)
+        s = _brought_in((p * i + q * j) + float(offsets[n, 1]), W, fill_mode)
+        if r is not None and s is not None:
+            for c in range(C):
+                y[n, i, j, c] = _read(pictures[n, :, :, c], r, s, order)
+    return y
+
+
+def _brought_in(r: float, size: int, fill_mode: str) -> float | None:
+    """A coordinate within 0..size-1; None where "constant" says that there is none."""
+    last = size - 1
+    if 0 <= r <= last:
+        return r
+    if fill_mode == "constant":
+        return None
+    if fill_mode == "reflect":
+        r = (-1 - r if r < 0 else r) % (2 * size)
+        r = 2 * size - 1 - r if r >= size else r
+    if fill_mode == "wrap" and size > 1:
+        r += last * (int(-r / last) + 1) if r < 0 else -last * int(r / last)
+    return min(max(r, 0.0), float(last))
+
+
+def _read(picture: Array, r: float, s: float, order: int) -> float:
+    """The value at (r, s), which lies between the centres of the first and the last cell."""
+    bottom, right = picture.shape[0] - 1, picture.shape[1] - 1
+    if order == 0:
+        return float(picture[min(math.floor(r + 0.5), bottom), min(math.floor(s + 0.5), right)])
+    i, j = math.floor(r), math.floor(s)
+    return sum(
+        float(picture[min(i + di, bottom), min(j + dj, right)]) * abs(1 - di - (r - i)) * abs(1 - dj - (s - j))
+        for di, dj in product((0, 1), (0, 1))
+    )
+
+
 # --- optimiser steps -------------------------------------------------------------------------------------------------
 
 

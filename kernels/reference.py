@@ -306,6 +306,55 @@ def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:
     return [c0, c1, c2, c3]
 
 
+# --- warping ---------------------------------------------------------------------------------------------------------
+
+
+def affine_warp(
+    pictures: Array, matrices: Array, offsets: Array, *, order: int, fill_mode: str, cval: float
+) -> Array:
+    """See `minicnn.kernels.affine_warp`."""
+    xp = array_module(pictures, matrices, offsets)
+    N, H, W, _ = pictures.shape
+    y = xp.empty_like(pictures, order="C")
+    i, j = xp.arange(H, dtype=float)[:, None], xp.arange(W, dtype=float)
+    for n in range(N):
+        m, o = matrices[n], offsets[n]
+        rows, columns = (m[0, 0] * i + m[0, 1] * j) + o[0], (m[1, 0] * i + m[1, 1] * j) + o[1]
+        outside = (rows < 0) | (rows > H - 1) | (columns < 0) | (columns > W - 1)
+        rows, columns = bring_in(rows, H, fill_mode), bring_in(columns, W, fill_mode)
+        y[n] = sample(pictures[n], rows, columns, order)
+        if fill_mode == "constant":
+            y[n][outside] = cval
+    return y
+
+
+def bring_in(r: Array, size: int, fill_mode: str) -> Array:
+    """Coordinates within 0..size-1, as "nearest" where `fill_mode` says nothing else."""
+    xp, last = array_module(r), size - 1
+    if fill_mode == "reflect":
+        around = xp.where(r < 0, -1 - r, r) % (2 * size)
+        r = xp.where((r < 0) | (r > last), xp.where(around >= size, 2 * size - 1 - around, around), r)
+    if fill_mode == "wrap" and size > 1:
+        below, above = r + last * (xp.trunc(-r / last) + 1), r - last * xp.trunc(r / last)
+        r = xp.where(r < 0, below, xp.where(r > last, above, r))
+    return r.clip(0, last)
+
+
+def sample(picture: Array, rows: Array, columns: Array, order: int) -> Array:
+    """Read (H, W, C) at coordinates (OH, OW) that lie within it, to (OH, OW, C)."""
+    xp = array_module(picture)
+    bottom, right = picture.shape[0] - 1, picture.shape[1] - 1
+    if order == 0:
+        i, j = (xp.floor(r + 0.5).astype(int) for r in (rows, columns))
+        return picture[xp.minimum(i, bottom), xp.minimum(j, right)]
+    i, j = (xp.floor(r).astype(int) for r in (rows, columns))
+    down, along = (rows - i)[..., None], (columns - j)[..., None]
+    below, beside = xp.minimum(i + 1, bottom), xp.minimum(j + 1, right)
+    upper = (1 - along) * picture[i, j] + along * picture[i, beside]
+    lower = (1 - along) * picture[below, j] + along * picture[below, beside]
+    return (1 - down) * upper + down * lower
+
+
 # --- optimiser steps -------------------------------------------------------------------------------------------------
 
 

@@ -15,10 +15,12 @@ from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask
 from .threads import get_num_threads, set_num_threads
+from .warping import affine_warp
 
 __all__ = [
     "adagrad_step",
     "adam_step",
+    "affine_warp",
     "avg_pool2d",
     "avg_pool2d_gradient",
     "conv2d",
