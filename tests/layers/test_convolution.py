@@ -45,7 +45,9 @@ def torch_conv2d(x: Any, w: Any, b: Any, options: dict[str, Any]) -> Any:
         padding = tuple(map(same_padding, x.shape[1:3], w.shape[:2], stride, dilation))
     (top, bottom), (left, right) = ((0, 0), (0, 0)) if padding == "valid" else spread(padding)
     x = functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
-    y = functional.conv2d(x, w.permute(3, 2, 0, 1), b, stride=stride, dilation=dilation, groups=options["groups"])
+    # PyTorch's float64 convolution insists on a kernel that is contiguous as OIHW.
+    w = w.permute(3, 2, 0, 1).contiguous()
+    y = functional.conv2d(x, w, b, stride=stride, dilation=dilation, groups=options["groups"])
     return y.permute(0, 2, 3, 1)
 
 
