@@ -295,8 +295,8 @@ def affine_warp(
 ) -> Array:
     """Turn, shift, shear and stretch pictures: y[n,i,j,c] is pictures[n,:,:,c] read at (r, s), where
 
-        r = (matrices[n,0,0] * i + matrices[n,0,1] * j) + offsets[n,0]
-        s = (matrices[n,1,0] * i + matrices[n,1,1] * j) + offsets[n,1]
+        r = (offsets[n,0] + matrices[n,0,0] * i) + matrices[n,0,1] * j
+        s = (offsets[n,1] + matrices[n,1,0] * i) + matrices[n,1,1] * j
 
     in float64, each product and sum rounded on its own, so that all implementations read the same cells. The centre of
     cell (i, j) lies at (i, j). What lies outside 0 <= r <= H-1 (and likewise s) is first brought in, as `fill_mode`

@@ -264,8 +264,8 @@ def affine_warp(
     N, H, W, C = pictures.shape
     for n, i, j in product(range(N), range(H), range(W)):
         (a, b), (p, q) = matrices[n].tolist()
-        r = _brought_in((a * i + b * j) + float(offsets[n, 0]), H, fill_mode)
-        s = _brought_in((p * i + q * j) + float(offsets[n, 1]), W, fill_mode)
+        r = _brought_in((float(offsets[n, 0]) + a * i) + b * j, H, fill_mode)
+        s = _brought_in((float(offsets[n, 1]) + p * i) + q * j, W, fill_mode)
         if r is not None and s is not None:
             for c in range(C):
                 y[n, i, j, c] = _read(pictures[n, :, :, c], r, s, order)

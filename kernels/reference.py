@@ -319,7 +319,7 @@ def affine_warp(
     i, j = xp.arange(H, dtype=float)[:, None], xp.arange(W, dtype=float)
     for n in range(N):
         m, o = matrices[n], offsets[n]
-        rows, columns = (m[0, 0] * i + m[0, 1] * j) + o[0], (m[1, 0] * i + m[1, 1] * j) + o[1]
+        rows, columns = (o[0] + m[0, 0] * i) + m[0, 1] * j, (o[1] + m[1, 0] * i) + m[1, 1] * j
         outside = (rows < 0) | (rows > H - 1) | (columns < 0) | (columns > W - 1)
         rows, columns = bring_in(rows, H, fill_mode), bring_in(columns, W, fill_mode)
         y[n] = sample(pictures[n], rows, columns, order)

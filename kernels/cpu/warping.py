@@ -45,11 +45,10 @@ def _warp(ticket, tiles, x, matrices, offsets, y, size, order, fill_mode, cval):
     while n < tiles:
         base, target = n * H * W * C, n * H * W * C
         across_r, across_s = matrices[n, 0, 1], matrices[n, 1, 1]
-        offset_r, offset_s = offsets[n, 0], offsets[n, 1]
         for i in range(H):
-            row_r, row_s = matrices[n, 0, 0] * i, matrices[n, 1, 0] * i
+            row_r, row_s = offsets[n, 0] + matrices[n, 0, 0] * i, offsets[n, 1] + matrices[n, 1, 0] * i
             for j in range(W):
-                r, s = (row_r + across_r * j) + offset_r, (row_s + across_s * j) + offset_s
+                r, s = row_r + across_r * j, row_s + across_s * j
                 if not (0 <= r <= bottom and 0 <= s <= right):
                     if fill_mode == CONSTANT:
                         for c in range(C):
