@@ -42,6 +42,9 @@ __all__ = [
     "array_module",
     "avg_pool2d",
     "avg_pool2d_gradient",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_gradients",
     "conv2d",
     "conv2d_block",
     "conv2d_block_gradients",
@@ -248,6 +251,35 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
 def sum_rows(x: Array) -> Array:
     """The sum of a matrix over its rows, (M, N) to (N,), in parts so that float32 rounding does not add up with M."""
     return choose(x).sum_rows(x)
+
+
+def batch_moments(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance of each column, (M, C) with M > 0 to twice (C,).
+
+    The variance is that of x - mean, never mean(x*x) - mean*mean, which cancels where the mean is large.
+    """
+    return choose(x).batch_moments(x)
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, *, epsilon: float
+) -> Array:
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, column by column: x (M, C), all others (C,), to (M, C)."""
+    return choose(x).batch_norm(x, gamma, beta, mean, variance, epsilon=epsilon)
+
+
+def batch_norm_gradients(
+    gy: Array, x: Array, gamma: Array, mean: Array, variance: Array, *, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """The gradients of `batch_norm` by x, gamma and beta, where mean and variance are the moments of x itself.
+
+    With z = (x - mean) / r and r = sqrt(variance + epsilon): gbeta = sum of gy, ggamma = sum of gy * z, both over the
+    rows, and gx = gamma / r * (gy - gbeta / M - z * ggamma / M). (Ioffe and Szegedy 2015, section 3.)
+
+    Args:
+        gy, x: (M, C). gamma, mean, variance: (C,).
+    """
+    return choose(gy).batch_norm_gradients(gy, x, gamma, mean, variance, epsilon=epsilon)
 
 
 def erf(x: Array) -> Array:

@@ -181,6 +181,42 @@ def sum_rows(x: Array) -> Array:
     return np.array([math.fsum(column) for column in x.T], dtype=x.dtype)
 
 
+def batch_moments(x: Array) -> tuple[Array, Array]:
+    """See `minicnn.kernels.batch_moments`."""
+    M, C = x.shape
+    mean, variance = np.zeros(C, dtype=x.dtype), np.zeros(C, dtype=x.dtype)
+    for c in range(C):
+        exact = math.fsum(x[:, c]) / M
+        mean[c], variance[c] = exact, math.fsum((float(value) - exact) ** 2 for value in x[:, c]) / M
+    return mean, variance
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, *, epsilon: float
+) -> Array:
+    """See `minicnn.kernels.batch_norm`."""
+    y = np.zeros(x.shape, dtype=x.dtype)
+    for m, c in np.ndindex(x.shape):
+        y[m, c] = gamma[c] * (x[m, c] - mean[c]) / math.sqrt(variance[c] + epsilon) + beta[c]
+    return y
+
+
+def batch_norm_gradients(
+    gy: Array, x: Array, gamma: Array, mean: Array, variance: Array, *, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """See `minicnn.kernels.batch_norm_gradients`."""
+    M, C = x.shape
+    gx, ggamma, gbeta = np.zeros(x.shape, x.dtype), np.zeros(C, x.dtype), np.zeros(C, x.dtype)
+    for c in range(C):
+        root = math.sqrt(variance[c] + epsilon)
+        z = [(float(x[m, c]) - float(mean[c])) / root for m in range(M)]
+        ggamma[c] = math.fsum(float(gy[m, c]) * z[m] for m in range(M))
+        gbeta[c] = math.fsum(gy[:, c])
+        for m in range(M):
+            gx[m, c] = gamma[c] / root * (gy[m, c] - gbeta[c] / M - z[m] * ggamma[c] / M)
+    return gx, ggamma, gbeta
+
+
 def erf(x: Array) -> Array:
     """See `minicnn.kernels.erf`."""
     y = np.zeros(x.shape, dtype=x.dtype)

@@ -240,6 +240,30 @@ def sum_rows(x: Array) -> Array:
     return total
 
 
+def batch_moments(x: Array) -> tuple[Array, Array]:
+    """See `minicnn.kernels.batch_moments`."""
+    mean = sum_rows(x) / len(x)
+    away = x - mean
+    return mean, sum_rows(away * away) / len(x)
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, variance: Array, *, epsilon: float
+) -> Array:
+    """See `minicnn.kernels.batch_norm`."""
+    return (x - mean) * (gamma / array_module(x).sqrt(variance + epsilon)) + beta
+
+
+def batch_norm_gradients(
+    gy: Array, x: Array, gamma: Array, mean: Array, variance: Array, *, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """See `minicnn.kernels.batch_norm_gradients`."""
+    root = array_module(x).sqrt(variance + epsilon)
+    z = (x - mean) / root
+    gbeta, ggamma = sum_rows(gy), sum_rows(gy * z)
+    return gamma / root * (gy - gbeta / len(x) - z * (ggamma / len(x))), ggamma, gbeta
+
+
 def erf(x: Array) -> Array:
     """See `minicnn.kernels.erf`."""
     xp = array_module(x)

@@ -11,6 +11,7 @@ from .blocks import conv2d_block, conv2d_block_gradients
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
 from .elementwise import erf, relu, relu_gradient, softmax, softmax_cross_entropy, sum_rows
 from .matrices import matmul
+from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask
@@ -23,6 +24,9 @@ __all__ = [
     "affine_warp",
     "avg_pool2d",
     "avg_pool2d_gradient",
+    "batch_moments",
+    "batch_norm",
+    "batch_norm_gradients",
     "conv2d",
     "conv2d_block",
     "conv2d_block_gradients",
