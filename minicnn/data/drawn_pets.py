@@ -100,7 +100,7 @@ def _blobs(draw: ImageDraw.ImageDraw, generator: np.random.Generator, sheet: tup
     for _ in range(generator.integers(2, 6)):
         middle = generator.uniform(0, 1, 2) * sheet
         radii = generator.uniform(0.05, 0.2, 2) * min(sheet)
-        draw.polygon(_points(_round(*radii) + middle), fill=_colour(generator))
+        draw.polygon(_points(_round(*radii, *middle)), fill=_colour(generator))
 
 
 def _pose(generator: np.random.Generator, sheet: tuple[int, int]) -> Place:
@@ -137,12 +137,12 @@ def _dog(draw: ImageDraw.ImageDraw, generator: np.random.Generator, place: Place
     _head(draw, place, fur)
     drop, width = generator.uniform(0.55, 0.8), generator.uniform(0.25, 0.35)
     for side in (-1, 1):
-        middle = np.array([(0.95 + 0.4 * width) * side, -0.6 + drop])
-        draw.polygon(_points(place(_round(width, drop) + middle)), fill=fur)
-        draw.polygon(_points(place(_round(0.5 * width, 0.7 * drop) + middle)), fill=inner)
+        middle = (0.95 + 0.4 * width) * side, -0.6 + drop
+        draw.polygon(_points(place(_round(width, drop, *middle))), fill=fur)
+        draw.polygon(_points(place(_round(0.5 * width, 0.7 * drop, *middle))), fill=inner)
     _eyes(draw, generator, place, pupil=(0.11, 0.11))
-    draw.polygon(_points(place(_round(0.42, 0.36) + (0, 0.5))), fill=tuple((3 * a + 255) // 4 for a in fur))
-    draw.polygon(_points(place(_round(0.2, 0.14) + (0, 0.3))), fill=(20, 20, 20))
+    draw.polygon(_points(place(_round(0.42, 0.36, 0, 0.5))), fill=tuple((3 * a + 255) // 4 for a in fur))
+    draw.polygon(_points(place(_round(0.2, 0.14, 0, 0.3))), fill=(20, 20, 20))
 
 
 def _head(draw: ImageDraw.ImageDraw, place: Place, fur: Colour) -> None:
@@ -153,9 +153,8 @@ def _eyes(draw: ImageDraw.ImageDraw, generator: np.random.Generator, place: Plac
     iris = _colour(generator)
     apart = generator.uniform(0.35, 0.45)
     for side in (-1, 1):
-        middle = (apart * side, -0.2)
         for radii, fill in (((0.2, 0.18), iris), (pupil, (10, 10, 10))):
-            draw.polygon(_points(place(_round(*radii) + middle)), fill=fill)
+            draw.polygon(_points(place(_round(*radii, apart * side, -0.2))), fill=fill)
 
 
 def _fur(generator: np.random.Generator) -> tuple[Colour, Colour]:
@@ -169,10 +168,10 @@ def _colour(generator: np.random.Generator) -> Colour:
     return red, green, blue
 
 
-def _round(across: float, down: float) -> NDArray[np.float64]:
-    """Corners of an ellipse around (0, 0): (corners, 2)."""
+def _round(across: float, down: float, x: float = 0.0, y: float = 0.0) -> NDArray[np.float64]:
+    """Corners of an ellipse around (x, y): (corners, 2)."""
     angles = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)
-    return np.stack([across * np.cos(angles), down * np.sin(angles)], axis=1)
+    return np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], axis=1)
 
 
 def _points(corners: NDArray[np.float64]) -> list[tuple[float, float]]:
