@@ -60,16 +60,16 @@ def loader(
     )
 
 
-def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+def skipped_lines(skipped: Sequence[Skipped], title: str = "Skipped") -> list[str]:
     """What was left out and why: a line for each kind, with the first few names."""
     from minicnn.data.survey import by_kind
 
     if not skipped:
         return []
-    lines = [f"Skipped {len(skipped):,} files:"]
+    lines = [f"{title}: {len(skipped):,} file{'' if len(skipped) == 1 else 's'}"]
     for kind, items in by_kind(list(skipped)):
         names = ", ".join(item.name for item in items[:NAMED])
-        lines.append(f"  {len(items):,} {kind}: {names}{', ...' if len(items) > NAMED else ''}")
+        lines.append(f"  {len(items):,} x {kind}: {names}{', ...' if len(items) > NAMED else ''}")
     return lines
 
 

@@ -49,10 +49,15 @@ def data_options(part: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def threads_option(command: Command) -> Command:
+    """How many --threads to work with."""
+    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
+
+
 def machine_options(command: Command) -> Command:
     """How to compute: --threads, --kernels."""
     command = click.option("--kernels", type=Name(KERNELS), help="Which implementation of the kernels.")(command)
-    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
+    return threads_option(command)
 
 
 def use_machine(threads: int | None, kernels: str | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -105,18 +105,45 @@ def load(
     """
     from minicnn.data import dogs_vs_cats
 
-    positive = "cat" if classes == ("dog", "cat") else "dog"
     if name == DRAWN:
-        return _drawn(dogs_vs_cats.ordered(positive), samples, size, seed)
-    if name == FOLDERS:
-        return _folders(path, samples)
-    place = dogs_vs_cats.find(path)
-    if place.kind == "absent" and may_draw:
-        drawn = _drawn(dogs_vs_cats.ordered(positive), samples, size, seed)
-        reason = f"{dogs_vs_cats.TITLE} is not on this machine: minicnn data check says where it would be looked for"
+        return _drawn(classes, samples, size, seed)
+    if name == PETS and may_draw and dogs_vs_cats.find(path).kind == "absent":
+        drawn = _drawn(classes, samples, size, seed)
+        reason = f"{dogs_vs_cats.TITLE} is not on this machine (minicnn data check says how to get it)"
         return replace(drawn, where=f"{drawn.where}, because {reason}", stands_in=True)
-    source = dogs_vs_cats.pictures(path, positive)
-    return _parted(name, str(place), source, wanted, samples)
+    where, source = listed(name, path, classes)
+    if name == FOLDERS:
+        # The article's counts are those of its own data.
+        wanted = Wanted(None, None)
+    division = {"train": wanted.train, "held": wanted.held, "samples": samples}
+    parts = divided(source, wanted.limited_to(samples), samples)
+    return PictureParts(name, where, parts.train, parts.validation, fingerprint(source), division)
+
+
+def listed(name: str, path: Path | None, classes: tuple[str, ...]) -> tuple[str, PictureSource]:
+    """All pictures of known class in a collection, `PETS` or `FOLDERS`; and where they come from.
+
+    Arguments and errors as for `load`.
+    """
+    from minicnn.data import dogs_vs_cats
+    from minicnn.data.collection import labelled_by_folder, picture_source
+    from minicnn.data.errors import DataError
+
+    if name == PETS:
+        source = dogs_vs_cats.pictures(path, _positive(classes))
+        return str(dogs_vs_cats.find(path)), source
+    if path is None:
+        raise ValueError("name the folder or archive of pictures, with a sub-folder for each class, with --data")
+    found = picture_source(path)
+    try:
+        return f"pictures from {path}", labelled_by_folder(found)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def fingerprint(source: PictureSource) -> str:
+    """What tells whether a collection has the same pictures as another, going by their names."""
+    return hashlib.sha256("\n".join(sorted(source.names)).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def recognised(path: Path) -> str | None:
@@ -148,16 +175,6 @@ def input_size(article: Article) -> tuple[int, int]:
     from .pictures import preparation
 
     return preparation(article.build()).size or (64, 64)
-
-
-def _parted(name: str, where: str, source: PictureSource, wanted: Wanted, samples: int | None) -> PictureParts:
-    parts = divided(source, wanted.limited_to(samples), samples)
-    division = {"train": wanted.train, "held": wanted.held, "samples": samples}
-    return PictureParts(name, where, parts.train, parts.validation, _fingerprint(source), division)
-
-
-def _fingerprint(source: PictureSource) -> str:
-    return hashlib.sha256("\n".join(sorted(source.names)).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def divided(source: PictureSource, wanted: Wanted, samples: int | None) -> Parts:
@@ -202,29 +219,21 @@ def _even(source: PictureSource, own: list[Part], train: int, held: int) -> bool
     return int(sizes.min()) >= -(-train // classes) + -(-held // classes)
 
 
-def _folders(path: Path | None, samples: int | None) -> PictureParts:
-    from minicnn.data.collection import labelled_by_folder, picture_source
-    from minicnn.data.errors import DataError
-
-    if path is None:
-        raise ValueError("name the folder or archive of pictures, with a sub-folder for each class, with --data")
-    try:
-        source = labelled_by_folder(picture_source(path))
-    except DataError as error:
-        raise DataError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    return _parted(FOLDERS, f"pictures from {path}", source, Wanted(None, None), samples)
+def _positive(classes: tuple[str, ...]) -> Literal["cat", "dog"]:
+    return "cat" if classes == ("dog", "cat") else "dog"
 
 
-def _drawn(classes: tuple[str, str], samples: int | None, size: tuple[int, int], seed: int) -> PictureParts:
+def _drawn(classes: tuple[str, ...], samples: int | None, size: tuple[int, int], seed: int) -> PictureParts:
     """Cats and dogs as few as asked for: drawing takes time, and the first ones are the same however many are drawn."""
-    from minicnn.data import drawn_pets
+    from minicnn.data import dogs_vs_cats, drawn_pets
     from minicnn.data.collection import PictureArrays
 
     count = DRAWN_TRAINING if samples is None else samples
     if count > DRAWN_AT_MOST:
         raise ValueError(f"--samples {count}: there are only {DRAWN_AT_MOST} training pictures")
+    names = dogs_vs_cats.ordered(_positive(classes))
     train, held = (
-        PictureArrays(x, y if classes[1] == "dog" else 1 - y, classes)
+        PictureArrays(x, y if names == drawn_pets.CLASS_NAMES else 1 - y, names)
         for x, y in drawn_pets.load_data(count, max(2, count // 4), size, seed)
     )
     return PictureParts(DRAWN, "cats and dogs drawn on the fly", train, held)
