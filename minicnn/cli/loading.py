@@ -98,6 +98,6 @@ def _distortion(
 ) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     if augmentation is None:
         return lambda picture, generator: picture
-    from minicnn.preprocessing import ImageDataGenerator
+    from minicnn.preprocessing.image import ImageDataGenerator
 
-    return ImageDataGenerator(**augmentation, data_format=layout).random_transform
+    return ImageDataGenerator(**augmentation, data_format=layout).augment
