@@ -21,7 +21,7 @@ from minicnn.data.collection import picture_source
 from minicnn.data.division import Parts, divide
 from minicnn.data.errors import DataError
 from minicnn.data.idx_dataset import Source
-from minicnn.data.picture_layout import are_pets, pet, places
+from minicnn.data.picture_layout import pet, places
 from minicnn.data.picture_loader import PictureLoader
 from minicnn.data.sources import PictureSource, Skipped
 
@@ -122,8 +122,8 @@ def load(
 
 def load_data(
     path: str | os.PathLike[str] | None = None,
-    n_train: int = 4_096,
-    n_test: int = 1_024,
+    n_train: int | None = 4_096,
+    n_test: int | None = 1_024,
     size: tuple[int, int] = (150, 150),
     *,
     fitting: Fitting = "squeeze",
@@ -137,7 +137,7 @@ def load_data(
 
     Args:
         path: see `find`.
-        n_train: how many to train on.
+        n_train: how many to train on; None for all but those to test on.
         n_test: how many to test on, none of them among the former.
         size: (height, width) in pixels to bring them to.
         fitting: "squeeze" ignores the aspect ratio, "crop" cuts the ends of the longer side, "pad" adds black borders.
@@ -197,7 +197,7 @@ def _inside(path: Path) -> Path:
     found = archive_in(path) or _own_folder(path)
     if found is not None:
         return found
-    if not are_pets(places(picture_source(path).names)):
+    if not set(CLASS_NAMES) <= {pet(place) for place in places(picture_source(path).names)}:
         raise DataError(_not_pets(path))
     return path
 
