@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from minicnn.data import dogs_vs_cats
-from minicnn.data.errors import DataError
+from minicnn.data.errors import DataError, DownloadError
 from tests import real_data
 from tests.data.pets import below, by_folder, digest, flat, packed, pet_bytes, unpacked
 
@@ -97,7 +98,9 @@ def test_where_it_is_looked_for(tmp_path, monkeypatch):
 
 
 def test_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"neither in \$MINICNN_DATA nor in the cache: put Kaggle's train\.zip"):
+    with pytest.raises(
+        DataError, match=r"neither in \$MINICNN_DATA nor in the cache: `minicnn data fetch dogs-vs-cats`"
+    ):
         dogs_vs_cats.pictures()
     with pytest.raises(DataError, match=r"gone\.zip: no such folder or zip archive"):
         dogs_vs_cats.pictures(tmp_path / "gone.zip")
@@ -213,3 +216,16 @@ def test_bytes_are_not_needed_to_divide(tmp_path, monkeypatch):
 def test_pictures_from_an_archive_can_be_read_after_the_division(tmp_path):
     parts = dogs_vs_cats.load(packed(tmp_path / "train.zip", flat(3)), 4, 2)
     assert Image.open(io.BytesIO(parts.train.content(0).read())).size == (16, 12)
+
+
+def test_fetched_once_and_only_if_it_is_the_right_one(tmp_path, monkeypatch, mirror):
+    content = packed(tmp_path / "x.zip", by_folder(3)).read_bytes()
+    mirror.files["kagglecatsanddogs_5340.zip"] = content
+    monkeypatch.setattr(dogs_vs_cats, "MIRRORS", (mirror.url("good") + "/",))
+    with pytest.raises(DownloadError, match=r"not Microsoft's archive: expected sha256 b7974bd00a84a999\.\.\., got"):
+        dogs_vs_cats.fetch()
+    assert dogs_vs_cats.find().kind == "absent"
+    monkeypatch.setattr(dogs_vs_cats, "SHA256", hashlib.sha256(content).hexdigest())
+    assert dogs_vs_cats.fetch() == tmp_path / "cache" / "dogs-vs-cats" / "kagglecatsanddogs_5340.zip"
+    assert len(dogs_vs_cats.pictures()) == 6
+    assert [path.name for path in dogs_vs_cats.find().folder.parent.iterdir()] == ["kagglecatsanddogs_5340.zip"]
