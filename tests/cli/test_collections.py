@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -10,7 +11,8 @@ import re
 import numpy as np
 import pytest
 
-from minicnn import load_model
+from minicnn import articles, load_model
+from minicnn.cli.recorder import is_spent
 from minicnn.cli.table import known_classes
 from minicnn.data import dogs_vs_cats
 from tests.data.pets import below, by_folder, digest, flat, packed, pet_bytes, unpacked
@@ -108,6 +110,41 @@ def test_resuming_with_other_pictures_is_refused(run, tmp_path):
     assert "these are not the pictures that the training to be resumed was begun on" in result.stderr
     result = run("train", "lenet5", "--out", "out", "--resume", "--epochs", 3, "--augment")
     assert "--augment True differs from the training to be resumed (False)" in result.stderr
+
+
+def test_a_training_ends_when_its_patience_is_spent(run, tmp_path, monkeypatch):
+    article = articles.get("lenet5")
+    impatient = {"adam": dataclasses.replace(article.recipe(), patience=1)}
+    monkeypatch.setattr(articles, "get", lambda name: dataclasses.replace(article, recipes=impatient))
+    monkeypatch.setattr("minicnn.cli.recorder.is_spent", lambda epochs, patience: len(epochs) == 2 * patience)
+    path = unpacked(tmp_path / "x", classes())
+    result = run("train", "lenet5", "--data", path, "--epochs", 9, "--batch-size", 8)
+    assert result.exit_code == 0, result.output
+    assert "Stopped after epoch 2: 1 in a row brought no lower validation loss" in result.output
+    assert len(history_of(tmp_path / "runs" / "lenet5")["epochs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "spent"),
+    [
+        ([0.5, 0.4, 0.3], 1, False),
+        ([0.5, 0.4, 0.4], 1, True),
+        ([0.5, 0.3, 0.4, 0.35], 3, False),
+        ([0.5, 0.3, 0.4, 0.35, 0.3], 3, True),
+        ([0.5], None, False),
+        ([], 1, False),
+    ],
+)
+def test_patience(losses, patience, spent):
+    assert is_spent([{"val_loss": loss} for loss in losses], patience) is spent
+
+
+def test_the_articles_patience_ends_where_its_plot_does():
+    """Validation losses of the epochs 26 to 34, read off its plot: 28 and 29 do not end the training, 34 does."""
+    losses = [0.271, 0.268, 0.280, 0.273, 0.266, 0.257, 0.270, 0.270, 0.263]
+    patience = articles.get("besbes").recipe().patience
+    rows = [{"val_loss": loss} for loss in losses]
+    assert [is_spent(rows[:count], patience) for count in range(1, 10)] == [False] * 8 + [True]
 
 
 @pytest.mark.network
