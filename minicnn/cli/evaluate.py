@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from .options import data_options, machine_options, use_machine
 
@@ -102,8 +103,7 @@ def _share(source: PictureSource, samples: int) -> PictureSource:
 
     from .picture_parts import SPLIT_SEED
 
-    labels = [] if source.labels is None else source.labels
-    return source.subset(proportional_parts(source.names, labels, (samples,), SPLIT_SEED)[0])
+    return source.subset(proportional_parts(source.names, np.asarray(source.labels), (samples,), SPLIT_SEED)[0])
 
 
 def label_form(model: Model) -> str:

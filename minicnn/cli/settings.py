@@ -79,7 +79,8 @@ def chosen(article: Article, asked: dict[str, Any], record: dict[str, Any] | Non
         "augment": recipe.augmentation is not None and _is_pictures(given["dataset"]),
         "fitting": "squeeze",
     }
-    return Settings(**{key: defaults.get(key) if value is None else value for key, value in given.items()})
+    complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in given.items()}
+    return Settings(**complete)
 
 
 def _dataset(article: Article, data: str | None) -> str | None:

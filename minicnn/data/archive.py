@@ -51,7 +51,7 @@ class Archive:
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
         try:
-            self._zip = zipfile.ZipFile(self._file)  # type: ignore[arg-type]
+            self._zip = zipfile.ZipFile(self._file)
             self._members, self.skipped = self._sorted_out(self._zip.infolist())
         except DataError:
             self.close()

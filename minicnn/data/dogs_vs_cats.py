@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn.data.cache import cache_folder
 from minicnn.data.collection import picture_source
 from minicnn.data.division import Parts, divide
 from minicnn.data.errors import DataError
-from minicnn.data.idx_dataset import PATIENCE, Source
+from minicnn.data.idx_dataset import PATIENCE, Arrays, Source
 from minicnn.data.picture_layout import pet, places
 from minicnn.data.picture_loader import PictureLoader
 from minicnn.data.sources import PictureSource, Skipped
@@ -138,7 +137,7 @@ def load_data(
     fitting: Fitting = "squeeze",
     seed: int = 0,
     positive: Animal = "dog",
-) -> tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> tuple[Arrays, Arrays]:
     """Load cats and dogs into memory, as many of each.
 
     Pictures that cannot be read are left out, and a line says how many and why. `load` and `PictureLoader` train on
@@ -205,7 +204,7 @@ def ordered(positive: Animal) -> tuple[str, str]:
     return ("cat", "dog") if positive == "dog" else ("dog", "cat")
 
 
-def _in_memory(source: PictureSource, size: tuple[int, int], fitting: Fitting) -> tuple[NDArray[np.uint8], ...]:
+def _in_memory(source: PictureSource, size: tuple[int, int], fitting: Fitting) -> Arrays:
     x, y = [np.empty((0, *size, 3), np.uint8)], [np.empty(0, np.uint8)]
     if len(source):
         loader = PictureLoader(source, size, shuffle=False, fitting=fitting, dtype="uint8")
