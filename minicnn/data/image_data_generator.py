@@ -67,7 +67,6 @@ class ImageDataGenerator(Standardization):
     >>> x, y = next(batches)
     >>> x.shape, x.dtype, y.shape
     ((4, 8, 8, 3), dtype('float32'), (4,))
-    >>> batches.close()
     """
 
     shear_unit = "degrees"
