@@ -87,7 +87,7 @@ def pictures(path: str | os.PathLike[str] | None = None, positive: Animal = "dog
     chosen = [index for index, animal in enumerate(animals) if animal is not None]
     classes = ordered(positive)
     if {animals[index] for index in chosen} != set(classes):
-        raise DataError(_not_pets(where))
+        raise DataError(_not_pets(where, source))
     labelled = source.subset(chosen).labelled([classes.index(str(animals[index])) for index in chosen], classes)
     unknown = [
         Skipped(name, "neither its name nor its folder says cat or dog")
@@ -235,8 +235,9 @@ def _inside(path: Path) -> Path:
     found = archive_in(path) or _own_folder(path)
     if found is not None:
         return found
-    if not set(CLASS_NAMES) <= {pet(place) for place in places(picture_source(path).names)}:
-        raise DataError(_not_pets(path))
+    source = picture_source(path)
+    if not set(CLASS_NAMES) <= {pet(place) for place in places(source.names)}:
+        raise DataError(_not_pets(path, source))
     return path
 
 
@@ -245,8 +246,11 @@ def _own_folder(folder: Path) -> Path | None:
     return next((own for own in named if own.is_dir() and any(own.iterdir())), None)
 
 
-def _not_pets(where: object) -> str:
+def _not_pets(where: Path, source: PictureSource) -> str:
+    within = [item.name for item in source.skipped if item.name.lower().endswith(".zip")]
+    # Kaggle's outermost archive holds train.zip and test1.zip.
+    unpack = f"; unpack {where.name} first, which has {', '.join(within)} in it" if within else ""
     return (
         f"{where}: there are no cats, or no dogs: expected pictures called cat.N.jpg and dog.N.jpg, or in folders "
-        "called Cat and Dog"
+        f"called Cat and Dog{unpack}"
     )

@@ -385,7 +385,7 @@ def test_data_survey(run, tmp_path):
         "Broken: 1 file",
         "  1 x not a picture, or of no known kind: broken.jpg",
         "Not looked at: 1 file",
-        "  1 x not a picture, as its name ends: notes.txt",
+        "  1 x no picture, as its name ends: notes.txt",
     ]
     result = run("data", "survey", tmp_path / "gone")
     assert result.exit_code == 2 and "gone: no such folder or zip archive" in result.stderr
