@@ -7,6 +7,8 @@ import dataclasses
 import json
 import math
 import re
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from minicnn import articles, load_model
 from minicnn.cli.recorder import is_spent
 from minicnn.cli.table import known_classes
 from minicnn.data import dogs_vs_cats
+from tests.cli.running import start
 from tests.data.pets import below, by_folder, digest, flat, packed, pet_bytes, unpacked
 from tests.data.zips import picture_bytes
 
@@ -90,6 +93,35 @@ def test_one_epoch_resumed_equals_two(run, tmp_path, option):
     assert measures(tmp_path / "whole") == measures(tmp_path / "parts")
     assert same_weights(tmp_path / "whole" / "model.minicnn", tmp_path / "parts" / "model.minicnn")
     assert f"{option} --fitting squeeze" in history_of(tmp_path / "parts")["command"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child process")
+def test_ctrl_c_ends_the_threads_and_resume_reaches_the_same_bits(run, tmp_path):
+    words = [
+        "train",
+        "lenet5",
+        "--dataset",
+        "drawn-pets",
+        "--samples",
+        240,
+        "--batch-size",
+        4,
+        "--epochs",
+        4,
+        "--augment",
+    ]
+    process = start(*words, "--out", "stopped", folder=tmp_path, PYTHONUNBUFFERED="1")
+    output = ""
+    while "Epoch 2/4" not in output and (line := process.stdout.readline()):
+        output += line
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, output + rest + errors
+    assert errors == ""
+    assert run("train", "lenet5", "--out", "stopped", "--resume").exit_code == 0
+    assert run(*words, "--out", "whole").exit_code == 0
+    assert measures(tmp_path / "stopped") == measures(tmp_path / "whole")
+    assert same_weights(tmp_path / "stopped" / "model.minicnn", tmp_path / "whole" / "model.minicnn")
 
 
 def test_augmentation_changes_what_is_trained_on(run, tmp_path):
