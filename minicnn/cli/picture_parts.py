@@ -38,7 +38,6 @@ class PictureParts:
         train, held: the pictures, with their classes.
         fingerprint: of the names of all pictures in the collection; None of drawn ones.
         division: what it was divided by, for `load` to do it again.
-        stands_in: drawn pictures that serve because the wanted ones cannot be had.
     """
 
     name: str
@@ -47,7 +46,6 @@ class PictureParts:
     held: PictureSource
     fingerprint: str | None = None
     division: dict[str, Any] | None = None
-    stands_in: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -110,7 +108,7 @@ def load(
     if name == PETS and may_draw and dogs_vs_cats.find(path).kind == "absent":
         drawn = _drawn(classes, samples, size, seed)
         reason = f"{dogs_vs_cats.TITLE} is not on this machine (minicnn data check says how to get it)"
-        return replace(drawn, where=f"{drawn.where}, because {reason}", stands_in=True)
+        return replace(drawn, where=f"{drawn.where}, because {reason}")
     where, source = listed(name, path, classes)
     if name == FOLDERS:
         # The article's counts are those of its own data.

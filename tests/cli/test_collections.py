@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn import articles, load_model
 from minicnn.cli.recorder import is_spent
@@ -122,6 +123,21 @@ def test_ctrl_c_ends_the_threads_and_resume_reaches_the_same_bits(run, tmp_path)
     assert run(*words, "--out", "whole").exit_code == 0
     assert measures(tmp_path / "stopped") == measures(tmp_path / "whole")
     assert same_weights(tmp_path / "stopped" / "model.minicnn", tmp_path / "whole" / "model.minicnn")
+
+
+def test_pictures_are_fitted_as_in_the_training(run, tmp_path):
+    """Wide pictures, dark but for a bright middle: cropped, nothing else is seen of them."""
+    wide = Image.new("L", (90, 30), 0)
+    wide.paste(255, (30, 0, 60, 30))
+    files = {f"{name}/{n}.png": picture_bytes(40 + 9 * n) for name in "ab" for n in range(4)}
+    path = unpacked(tmp_path / "x", files)
+    wide.save(tmp_path / "wide.png")
+    assert run("train", "lenet5", "--data", path, "--epochs", 1, "--fitting", "crop").exit_code == 0
+    assert run("predict", "runs/lenet5/model.minicnn", "wide.png", "--show", "seen.png").exit_code == 0
+    assert np.asarray(Image.open(tmp_path / "seen.png")).min() == 255
+    single = run("predict", "runs/lenet5/model.minicnn", "wide.png", "--top", 1).output
+    unpacked(tmp_path / "y", {"wide.png": (tmp_path / "wide.png").read_bytes()})
+    assert run("predict", "runs/lenet5/model.minicnn", "y", "--top", 1).output == single
 
 
 def test_augmentation_changes_what_is_trained_on(run, tmp_path):
