@@ -81,7 +81,7 @@ def _held_out(model: Model, name: str, data: Path | None) -> tuple[str, PictureS
     used: dict[str, Any] = model.preprocessing or {}
     classes, size = tuple(model.class_names or ()), preparation(model).size or (64, 64)
     if name == parts.DRAWN:
-        drawn = parts.load(name, None, classes, parts.Wanted(None, None), size)
+        drawn = parts.drawn(classes, 0, parts.DRAWN_HELD, size)
         return drawn.where, drawn.held, " that were not trained on"
     where, source = parts.listed(name, data, classes)
     if classes and source.class_names != classes:

@@ -12,9 +12,11 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from minicnn import articles, load_model
+from minicnn import Sequential, articles, layers, load_model
+from minicnn.cli import cli, picture_parts
 from minicnn.cli.recorder import is_spent
 from minicnn.cli.table import known_classes
 from minicnn.data import dogs_vs_cats
@@ -219,42 +221,61 @@ def test_three_classes_give_besbes_three_outputs(run, tmp_path):
     assert "strika-conv24 has one output, which serves two classes, but there are 3" in result.stderr
 
 
-def test_the_positive_class_is_the_articles(run, tmp_path):
+def test_the_positive_class_is_the_networks(run, tmp_path):
+    """One output, the probability of a cat: the table has that of a dog, and cats are numbered 1."""
     path = unpacked(tmp_path / "x", flat(4))
-    result = run("train", "strika-conv24", "--data", path, "--epochs", 1, "--recipe", "corrected")
-    assert result.exit_code == 0, result.output
-    assert "0 = dog, 1 = cat" in result.output.splitlines()[0]
-    model = load_model(tmp_path / "runs" / "strika-conv24" / "model.minicnn")
-    assert list(model.class_names) == ["dog", "cat"]
-    assert run("predict", "runs/strika-conv24/model.minicnn", path, "--csv", "out.csv").exit_code == 0
-    rows = table(tmp_path / "out.csv")
-    single = run("predict", "runs/strika-conv24/model.minicnn", path / "cat.0.jpg").output
+    parts = picture_parts.load("dogs-vs-cats", path, ("dog", "cat"), picture_parts.Wanted(4, 4), (8, 8))
+    assert parts.classes == ("dog", "cat")
+    assert [("cat" in name) for name in parts.train.names] == parts.train.labels.tolist()
+    assert parts.describe().endswith("(4 to train on, 4 to validate on; 0 = dog, 1 = cat)")
+    model = Sequential([layers.Flatten(input_shape=(8, 8, 3)), layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", "binary_crossentropy")
+    model.class_names = ["dog", "cat"]
+    model.save("cats.minicnn")
+    assert run("predict", "cats.minicnn", path, "--csv", "out.csv").exit_code == 0
+    single = run("predict", "cats.minicnn", path / "cat.0.jpg").output
     cat = float(re.search(r"cat \(([\d.]+) %\)", single).group(1))
-    assert float(rows["cat.0"]["label"]) == pytest.approx(1 - cat / 100, abs=0.02)
+    assert float(table(tmp_path / "out.csv")["cat.0"]["label"]) == pytest.approx(1 - cat / 100, abs=6e-4)
 
 
 def test_without_the_photographs_pets_are_drawn(run, tmp_path):
-    result = run("train", "besbes", "--samples", 32, "--epochs", 1)
+    result = run("train", "besbes", "--samples", 16, "--epochs", 1)
     assert result.exit_code == 0, result.output
     assert result.output.startswith(
         "Data: cats and dogs drawn on the fly, because Dogs vs. Cats is not on this machine (minicnn data check says "
-        "how to get it) (32 to train on, 8 to validate on; 0 = cat, 1 = dog)\n"
+        "how to get it) (16 to train on, 4 to validate on; 0 = cat, 1 = dog)\n"
     )
     assert history_of(tmp_path / "runs" / "besbes")["settings"]["dataset"] == "drawn-pets"
     assert "the article" not in result.output
-    assert run("evaluate", "runs/besbes/model.minicnn").exit_code == 0
+    result = run("evaluate", "runs/besbes/model.minicnn", "--samples", 4)
+    assert "Data: cats and dogs drawn on the fly (4 pictures that were not trained on)" in result.output
     asked = run("train", "besbes", "--dataset", "dogs-vs-cats")
     assert asked.exit_code == 2
     assert "Dogs vs. Cats is neither in $MINICNN_DATA nor in the cache: `minicnn data fetch" in asked.stderr
 
 
-@pytest.fixture
-def trained_on(run, tmp_path):
+@pytest.fixture(scope="module")
+def trained_on(tmp_path_factory):
     """A folder of cats and dogs, and a model trained on a part of them."""
-    path = unpacked(tmp_path / "pets", {**flat(15), "cat.99.jpg": b"broken"})
-    result = run("train", "lenet5", "--data", path, "--samples", 16, "--batch-size", 8, "--epochs", 6)
+    root = tmp_path_factory.mktemp("pets")
+    path = unpacked(root / "pets", {**flat(15), "cat.99.jpg": b"broken"})
+    words = [
+        "train",
+        "lenet5",
+        "--data",
+        path,
+        "--samples",
+        16,
+        "--batch-size",
+        8,
+        "--epochs",
+        6,
+        "--out",
+        root / "out",
+    ]
+    result = CliRunner().invoke(cli, list(map(str, words)))
     assert result.exit_code == 0, result.output
-    return path, tmp_path / "runs" / "lenet5" / "model.minicnn"
+    return path, root / "out" / "model.minicnn"
 
 
 def test_evaluate_measures_what_was_held_out(run, tmp_path, trained_on):
@@ -354,9 +375,9 @@ def test_a_table_that_cannot_be_written(run, tmp_path, trained_on):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["pets", "more", "--csv", "x.csv"], "pets is a folder or archive, to be named alone, but 2 things are named"),
+        (["more", "empty", "--csv", "x.csv"], "more is a folder or archive, to be named alone, but 2 things are named"),
         (["empty", "--csv", "x.csv"], "empty: there are no pictures"),
-        (["pets", "--show", "seen"], "--show is for single pictures"),
+        (["more", "--show", "seen"], "--show is for single pictures"),
         (["bad.zip"], "bad.zip: no zip archive, or one that is damaged or cut short"),
     ],
 )
