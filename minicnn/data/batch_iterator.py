@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ class BatchIterator:
     `stream` gives one epoch, or so many batches from there on, and is what `Model.fit`, `evaluate` and `predict` use.
     ``iterator[i]`` gives batch i of the epoch it stands in, and leaves it where it is.
 
-    A sample that cannot be read is left out of its batch and noted in `skipped`.
+    A sample that cannot be read is left out of its batch and noted in `skipped`. `waiting` tells how long batches were
+    waited for: ``waiting.share`` of the time.
 
     Args:
         n: samples in an epoch.
@@ -264,8 +266,8 @@ def _first(skipped: list[Skipped]) -> str:
 
 def _without_path(message: str, name: str) -> str:
     """The reason alone, of an error that begins with the picture's path or name."""
-    path, found, reason = message.partition(f"{name}: ")
-    return reason if found and ": " not in path else message
+    folders, found, reason = message.partition(f"{PurePath(name).name}: ")
+    return reason if found and ": " not in folders else message
 
 
 def _at_least(least: int, name: str, value: Any) -> int:

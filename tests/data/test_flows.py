@@ -83,6 +83,16 @@ def test_changed_pictures_of_a_folder_are_those_of_the_generator(folder):
     assert not np.array_equal(plain[0], first[0].transpose(0, 2, 3, 1))
 
 
+def test_pictures_to_validate_on_are_only_standardised(folder):
+    generator = ImageDataGenerator(rotation_range=180, validation_split=0.4)
+    how = {"target_size": (9, 9), "shuffle": False, "subset": "validation", "verbose": False}
+    plain = ImageDataGenerator(validation_split=0.4)
+    table = [(f"cat/cat.{index}.png", "cat") for index in range(7)]
+    for take in (lambda make: make.flow_from_directory(folder, **how),
+                 lambda make: make.flow_from_dataframe(table, folder, **how)):  # fmt: skip
+        np.testing.assert_array_equal(take(generator)[0][0], take(plain)[0][0])
+
+
 def test_folders_and_arguments_that_do_not_fit(folder):
     generator = ImageDataGenerator(validation_split=0.2)
     with pytest.raises(DataError, match="there is no 'cow'"):
