@@ -36,7 +36,8 @@ class BatchIterator:
     `stream` gives one epoch, or so many batches from there on, and is what `Model.fit`, `evaluate` and `predict` use.
     ``iterator[i]`` gives batch i of the epoch it stands in, and leaves it where it is.
 
-    A sample that cannot be read is left out of its batch and noted in `skipped`.
+    A sample that cannot be read is left out of its batch and noted in `skipped`. `waiting` tells how long batches were
+    waited for: ``waiting.share`` of the time.
 
     Args:
         n: samples in an epoch.

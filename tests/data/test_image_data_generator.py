@@ -198,6 +198,15 @@ def test_subsets_are_the_first_and_the_last_pictures():
         generator.flow(PICTURES, subset="test")
 
 
+def test_pictures_to_validate_on_are_only_standardised():
+    generator = ImageDataGenerator(rotation_range=180, rescale=1 / 255, validation_split=0.25)
+    how = {"shuffle": False, "subset": "validation", "batch_size": 5}
+    np.testing.assert_array_equal(generator.flow(PICTURES, **how)[0], PICTURES[:5] * np.float32(1 / 255))
+    assert not np.array_equal(generator.flow(PICTURES, augment=True, **how)[0], generator.flow(PICTURES, **how)[0])
+    unchanged = generator.flow(PICTURES, shuffle=False, augment=False, batch_size=20)[0]
+    np.testing.assert_array_equal(unchanged, PICTURES * np.float32(1 / 255))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
