@@ -109,16 +109,15 @@ def _state(name: str, folder: Path | None) -> Iterator[str]:
 
     try:
         source = datasets.find(name, folder)
+        yield str(source)
+        if source.kind == "absent":
+            yield dogs_vs_cats.HOW_TO_GET
+        elif source.kind == "download":
+            yield f"`minicnn data fetch {name}` downloads it; so does the first training that needs it"
+        elif source.title == dogs_vs_cats.TITLE:
+            yield _pets(dogs_vs_cats.pictures(folder))
     except datasets.DataError as error:
         yield str(error)
-        return
-    yield str(source)
-    if source.kind == "absent":
-        yield dogs_vs_cats.HOW_TO_GET
-    elif source.kind == "download":
-        yield f"`minicnn data fetch {name}` downloads it; so does the first training that needs it"
-    elif source.title == dogs_vs_cats.TITLE:
-        yield _pets(dogs_vs_cats.pictures(folder))
 
 
 def _pets(source: PictureSource) -> str:

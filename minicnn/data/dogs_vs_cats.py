@@ -223,8 +223,8 @@ def _located(path: str | os.PathLike[str] | None) -> Path:
 
 def archive_in(folder: Path) -> Path | None:
     """The archive of the labelled pictures that a folder, or its sub-folder ``dogs-vs-cats``, holds, if any."""
-    places = [own for own in (_own_folder(folder), folder) if own is not None]
-    archives = (place / name for place in places for name in ARCHIVES)
+    folders = [own for own in (_own_folder(folder), folder) if own is not None]
+    archives = (own / name for own in folders for name in ARCHIVES)
     return next((archive for archive in archives if archive.is_file()), None)
 
 
