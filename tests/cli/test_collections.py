@@ -76,6 +76,22 @@ def test_class_folders_are_trained_on(run, tmp_path):
     assert list(model.class_names) == ["dark", "light"] and model.output_shape == (None, 2)
 
 
+def test_an_articles_counts_are_for_its_own_data(tmp_path):
+    wanted = picture_parts.Wanted(8, 4)
+    flowers = unpacked(tmp_path / "x", classes(15))
+    parts = picture_parts.load("pictures", flowers, (), wanted, (8, 8))
+    assert (len(parts.train), len(parts.held)) == (24, 6)
+    parts = picture_parts.load("pictures", flowers, (), wanted, (8, 8), samples=12)
+    assert (len(parts.train), len(parts.held)) == (12, 3)
+    pets = unpacked(tmp_path / "y", flat(15))
+    parts = picture_parts.load("dogs-vs-cats", pets, ("cat", "dog"), wanted, (8, 8))
+    assert (len(parts.train), len(parts.held)) == (8, 4)
+    # More than there are: all, in the article's proportion.
+    parts = picture_parts.load("dogs-vs-cats", pets, ("cat", "dog"), picture_parts.Wanted(800, 400), (8, 8))
+    assert (len(parts.train), len(parts.held)) == (20, 10)
+    assert not set(parts.train.names) & set(parts.held.names)
+
+
 def test_an_archive_trains_like_the_folder(run, tmp_path):
     files = classes()
     folder, archive = unpacked(tmp_path / "x", files), packed(tmp_path / "x.zip", files)
