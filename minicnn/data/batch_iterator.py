@@ -12,7 +12,6 @@ import itertools
 import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -266,8 +265,8 @@ def _first(skipped: list[Skipped]) -> str:
 
 def _without_path(message: str, name: str) -> str:
     """The reason alone, of an error that begins with the picture's path or name."""
-    folders, found, reason = message.partition(f"{PurePath(name).name}: ")
-    return reason if found and ": " not in folders else message
+    path, found, reason = message.partition(f"{name}: ")
+    return reason if found and ": " not in path else message
 
 
 def _at_least(least: int, name: str, value: Any) -> int:
