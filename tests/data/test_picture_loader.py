@@ -309,3 +309,5 @@ def test_drafts_are_near_what_full_decoding_gives(tmp_path):
     source = class_folders(tmp_path)
     full, quick = (PictureLoader(source, (50, 50), draft=draft)[0][0] for draft in (False, True))
     assert 0 < np.abs(full - quick).max() < 6
+    with pytest.raises(ValueError, match="draft: averages neighbouring pixels, which interpolation='nearest' does not"):
+        PictureLoader(source, (50, 50), draft=True, interpolation="nearest")

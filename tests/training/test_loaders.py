@@ -118,8 +118,10 @@ class Stop(Callback):
 def test_leaving_early_ends_the_threads(folder, how):
     train = PictureLoader(class_folders(folder), SIZE, 2, "categorical", workers=3, verbose=False)
     if how == "Ctrl-C":
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as interrupted:
             network().fit(train, verbose=0, callbacks=[Stop(how)])
+        # Also while somebody holds on to the error, and with it to the frames that it went through.
+        assert interrupted.tb is not None
     else:
         network().fit(train, verbose=0, callbacks=[Stop(how)])
     assert running() == []
