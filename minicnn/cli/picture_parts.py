@@ -235,8 +235,8 @@ def drawn(classes: tuple[str, ...], train: int, held: int, size: tuple[int, int]
     from minicnn.data.collection import PictureArrays
 
     names = dogs_vs_cats.ordered(_positive(classes))
-    parts = (
+    train_part, held_part = (
         PictureArrays(x, y if names == drawn_pets.CLASS_NAMES else 1 - y, names)
         for x, y in drawn_pets.load_data(train, held, size, seed)
     )
-    return PictureParts(DRAWN, "cats and dogs drawn on the fly", *parts)
+    return PictureParts(DRAWN, "cats and dogs drawn on the fly", train_part, held_part)
