@@ -6,6 +6,7 @@ ending             what the file holds
 ``.minicnn``       the whole model: layers, weights, how it was compiled, the state of training
 ``.safetensors``   the weights alone
 ``.npz``           the weights alone, for NumPy
+``.onnx``          what `predict` computes, for other programs (`Model.export`; minicnn does not read it)
 =================  =====================================================================================
 
 Files are written beside their place and moved there when they are complete, so an interrupted save leaves the old file
@@ -23,7 +24,7 @@ from minicnn.saving import native, weights
 if TYPE_CHECKING:
     from minicnn.models import Model
 
-__all__ = ["check_filepath", "load_model", "load_weights", "save_model", "save_weights"]
+__all__ = ["check_filepath", "export_model", "load_model", "load_weights", "save_model", "save_weights"]
 
 _MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {".minicnn": (native.save, native.load)}
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
@@ -75,6 +76,19 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     path = Path(filepath)
     _, load = _format_of(path, _WEIGHT_FORMATS, "load_weights")
     load(model, path)
+
+
+def export_model(model: Model, filepath: str | Path) -> None:
+    """Write a model for other programs, as ONNX.
+
+    Raises:
+        ImportError: the package `onnx` is not installed.
+        ValueError: an unknown ending, a model that is not built, or something in it that ONNX has no word for.
+    """
+    from minicnn.saving import onnx
+
+    path = Path(filepath)
+    _format_of(path, {".onnx": onnx}, "export").export(model, path)
 
 
 def check_filepath(filepath: str | Path, operation: str, weights_only: bool = False) -> None:
