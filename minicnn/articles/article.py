@@ -48,6 +48,8 @@ class Recipe:
         clip_probabilities: compute cross-entropies from probabilities clipped at 1e-7, as the articles' Keras does.
         training_samples, validation_samples: take the first so many pictures to train on and the last so many to
             validate on, evenly of all classes; None for all.
+        augmentation: how pictures to train on are distorted, anew in every epoch: arguments of `ImageDataGenerator`;
+            None leaves them as they are.
         note: where the recipe comes from and what in it is our reading.
     """
 
@@ -64,6 +66,7 @@ class Recipe:
     clip_probabilities: bool = False
     training_samples: int | None = None
     validation_samples: int | None = None
+    augmentation: Mapping[str, float | bool] | None = None
     note: str = ""
 
     @property

@@ -33,6 +33,7 @@ PARAMETERS = {
     "eastmount-as-run": 543_722,
     "eastmount-pyramid": 3_058_186,
     "khuyen": 484_714,
+    "besbes": 1_355_938,
     "besbes-dense-count": 196_608_000,
     "besbes-progress": 538_890,
     "lenet5": 61_706,
@@ -43,7 +44,7 @@ INDEX = {
     *("A1", "A2", "A3", "A4", "A5"),
     *("B1", "B2", "B3", "B10"),
     *("C1", "C2", "D1"),
-    *("E2", "E3", "E4", "E7"),
+    *("E2", "E3", "E4", "E5", "E7"),
 }
 
 
@@ -155,6 +156,7 @@ def test_each_recipe_makes_a_fresh_optimizer(article):
         ("strika-dense", None, "Adam", 1e-3, 32),
         ("strika-conv24", None, "Adam", 1e-6, 32),
         ("strika-conv128", None, "Adam", 1e-6, 64),
+        ("besbes", None, "SGD", 0.01, 32),
         ("besbes-progress", None, "Adam", 1e-3, 32),
     ],
 )
