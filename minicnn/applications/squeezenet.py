@@ -114,11 +114,11 @@ def _fire(x: Any, name: str, squeeze: int, expand: int) -> Any:
 
 def _ceil_pool(x: Any, name: str) -> Any:
     """Max pooling of 3x3 windows, 2 apart, that also counts a last window which is not full, as Caffe does."""
-    odd = [None if size is None else size % 2 == 1 for size in x.shape[1:3]]
+    height, width = (None if size is None else size % 2 for size in x.shape[1:3])
     # Sides of an odd length end with a full window; of an even one, the last window lacks one row, which is just what
     # "same" pads. Where the length is open, padding one row adds a window to the even ones only.
-    known = {(True, True): "valid", (False, False): "same"}
-    return MaxPooling2D(3, strides=2, padding=known.get(tuple(odd), ((0, 1), (0, 1))), name=name)(x)
+    padding = {(1, 1): "valid", (0, 0): "same"}.get((height, width), ((0, 1), (0, 1)))  # type: ignore[arg-type]
+    return MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
 
 
 def _load(model: Model, path: Path) -> None:

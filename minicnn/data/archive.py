@@ -84,9 +84,7 @@ class Archive:
         """Close the file."""
         self._file.close()
 
-    def _sorted_out(
-        self, members: list[zipfile.ZipInfo]
-    ) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
+    def _sorted_out(self, members: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
         if len(members) > MAX_MEMBERS:
             raise DataError(f"{self.path}: expected at most {MAX_MEMBERS:,} files in the archive, got {len(members):,}")
         readable: dict[str, zipfile.ZipInfo] = {}

@@ -37,7 +37,9 @@ def labelled_by_folder(source: PictureSource) -> PictureSource:
     classes = sorted({name for name in classes_of if name is not None})
     if len(classes) < 2:
         found = f"only {classes[0]!r}" if classes else "none"
-        raise DataError(f"expected sub-folders with pictures, one for each of at least two classes, but there is {found}")
+        raise DataError(
+            f"expected sub-folders with pictures, one for each of at least two classes, but there is {found}"
+        )
     chosen = [index for index, name in enumerate(classes_of) if name is not None]
     labelled = source.subset(chosen).labelled([classes.index(str(classes_of[index])) for index in chosen], classes)
     without = [name for name, folder in zip(source.names, classes_of, strict=True) if folder is None]

@@ -60,9 +60,7 @@ def divide(
     return Parts(*(found[name] for name in _NAMES))
 
 
-def _dealt(
-    pool: PictureSource, wanted: dict[Part, int | None], seed: int, balanced: bool
-) -> dict[Part, PictureSource]:
+def _dealt(pool: PictureSource, wanted: dict[Part, int | None], seed: int, balanced: bool) -> dict[Part, PictureSource]:
     """Deal the pictures of one pool out; all that are left go to the first part that wants them."""
     counts = [count or 0 for count in wanted.values()]
     labels = np.empty(0, np.int32) if pool.labels is None else pool.labels

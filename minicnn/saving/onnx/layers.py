@@ -21,12 +21,9 @@ def _unchanged(builder: Builder, layer: L.Layer, x: Value) -> Value:
 
 @converts(L.Activation, L.ELU, L.LeakyReLU, L.Softmax)
 def _activation(builder: Builder, layer: Any, x: Value) -> Value:
-    function, arguments = layer.activation, {}
-    if isinstance(function, functools.partial):
-        function, arguments = function.func, function.keywords
-    if isinstance(function, L.Layer):
-        return activated(builder, layer, x)
-    return convert_function(builder, layer.describe(), function, x, **arguments)
+    if isinstance(layer.activation, functools.partial):
+        return convert_function(builder, layer.describe(), layer.activation.func, x, **layer.activation.keywords)
+    return activated(builder, layer, x)
 
 
 @converts(L.ReLU)
