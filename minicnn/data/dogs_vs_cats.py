@@ -31,6 +31,11 @@ NAME, TITLE = "dogs-vs-cats", "Dogs vs. Cats"
 ARCHIVES = ("train.zip", "kagglecatsanddogs_5340.zip", "dogs-vs-cats.zip")
 """What the archives with the labelled pictures are called."""
 
+HOW_TO_GET = (
+    "put Kaggle's train.zip (kaggle.com/c/dogs-vs-cats) or Microsoft's archive (microsoft.com/download, 54765) into "
+    "the sub-folder dogs-vs-cats of a folder that the environment variable MINICNN_DATA names, or name it with --data"
+)
+
 Fitting = Literal["squeeze", "crop", "pad"]
 Animal = Literal["cat", "dog"]
 
@@ -51,8 +56,8 @@ def find(path: str | os.PathLike[str] | None = None) -> Source:
     for kind, root in (("environment", environment), ("cache", cache_folder())):
         own = _own_folder(Path(root)) if root else None
         if own is not None:
-            return Source(TITLE, kind, _archive(own) or own)
-    return Source(TITLE, "missing", cache_folder() / NAME)
+            return Source(TITLE, kind, archive_in(own) or own)
+    return Source(TITLE, "absent", cache_folder() / NAME)
 
 
 def pictures(path: str | os.PathLike[str] | None = None, positive: Animal = "dog") -> PictureSource:
@@ -173,26 +178,25 @@ def _in_memory(source: PictureSource, size: tuple[int, int], fitting: Fitting) -
 
 def _located(path: str | os.PathLike[str] | None) -> Path:
     place = find(path)
-    if place.kind == "missing" or place.folder is None:
-        raise DataError(
-            f"{TITLE} is neither in $MINICNN_DATA nor in the cache. `minicnn data fetch {NAME}` downloads it (825 MB); "
-            f"or put Kaggle's train.zip into {place.folder}, or into the sub-folder {NAME} of a folder that the "
-            "environment variable MINICNN_DATA names"
-        )
+    if place.kind == "absent" or place.folder is None:
+        raise DataError(f"{TITLE} is neither in $MINICNN_DATA nor in the cache: {HOW_TO_GET}")
     return place.folder
+
+
+def archive_in(folder: Path) -> Path | None:
+    """The archive of the labelled pictures that a folder, or its sub-folder ``dogs-vs-cats``, holds, if any."""
+    places = [own for own in (_own_folder(folder), folder) if own is not None]
+    archives = (place / name for place in places for name in ARCHIVES)
+    return next((archive for archive in archives if archive.is_file()), None)
 
 
 def _inside(path: Path) -> Path:
     """The archive or folder with the pictures at or in `path`."""
     if not path.is_dir():
         return path
-    for folder in (_own_folder(path), path):
-        archive = _archive(folder) if folder is not None else None
-        if archive is not None:
-            return archive
-    own = _own_folder(path)
-    if own is not None:
-        return own
+    found = archive_in(path) or _own_folder(path)
+    if found is not None:
+        return found
     if not are_pets(places(picture_source(path).names)):
         raise DataError(_not_pets(path))
     return path
@@ -201,10 +205,6 @@ def _inside(path: Path) -> Path:
 def _own_folder(folder: Path) -> Path | None:
     named = (folder / name for name in (NAME, NAME.replace("-", "_")))
     return next((own for own in named if own.is_dir() and any(own.iterdir())), None)
-
-
-def _archive(folder: Path) -> Path | None:
-    return next((folder / name for name in ARCHIVES if (folder / name).is_file()), None)
 
 
 def _not_pets(where: object) -> str:
