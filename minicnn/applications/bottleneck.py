@@ -5,11 +5,12 @@ visual recognition").
     from minicnn.applications import SqueezeNet, bottleneck, squeezenet
 
     extractor = bottleneck.Extractor(
-        SqueezeNet(include_top=False, pooling="avg"), (227, 227), squeezenet.preprocess_input
+        SqueezeNet(include_top=False, pooling="avg"), (227, 227), squeezenet.PREPROCESSING
     )
     parts = dogs_vs_cats.load()
     train, validation = extractor.features(parts.train), extractor.features(parts.validation)
     head.fit(train.x, train.y, validation_data=(validation.x, validation.y))
+    extractor.joined(head).save("pets.minicnn")                # takes pictures, as `minicnn predict` does
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,10 @@ from minicnn.applications.feature_store import KEY_BYTES, FeatureStore
 from minicnn.data.cache import cache_folder
 from minicnn.data.errors import DataError, PictureError
 from minicnn.data.picture_loader import PictureLoader
+from minicnn.data.preprocessing import Preprocessing
 from minicnn.data.sources import PictureSource, Skipped
-from minicnn.models import Model
+from minicnn.layers import Input
+from minicnn.models import Model, Sequential
 from minicnn.models.model import serialize_layer
 from minicnn.progress import ProgressLine
 
@@ -47,13 +50,13 @@ class Features(NamedTuple):
         x: (N, ...) float32, a row for each picture that could be read.
         y: (N,) int32, the pictures' class numbers; None where they have none.
         names: what the pictures are called.
-        skipped: what could not be read, with the reasons.
+        unread: what could not be read, with the reasons; the source's own ``skipped`` is not among it.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int32] | None
     names: list[str]
-    skipped: list[Skipped]
+    unread: list[Skipped]
 
 
 class Extractor:
@@ -67,8 +70,8 @@ class Extractor:
     Args:
         model: of one input and one output, which is the features.
         size: (height, width) that pictures are brought to.
-        preprocess: turns a batch of RGB pictures (n, H, W, 3), float32 of 0 to 255, into the network's input; None
-            leaves them as they are.
+        preprocess: turns a batch of RGB pictures (n, H, W, 3), float32 of 0 to 255, into the network's input: a
+            `Preprocessing`, or any function; None leaves them as they are.
         fitting, interpolation: see `PictureLoader`.
 
     Raises:
@@ -135,22 +138,39 @@ class Extractor:
             DataError: no picture can be read, or the file of features holds something else.
             ValueError: a picture's features are not finite.
         """
-        keys, skipped = _keys(source)
+        keys, unread = _keys(source)
         store = self._store(Path(folder) if folder is not None else cache_folder() / "features")
         new = {key: index for index, key in keys.items() if key not in store}
         if new:
             part = source.subset(sorted(new.values()))
             part.skipped = []
-            skipped += self._compute(
+            unread += self._compute(
                 store, part, [keys[index] for index in sorted(new.values())], batch_size, workers, verbose
             )
         kept = [index for index, key in keys.items() if key in store]
         if not kept:
-            reason = f"; the first is {skipped[0].name}: {skipped[0].reason}" if skipped else ""
+            reason = f"; the first is {unread[0].name}: {unread[0].reason}" if unread else ""
             raise DataError(f"Extractor: there are no features: none of {len(source):,} pictures can be read{reason}")
         labels = None if source.labels is None else source.labels[kept]
         names = [source.names[index] for index in kept]
-        return Features(store.read([keys[index] for index in kept]), labels, names, [*source.skipped, *skipped])
+        return Features(store.read([keys[index] for index in kept]), labels, names, unread)
+
+    def joined(self, head: Model) -> Sequential:
+        """Give the whole network, from pictures to what `head` makes of their features; both keep their weights.
+
+        It shares its layers with both. Where the preprocessing is a `Preprocessing`, files of the network carry it.
+
+        Raises:
+            ValueError: the head was built for features of another shape.
+        """
+        shape = self._probed().shape[1:]
+        whole = Sequential([Input(shape), self.model, *head.layers], name=head.name)
+        whole.class_names, whole.epoch = head.class_names, head.epoch
+        if isinstance(self.preprocess, Preprocessing):
+            config = {**self.preprocess.get_config(), "shape": list(shape)}
+            seen = {"fit": "picture", "fitting": self.fitting, "input": config}
+            whole.preprocessing = {**(head.preprocessing or {}), **seen}
+        return whole
 
     def _store(self, folder: Path) -> FeatureStore:
         fingerprint = self.fingerprint()
@@ -232,8 +252,7 @@ def _keys(source: PictureSource) -> tuple[dict[int, bytes], list[Skipped]]:
     skipped: list[Skipped] = []
     for index, name in enumerate(source.names):
         try:
-            content = source.content(index)
-            data = content.read_bytes() if isinstance(content, Path) else content.read()
+            data = _bytes(source.content(index))
         except PictureError as error:
             skipped.append(Skipped.because(name, error))
         except OSError as error:
@@ -241,3 +260,11 @@ def _keys(source: PictureSource) -> tuple[dict[int, bytes], list[Skipped]]:
         else:
             keys[index] = hashlib.blake2b(data, digest_size=KEY_BYTES).digest()
     return keys, skipped
+
+
+def _bytes(content: Path | IO[bytes] | NDArray[Any]) -> bytes:
+    if isinstance(content, Path):
+        return content.read_bytes()
+    if isinstance(content, np.ndarray):
+        return f"{content.dtype}{content.shape}".encode() + content.tobytes()
+    return content.read()

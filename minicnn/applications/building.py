@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minicnn.applications.files import Loader, Release, Weights, load_into
+from minicnn.applications.imagenet_utils import CLASSES, class_index, find_classes
+from minicnn.data.preprocessing import Preprocessing
 from minicnn.errors import unknown_name
 from minicnn.layers import GlobalAveragePooling2D, GlobalMaxPooling2D, Input, SymbolicTensor
+from minicnn.models import Model
 
 
 def input_of(
@@ -46,7 +50,43 @@ def input_of(
     return Input(shape) if input_tensor is None else input_tensor
 
 
-def source_of(tensor: SymbolicTensor) -> SymbolicTensor | list[SymbolicTensor]:
+def pooled(x: Any, pooling: str | None, network: str) -> Any:
+    """End a network without its top: (N, H, W, C) as it is, or one number a channel, (N, C)."""
+    if pooling is None:
+        return x
+    kinds = {"avg": GlobalAveragePooling2D, "max": GlobalMaxPooling2D}
+    if pooling not in kinds:
+        raise ValueError(f"{network}: {unknown_name('pooling', str(pooling), kinds)}; None leaves the maps as they are")
+    return kinds[pooling](name=f"{pooling}_pool")(x)
+
+
+def finished(
+    start: SymbolicTensor,
+    end: Any,
+    name: str,
+    preprocessing: Preprocessing,
+    weights: Weights,
+    release: Release,
+    load: Loader | None = None,
+) -> Model:
+    """Make the model from its first and last tensors, give it its weights, and let it say what it sees and gives.
+
+    Args:
+        start, end, name: of the model.
+        preprocessing: what its weights want pictures to be; files of the model carry it.
+        weights, release, load: see `load_into`.
+    """
+    model = Model(_source_of(start), end, name=name)
+    load_into(model, weights, release, load)
+    if start.shape[3] == 3:
+        shape = None if None in start.shape[1:] else list(start.shape[1:])
+        model.preprocessing = {"fit": "picture", "input": {**preprocessing.get_config(), "shape": shape}}
+    if weights is not None and end.shape == (None, CLASSES) and (names := find_classes()) is not None:
+        model.class_names = [name for _, name in class_index(names)]
+    return model
+
+
+def _source_of(tensor: SymbolicTensor) -> SymbolicTensor | list[SymbolicTensor]:
     """Give the input that a tensor comes from, or the list of them where there are several."""
     found: dict[int, SymbolicTensor] = {}
     seen: set[int] = set()
@@ -61,16 +101,6 @@ def source_of(tensor: SymbolicTensor) -> SymbolicTensor | list[SymbolicTensor]:
         waiting.extend(current.node.inputs)
     sources = list(found.values())
     return sources[0] if len(sources) == 1 else sources
-
-
-def pooled(x: Any, pooling: str | None, network: str) -> Any:
-    """End a network without its top: (N, H, W, C) as it is, or one number a channel, (N, C)."""
-    if pooling is None:
-        return x
-    kinds = {"avg": GlobalAveragePooling2D, "max": GlobalMaxPooling2D}
-    if pooling not in kinds:
-        raise ValueError(f"{network}: {unknown_name('pooling', str(pooling), kinds)}; None leaves the maps as they are")
-    return kinds[pooling](name=f"{pooling}_pool")(x)
 
 
 def check_classes(network: str, weights: Any, include_top: bool, classes: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from minicnn.models import Model
 
 Weights = Union[str, "os.PathLike[str]", None]
+Loader = Callable[["Model", Path], Any]
 
 _BLOCK = 2**20
 
@@ -45,9 +46,7 @@ def keras_release(folder: str, network: str, md5: str, *, top: bool = True) -> R
     return Release(name, f"{address} (Keras itself keeps it in ~/.keras/models)", md5)
 
 
-def load_into(
-    model: Model, weights: Weights, release: Release, load: Callable[[Model, Path], Any] | None = None
-) -> None:
+def load_into(model: Model, weights: Weights, release: Release, load: Loader | None = None) -> None:
     """Give a network its weights.
 
     Args:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minicnn.applications.files import find_file, searched
 from minicnn.data.errors import DataError
+from minicnn.data.preprocessing import Preprocessing
 
 CLASSES = 1000
 # What Keras calls its list of the classes, and what comes with the SqueezeNet weights.
@@ -22,6 +23,9 @@ _LARGEST_CLASS_FILE = 2**20
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Mean blue, green and red of ImageNet's training pictures, 0..255, as VGG and ResNet had them subtracted."""
+
+CAFFE = Preprocessing(mean=CAFFE_MEAN, order="bgr")
+"""The same as a part of a model's file."""
 
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -125,7 +129,12 @@ def class_index(path: str | os.PathLike[str] | None = None) -> list[tuple[str, s
     Raises:
         DataError: there is no such file, or it does not hold 1,000 classes.
     """
-    file = _find_classes() if path is None else Path(path)
+    file = find_classes() if path is None else Path(path)
+    if file is None:
+        raise DataError(
+            f"the names of ImageNet's classes are not on this machine: pass classes=FILE, Keras' {_CLASS_FILES[0]} or "
+            f"lines of id and names; looked for {' and '.join(_CLASS_FILES)} in {searched()}"
+        )
     try:
         if file.stat().st_size > _LARGEST_CLASS_FILE:
             raise DataError(f"{file}: too long for a list of {CLASSES} classes")
@@ -138,14 +147,9 @@ def class_index(path: str | os.PathLike[str] | None = None) -> list[tuple[str, s
     return classes
 
 
-def _find_classes() -> Path:
-    for name in _CLASS_FILES:
-        if (found := find_file(name)) is not None:
-            return found
-    raise DataError(
-        f"decode_predictions: the names of ImageNet's classes are not on this machine: pass classes=FILE, Keras' "
-        f"{_CLASS_FILES[0]} or lines of id and names; looked for {' and '.join(_CLASS_FILES)} in {searched()}"
-    )
+def find_classes() -> Path | None:
+    """Find the file with the names of the classes; None where it is not on this machine."""
+    return next((found for name in _CLASS_FILES if (found := find_file(name)) is not None), None)
 
 
 def _from_json(text: str, file: Path) -> list[tuple[str, str]]:

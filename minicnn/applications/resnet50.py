@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.applications import imagenet_utils
-from minicnn.applications.building import check_classes, input_of, pooled, source_of
-from minicnn.applications.files import Weights, keras_release, load_into
+from minicnn.applications.building import check_classes, finished, input_of, pooled
+from minicnn.applications.files import Weights, keras_release
 from minicnn.applications.imagenet_utils import decode_predictions
 from minicnn.layers import (
     Activation,
@@ -26,7 +26,10 @@ from minicnn.layers import (
 )
 from minicnn.models import Model
 
-__all__ = ["ResNet50", "decode_predictions", "preprocess_input"]
+__all__ = ["PREPROCESSING", "ResNet50", "decode_predictions", "preprocess_input"]
+
+PREPROCESSING = imagenet_utils.CAFFE
+"""What pictures become on their way into the network."""
 
 # Blocks of each stage, and the filters of their inner convolutions.
 _STAGES = {"conv2": (3, 64), "conv3": (4, 128), "conv4": (6, 256), "conv5": (3, 512)}
@@ -86,9 +89,7 @@ def ResNet50(  # noqa: N802 - the name under which Keras users know it
         x = Dense(classes, activation=classifier_activation, name="predictions")(x)
     else:
         x = pooled(x, pooling, name)
-    model = Model(source_of(start), x, name=name)
-    load_into(model, weights, _RELEASE if include_top else _RELEASE_WITHOUT_TOP)
-    return model
+    return finished(start, x, name, PREPROCESSING, weights, _RELEASE if include_top else _RELEASE_WITHOUT_TOP)
 
 
 def preprocess_input(x: ArrayLike, data_format: str | None = None) -> NDArray[Any]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.applications.building import check_classes, input_of, pooled, source_of
-from minicnn.applications.files import Release, Weights, load_into
+from minicnn.applications.building import check_classes, finished, input_of, pooled
+from minicnn.applications.files import Release, Weights
 from minicnn.applications.imagenet_utils import decode_predictions, reversed_less_mean
+from minicnn.data.preprocessing import Preprocessing
 from minicnn.layers import (
     Activation,
     Concatenate,
@@ -26,10 +27,13 @@ from minicnn.layers import (
 from minicnn.models import Model
 from minicnn.saving import weights as files
 
-__all__ = ["SqueezeNet", "decode_predictions", "preprocess_input"]
+__all__ = ["PREPROCESSING", "SqueezeNet", "decode_predictions", "preprocess_input"]
 
 MEAN = (104.0, 117.0, 123.0)
 """Blue, green and red that were subtracted from the pictures it was trained on."""
+
+PREPROCESSING = Preprocessing(mean=MEAN, order="bgr")
+"""What pictures become on their way into the network."""
 
 _RELEASE = Release(
     "squeezenet_v1.1_imagenet.npz",
@@ -92,9 +96,7 @@ def SqueezeNet(  # noqa: N802 - Keras' way of naming its applications
         x = Activation(classifier_activation or "linear", name="predictions")(x)
     else:
         x = pooled(x, pooling, name)
-    model = Model(source_of(start), x, name=name)
-    load_into(model, weights, _RELEASE, _load)
-    return model
+    return finished(start, x, name, PREPROCESSING, weights, _RELEASE, _load)
 
 
 def preprocess_input(x: ArrayLike, data_format: str | None = None) -> NDArray[np.floating[Any]]:

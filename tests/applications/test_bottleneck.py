@@ -66,7 +66,7 @@ def test_features_are_what_the_model_predicts(folder):
     assert found.x.dtype == np.float32
     assert found.y.tolist() == [0, 1] * 5
     assert found.names == [f"{n}.png" for n in range(10)]
-    assert found.skipped == []
+    assert found.unread == []
 
 
 def test_nothing_is_computed_twice(folder):
@@ -164,7 +164,7 @@ def test_what_cannot_be_read_is_skipped_and_told(folder):
         assert found.names == [f"{n}.png" for n in (0, 1, 2, 3, 6, 7, 8, 9)]
         assert found.y.tolist() == [0, 1, 0, 1, 0, 1, 0, 1]
         np.testing.assert_allclose(found.x, colours([0, 1, 2, 3, 6, 7, 8, 9]), atol=1e-6)
-        assert [item.name for item in found.skipped] == ["4.png", "5.png"]
+        assert [item.name for item in found.unread] == ["4.png", "5.png"]
     assert (folder / "4.png").read_bytes() == b"no picture"
 
 
@@ -242,7 +242,7 @@ def test_squeezenet_features_train_a_head(tmp_path):
     source = PictureFiles.listed(tmp_path)
     source = source.labelled([int(name.startswith("dog")) for name in source.names], ("cat", "dog"))
     extractor = bottleneck.Extractor(
-        SqueezeNet(include_top=False, weights=None, pooling="avg"), (48, 48), squeezenet.preprocess_input
+        SqueezeNet(include_top=False, weights=None, pooling="avg"), (48, 48), squeezenet.PREPROCESSING
     )
     train = extractor.features(source, tmp_path / "features", verbose=False)
     assert train.x.shape == (60, 512)

@@ -34,6 +34,8 @@ PARAMETERS = {
     "eastmount-pyramid": 3_058_186,
     "khuyen": 484_714,
     "besbes": 1_355_938,
+    "besbes-vgg16": 4_326_401,
+    "besbes-squeezenet": 4_326_401,
     "besbes-dense-count": 196_608_000,
     "besbes-progress": 538_890,
     "lenet5": 61_706,
@@ -44,7 +46,7 @@ INDEX = {
     *("A1", "A2", "A3", "A4", "A5"),
     *("B1", "B2", "B3", "B10"),
     *("C1", "C2", "D1"),
-    *("E2", "E3", "E4", "E5", "E7"),
+    *("E2", "E3", "E4", "E5", "E6", "E7"),
 }
 
 
@@ -158,6 +160,8 @@ def test_each_recipe_makes_a_fresh_optimizer(article):
         ("strika-conv128", None, "Adam", 1e-6, 64),
         ("besbes", None, "SGD", 0.01, 32),
         ("besbes-progress", None, "Adam", 1e-3, 32),
+        ("besbes-vgg16", None, "RMSprop", 1e-3, 32),
+        ("besbes-squeezenet", None, "RMSprop", 1e-3, 32),
     ],
 )
 def test_recipes_say_what_the_articles_say(name, recipe, optimizer, learning_rate, batch_size):
