@@ -101,8 +101,6 @@ class Builder:
         if key not in self._arranged:
             name = self.node("Transpose", [x.name], perm=[x.order.index(axis) for axis in wanted])
             self._arranged[key] = Value(name, x.shape, wanted)
-            # The way back is known as well.
-            self._arranged[name, x.order] = x
         return self._arranged[key]
 
     def give(self, name: str, x: Value) -> None:

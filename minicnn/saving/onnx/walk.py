@@ -12,7 +12,7 @@ from minicnn.saving.onnx.builder import Builder, Value, in_order
 from minicnn.saving.onnx.converters import convert_layer
 
 if TYPE_CHECKING:
-    from minicnn.models.graph import Graph, Step
+    from minicnn.models.graph import Graph
 
 
 def convert_model(model: Model) -> Any:
@@ -47,16 +47,8 @@ def _walk(builder: Builder, graph: Graph, inputs: Sequence[Value], training: boo
             made = _walk(builder, _graph_of(step.layer), read, mode)
         else:
             made = [convert_layer(builder, step.layer, read if step.takes_list else read[0], mode)]
-        for slot, value, shape in zip(step.outputs, made, _output_shapes(step, read), strict=True):
-            values[slot] = value._replace(shape=tuple(shape))
+        # A model within the model may be drawn for more sizes than it sees here, but never for other ones.
+        for slot, value, tensor in zip(step.outputs, made, step.node.outputs, strict=True):
+            values[slot] = value._replace(shape=tensor.shape)
     builder.scope = outer
     return [values[slot] for slot in graph.output_slots]
-
-
-def _output_shapes(step: Step, read: Sequence[Value]) -> list[Any]:
-    shapes = [value.shape for value in read]
-    if shapes == [tensor.shape for tensor in step.node.inputs]:
-        return [tensor.shape for tensor in step.node.outputs]
-    # A model within the model may have been drawn for other sizes than it sees here.
-    made = step.layer.compute_output_shape(shapes if step.takes_list else shapes[0])
-    return made if step.gives_list else [made]
