@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Input, Model, Sequential
+from minicnn import Input, Model, Sequential, load_model
 from minicnn.applications import SqueezeNet, bottleneck, squeezenet
 from minicnn.applications.feature_store import FeatureStore
 from minicnn.data.sources import PictureFiles
 from minicnn.datasets import DataError
 from minicnn.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Lambda
+from minicnn.preprocessing import Preprocessing, fit_picture
 
 
 class Counting:
@@ -204,6 +205,32 @@ def test_models_without_one_array_of_features(make, message):
         return
     with pytest.raises(ValueError, match=message):
         bottleneck.Extractor(Model(x, make(GlobalAveragePooling2D()(x))), (8, 8))
+
+
+def test_joined_with_its_head_it_takes_pictures_and_files_carry_how(folder):
+    prepare = Preprocessing(1 / 255, mean=(0.1, 0.2, 0.3), order="bgr")
+    extractor = bottleneck.Extractor(network(), (8, 8), prepare, fitting="pad")
+    found = extractor.features(pictures(folder), folder / "features", verbose=False)
+    head = Sequential([Input((3,)), Dense(2, activation="softmax", name="top")], name="pets")
+    head.class_names, head.epoch, head.preprocessing = ["even", "odd"], 4, {"dataset": "pictures"}
+    whole = extractor.joined(head)
+    whole.save(folder / "whole.minicnn")
+    read = load_model(folder / "whole.minicnn")
+    assert (read.name, read.class_names, read.epoch, read.input_shape) == ("pets", ["even", "odd"], 4, (None, 8, 8, 3))
+    used = read.preprocessing
+    assert (used["dataset"], used["fit"], used["fitting"]) == ("pictures", "picture", "pad")
+    x = np.stack([fit_picture(folder / name, (8, 8), mode="pad") for name in found.names])
+    y = read.predict(Preprocessing.from_config(used["input"])(x))
+    np.testing.assert_allclose(y, head.predict(found.x), atol=1e-6)
+    # The same weights, not copies of them.
+    head.get_layer("top").set_weights([np.zeros((3, 2)), np.zeros(2)])
+    np.testing.assert_array_equal(whole.predict(prepare(x)), 0.5)
+
+
+def test_a_head_for_other_features_does_not_join():
+    extractor = bottleneck.Extractor(network(), (8, 8))
+    with pytest.raises(ValueError, match="x must have 4 values along its last axis"):
+        extractor.joined(Sequential([Input((4,)), Dense(2)]))
 
 
 def test_keeping_in_the_cache_and_telling_how_far_it_is(folder, monkeypatch, capsys):

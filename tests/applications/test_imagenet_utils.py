@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 
 import numpy as np
 import pytest
@@ -11,16 +10,8 @@ import pytest
 from minicnn import applications
 from minicnn.applications.imagenet_utils import class_index, decode_predictions, preprocess_input
 from minicnn.datasets import DataError
+from tests.applications.imagenet import write_classes
 from tests.oracles import keras
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """A machine on which nothing is found but in the folder returned."""
-    monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
-    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    return tmp_path
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
@@ -69,16 +60,6 @@ def test_each_network_subtracts_its_own_mean_of_blue_green_and_red(name, mean):
 def test_what_is_no_picture_is_refused(x, arguments, message):
     with pytest.raises(ValueError, match=message):
         preprocess_input(x, **arguments)
-
-
-def write_classes(folder, name):
-    """A list of the classes as Keras has it, or as lines."""
-    if name.endswith(".json"):
-        index = {str(k): [f"n{k:08d}", f"thing_{k}"] for k in range(1000)}
-        (folder / name).write_text(json.dumps(index), encoding="utf-8")
-    else:
-        lines = [f"n{k:08d} thing {k}, article {k}" for k in range(1000)]
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["imagenet_class_index.json", "imagenet_classes.txt"])

@@ -9,25 +9,17 @@ import zipfile
 import numpy as np
 import pytest
 
-from minicnn import Input, Model
+from minicnn import Input, Model, load_model
 from minicnn.applications import VGG16, ResNet50, SqueezeNet, squeezenet
 from minicnn.applications.files import find_file
 from minicnn.applications.imagenet_utils import class_index
 from minicnn.datasets import DataError
-from minicnn.preprocessing import fit_picture
+from minicnn.preprocessing import Preprocessing, fit_picture
 from tests import real_data
+from tests.applications.imagenet import write_classes
 from tests.oracles import keras, torch
 
 NETWORKS = {"VGG16": VGG16, "ResNet50": ResNet50}
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """A machine on which nothing is found but in the folder returned."""
-    monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
-    monkeypatch.setenv("MINICNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    return tmp_path
 
 
 # Counted from the papers' tables by Keras' own summary.
@@ -200,6 +192,20 @@ def test_squeezenet_reads_its_release(elsewhere):
     # Without the top, what belongs to it is left in the file.
     bare = SqueezeNet(include_top=False)
     np.testing.assert_array_equal(bare.weights[-1].numpy(), drawn.get_layer("fire9_expand3x3").weights[1].numpy())
+
+
+def test_files_of_a_network_say_what_it_sees_and_gives(elsewhere):
+    write_classes(elsewhere, "imagenet_classes.txt")
+    release(SqueezeNet(weights=None), elsewhere / "squeezenet_v1.1_imagenet.npz")
+    SqueezeNet().save(elsewhere / "squeezenet.minicnn")
+    model = load_model(elsewhere / "squeezenet.minicnn")
+    assert model.class_names[:2] == ["thing_0", "thing_1"]
+    x = np.random.default_rng(0).integers(0, 256, (2, 227, 227, 3), np.uint8)
+    prepared = Preprocessing.from_config(model.preprocessing["input"])(x)
+    np.testing.assert_array_equal(prepared, squeezenet.preprocess_input(x))
+    # What is said of networks on pictures of any size, or in grey, holds for these too.
+    assert Preprocessing.from_config(VGG16(weights=None, include_top=False).preprocessing["input"]).shape is None
+    assert SqueezeNet(weights=None, input_shape=(32, 32, 1)).preprocessing is None
 
 
 def test_squeezenet_reads_what_it_saved(tmp_path):
