@@ -45,8 +45,8 @@ def preprocess_input(x: ArrayLike, data_format: str | None = None, mode: str = "
     Raises:
         ValueError: the pictures do not have three channels there, or an argument is none of those.
 
-    >>> preprocess_input(np.array([[[255, 0, 0]]], np.uint8))[0, 0].round(2).tolist()
-    [-103.94, -116.78, 131.32]
+    >>> preprocess_input(np.array([[[255, 0, 0]]], np.uint8))[0, 0].round().tolist()
+    [-104.0, -117.0, 131.0]
     """
     if mode == "caffe":
         return reversed_less_mean(x, CAFFE_MEAN, data_format)
