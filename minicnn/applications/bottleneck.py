@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from minicnn.applications.feature_store import KEY_BYTES, FeatureStore
 from minicnn.data.cache import cache_folder
 from minicnn.data.errors import DataError, PictureError
+from minicnn.data.fitting import checked_size
 from minicnn.data.picture_loader import PictureLoader
 from minicnn.data.preprocessing import Preprocessing
 from minicnn.data.sources import PictureSource, Skipped
@@ -75,7 +76,8 @@ class Extractor:
         fitting, interpolation: see `PictureLoader`.
 
     Raises:
-        ValueError: the model has several outputs, or its features have no known shape for pictures of this size.
+        ValueError: `size` is none, the model has several outputs, or its features have no known shape for pictures of
+            this size.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Extractor:
         interpolation: str = "bilinear",
     ) -> None:
         self.model = model
-        self.size = (int(size[0]), int(size[1]))
+        self.size = checked_size(size)
         self.preprocess = preprocess or _as_they_are
         self.fitting = fitting
         self.interpolation = interpolation
@@ -103,7 +105,7 @@ class Extractor:
     def fingerprint(self) -> str:
         """64 hexadecimal digits that are the same for extractors that compute the same."""
         said = {
-            "network": _anonymous(_describe(self.model)),
+            "network": self._network(),
             "size": self.size,
             "fitting": self.fitting,
             "interpolation": self.interpolation,
@@ -141,12 +143,8 @@ class Extractor:
         keys, unread = _keys(source)
         store = self._store(Path(folder) if folder is not None else cache_folder() / "features")
         new = {key: index for index, key in keys.items() if key not in store}
-        if new:
-            part = source.subset(sorted(new.values()))
-            part.skipped = []
-            unread += self._compute(
-                store, part, [keys[index] for index in sorted(new.values())], batch_size, workers, verbose
-            )
+        reasons = self._compute(store, source, list(new.items()), batch_size, workers, verbose) if new else {}
+        unread += [Skipped(source.names[index], reasons[key]) for index, key in keys.items() if key in reasons]
         kept = [index for index, key in keys.items() if key in store]
         if not kept:
             reason = f"; the first is {unread[0].name}: {unread[0].reason}" if unread else ""
@@ -181,14 +179,22 @@ class Extractor:
         self,
         store: FeatureStore,
         source: PictureSource,
-        keys: Sequence[bytes],
+        wanted: Sequence[tuple[bytes, int]],
         batch_size: int,
         workers: int | None,
         verbose: bool,
-    ) -> list[Skipped]:
-        """Compute and keep the features of all pictures of a source; gives those that could not be read."""
+    ) -> dict[bytes, str]:
+        """Compute and keep the features of some pictures of a source, and say why those that could not be read cannot.
+
+        Args:
+            store: where to keep them.
+            source, batch_size, workers, verbose: see `features`.
+            wanted: the key and the place of each picture.
+        """
+        part = source.subset([index for _, index in wanted])
+        part.skipped = []
         # With its place as its class, each picture that arrives says which one it is.
-        numbered = source.labelled(np.arange(len(source)), source.names)
+        numbered = part.labelled(np.arange(len(part)), part.names)
         loader = PictureLoader(
             numbered,
             self.size,
@@ -200,19 +206,20 @@ class Extractor:
             workers=workers,
             verbose=False,
         )
-        line = ProgressLine(len(loader), prefix=f"features of {len(source):,} pictures") if verbose else None
+        line = ProgressLine(len(loader), prefix=f"features of {len(part):,} pictures") if verbose else None
         # A source in which nothing can be read is for the caller to judge: others may have been computed before.
         with suppress(DataError), closing(loader.stream()) as batches:
             for step, (x, places) in enumerate(batches, 1):
                 chosen = places.astype(np.intp)
                 rows = np.asarray(self.model.predict_on_batch(self.preprocess(x)))
-                self._check_finite(rows, [source.names[place] for place in chosen])
-                store.append([keys[place] for place in chosen], rows)
+                self._check_finite(rows, [part.names[place] for place in chosen])
+                store.append([wanted[place][0] for place in chosen], rows)
                 if line is not None:
                     line.update(step, {})
         if line is not None:
             line.finish(len(loader), {})
-        return loader.skipped
+        key_of = dict(zip(part.names, (key for key, _ in wanted), strict=True))
+        return {key_of[item.name]: item.reason for item in loader.skipped}
 
     def _check_finite(self, rows: NDArray[Any], names: Sequence[str]) -> None:
         finite = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
@@ -220,6 +227,14 @@ class Extractor:
             raise ValueError(
                 f"Extractor: {self.model.describe()} gives {names[int(finite.argmin())]} features that are not finite"
             )
+
+    def _network(self) -> Any:
+        """What the model computes, but for its weights."""
+        try:
+            return _anonymous(serialize_layer(self.model))
+        except (NotImplementedError, ValueError):
+            # What a class or a function of the user's own computes is known by what it makes of a probe.
+            return np.asarray(self.model.predict_on_batch(self._probed())).tolist()
 
     def _probed(self) -> NDArray[Any]:
         """What the preprocessing makes of two pictures that any change of it would show on."""
@@ -229,14 +244,6 @@ class Extractor:
 
 def _as_they_are(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return x
-
-
-def _describe(model: Model) -> Any:
-    try:
-        return serialize_layer(model)
-    except (NotImplementedError, ValueError):
-        # What a class or a function of the user's own computes cannot be told from outside.
-        return f"{type(model).__module__}.{type(model).__qualname__}"
 
 
 def _anonymous(config: Any) -> Any:
@@ -252,7 +259,7 @@ def _keys(source: PictureSource) -> tuple[dict[int, bytes], list[Skipped]]:
     skipped: list[Skipped] = []
     for index, name in enumerate(source.names):
         try:
-            data = _bytes(source.content(index))
+            data = _content(source, index)
         except PictureError as error:
             skipped.append(Skipped.because(name, error))
         except OSError as error:
@@ -262,9 +269,11 @@ def _keys(source: PictureSource) -> tuple[dict[int, bytes], list[Skipped]]:
     return keys, skipped
 
 
-def _bytes(content: Path | IO[bytes] | NDArray[Any]) -> bytes:
-    if isinstance(content, Path):
-        return content.read_bytes()
-    if isinstance(content, np.ndarray):
-        return f"{content.dtype}{content.shape}".encode() + content.tobytes()
-    return content.read()
+def _content(source: PictureSource, index: int) -> bytes:
+    """The bytes of a picture, as they lie in its file where it has one."""
+    try:
+        content = source.content(index)
+    except NotImplementedError:
+        image = source.open(index)
+        return f"{image.mode}{image.size}".encode() + image.tobytes()
+    return content.read_bytes() if isinstance(content, Path) else content.read()

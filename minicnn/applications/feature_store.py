@@ -23,7 +23,7 @@ from minicnn.saving.files import replacing
 
 KEY_BYTES = 16
 _HEADER = 4096
-_RECORDS_AT_A_TIME = 4096
+_BYTES_AT_A_TIME = 16 * 2**20
 
 
 class FeatureStore:
@@ -50,6 +50,7 @@ class FeatureStore:
         self.shape = tuple(shape)
         self._record = np.dtype([("key", f"V{KEY_BYTES}"), ("check", "<u4"), ("row", "<f4", (math.prod(self.shape),))])
         header = json.dumps({**about, "shape": list(self.shape)}, sort_keys=True).encode()
+        self._at_a_time = max(1, _BYTES_AT_A_TIME // self._record.itemsize)
         self._header = header.ljust(_HEADER - 1) + b"\n"
         if len(self._header) != _HEADER:
             raise ValueError(f"FeatureStore: {len(header):,} bytes are too many to say what the rows are")
@@ -86,10 +87,10 @@ class FeatureStore:
         places = np.array([self._places[key] for key in keys], np.intp)
         rows = np.empty((len(keys), *self.shape), np.float32)
         if len(keys):
-            flat = rows.reshape(len(keys), -1)
-            records = self._records()
-            for start in range(0, len(keys), _RECORDS_AT_A_TIME):
-                flat[start : start + _RECORDS_AT_A_TIME] = records["row"][places[start : start + _RECORDS_AT_A_TIME]]
+            flat, records = rows.reshape(len(keys), -1), self._records()
+            for start in range(0, len(keys), self._at_a_time):
+                some = slice(start, start + self._at_a_time)
+                flat[some] = records["row"][places[some]]
         return rows
 
     def _index(self) -> dict[bytes, int]:
@@ -108,8 +109,8 @@ class FeatureStore:
 
     def _blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         count = self._whole_records()
-        for start in range(0, count, _RECORDS_AT_A_TIME):
-            yield start, np.array(self._records()[start : start + _RECORDS_AT_A_TIME])
+        for start in range(0, count, self._at_a_time):
+            yield start, np.array(self._records()[start : start + self._at_a_time])
 
     def _records(self) -> NDArray[Any]:
         return np.memmap(self.path, self._record, "r", _HEADER, (self._whole_records(),))

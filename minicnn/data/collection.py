@@ -37,10 +37,6 @@ class PictureArrays(PictureSource):
         """The picture at `index`."""
         return open_picture(self._handles[index])
 
-    def content(self, index: int) -> NDArray[np.uint8]:
-        """The array of the picture at `index`."""
-        return self._handles[index]
-
 
 def picture_source(path: str | os.PathLike[str]) -> PictureSource:
     """All pictures in a folder and below it, or in a zip archive, sorted by name, without classes.

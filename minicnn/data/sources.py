@@ -84,8 +84,8 @@ class PictureSource:
         """
         return open_picture(self.content(index), **how)
 
-    def content(self, index: int) -> Path | IO[bytes] | NDArray[Any]:
-        """What `open_picture` takes: the path, the bytes or the array of the picture at `index`.
+    def content(self, index: int) -> Path | IO[bytes]:
+        """What `open_picture` takes: the path, or the bytes, of the picture at `index`.
 
         Raises:
             PictureError: there are no bytes to be had.

@@ -122,6 +122,15 @@ def test_what_was_computed_otherwise_is_not_taken(folder, other):
     assert again.seen == 0
 
 
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_functions_of_ones_own_are_told_apart(folder, factor):
+    extracted(Counting(), folder, Sequential([Input((None, None, 3)), GlobalAveragePooling2D(), Lambda(lambda x: x)]))
+    own = Sequential([Input((None, None, 3)), GlobalAveragePooling2D(), Lambda(lambda x: x * factor)])
+    np.testing.assert_allclose(extracted(Counting(), folder, own).x, factor * colours(range(10)), atol=1e-5)
+    extracted(count := Counting(), folder, own)
+    assert count.seen == 0
+
+
 def test_an_interrupted_computation_goes_on(folder):
     with pytest.raises(KeyboardInterrupt):
         extracted(Counting(stop_after=6), folder)
@@ -160,12 +169,14 @@ def test_a_file_of_something_else_is_refused(folder):
 def test_what_cannot_be_read_is_skipped_and_told(folder):
     (folder / "4.png").write_bytes(b"no picture")
     (folder / "5.png").write_bytes(b"")
+    (folder / "8.png").write_bytes(b"no picture")
     for _ in range(2):
         found = extracted(Counting(), folder)
-        assert found.names == [f"{n}.png" for n in (0, 1, 2, 3, 6, 7, 8, 9)]
-        assert found.y.tolist() == [0, 1, 0, 1, 0, 1, 0, 1]
-        np.testing.assert_allclose(found.x, colours([0, 1, 2, 3, 6, 7, 8, 9]), atol=1e-6)
-        assert [item.name for item in found.unread] == ["4.png", "5.png"]
+        assert found.names == [f"{n}.png" for n in (0, 1, 2, 3, 6, 7, 9)]
+        assert found.y.tolist() == [0, 1, 0, 1, 0, 1, 1]
+        np.testing.assert_allclose(found.x, colours([0, 1, 2, 3, 6, 7, 9]), atol=1e-6)
+        assert [item.name for item in found.unread] == ["4.png", "5.png", "8.png"]
+        assert all("not a picture" in item.reason for item in found.unread)
     assert (folder / "4.png").read_bytes() == b"no picture"
 
 
