@@ -45,7 +45,8 @@ def fetch(name: str) -> None:
 
     source = datasets.find(name)
     if source.kind == "absent":
-        raise datasets.DataError(f"{source.title} needs an account or consent to its terms: {dogs_vs_cats.HOW_TO_GET}")
+        dogs_vs_cats.fetch()
+        source = datasets.find(name)
     if source.kind == "drawn":
         click.echo(f"{source}: there is nothing to fetch")
     elif source.title == dogs_vs_cats.TITLE:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,6 +15,7 @@ from .pictures import as_labels, preparation
 if TYPE_CHECKING:
     from minicnn.applications.bottleneck import Extractor
     from minicnn.articles import Recipe
+    from minicnn.data.picture_loader import PictureLoader
     from minicnn.data.sources import Skipped
     from minicnn.models import Model
 
@@ -195,20 +198,22 @@ class LoaderData:
 
         form = label_form(model, recipe.loss)
         train, held = preparation(model, recipe.scale), preparation(model, measured_scale(recipe))
-        self.training = loader(
-            parts.train, train, form, fitting, batch_size=batch_size, shuffle=recipe.shuffle, seed=seed,
+        self._make = functools.partial(
+            loader, parts.train, train, form, fitting, batch_size=batch_size, shuffle=recipe.shuffle, seed=seed,
             augmentation=augmentation,
         )  # fmt: skip
+        self.training = self._make()
         self.held = loader(parts.held, held, form, fitting, batch_size=batch_size)
         self.trained = self.in_all = len(parts.train)
         self.measured = self.after_epoch = len(parts.held)
         self.memory = self.training.prefetch_bytes + self.held.prefetch_bytes
 
     def example(self) -> tuple[np.ndarray, np.ndarray]:
-        """A batch to train on; how long the second one takes is noted, since the first one's threads have to start."""
-        batch = self.training[0]
+        """A batch to train on; how long a second one takes is noted, when all that is compiled or imported is there."""
+        trial = self._make()
+        batch = trial_batch(trial)
         start = time.perf_counter()
-        batch = self.training[0]
+        trial_batch(trial)
         self.loading = time.perf_counter() - start
         return batch
 
@@ -243,3 +248,9 @@ def label_form(model: Model, loss: str) -> str:
 def measured_scale(recipe: Recipe) -> float:
     """The factor for pixels that are only measured on."""
     return recipe.scale if recipe.measured_scale is None else recipe.measured_scale
+
+
+def trial_batch(made: PictureLoader) -> tuple[np.ndarray, np.ndarray]:
+    """The next batch that has pictures in it which can be read."""
+    with closing(made.stream(1)) as batches:
+        return next(batches)

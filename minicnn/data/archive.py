@@ -28,7 +28,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 class Archive:
-    """A zip archive's files by name; it stays open until `close`, and several threads may read at once.
+    """A zip archive's files by name; it stays open until `close` or its own end; several threads may read at once.
 
     Args:
         path: of the archive, which is recognised by its content.
@@ -83,6 +83,11 @@ class Archive:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def __del__(self) -> None:
+        # Where nobody closed it: sources share it, and end when the last one of them is gone.
+        if hasattr(self, "_file"):
+            self.close()
 
     def _sorted_out(self, members: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
         if len(members) > MAX_MEMBERS:

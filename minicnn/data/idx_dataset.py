@@ -265,8 +265,8 @@ def _digest_of_labels(folder: Path, file: IdxFile) -> str:
         return ""
 
 
-def _verifier(file: IdxFile) -> Callable[[bytes], None]:
-    def verify(content: bytes) -> None:
-        file.check(content, file.name)
+def _verifier(file: IdxFile) -> Callable[[Path], None]:
+    def verify(path: Path) -> None:
+        file.check(path.read_bytes(), file.name)
 
     return verify
