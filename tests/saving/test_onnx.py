@@ -11,6 +11,7 @@ import pytest
 import minicnn.functional as F
 from minicnn import Input, Model, Sequential, layers, load_model
 from minicnn import layers as L
+from minicnn.applications import ResNet50, SqueezeNet
 from minicnn.layers import activations
 
 with warnings.catch_warnings():
@@ -113,6 +114,9 @@ CASES = {
     "Maximum": lambda: merged(L.Maximum()),
     "Minimum": lambda: merged(L.Minimum(), PICTURE, PICTURE, PICTURE),
     "Model": nested,
+    "Model SqueezeNet": lambda: SqueezeNet(weights=None, input_shape=(36, 33, 3), classes=4),
+    "Model SqueezeNet of any size": lambda: SqueezeNet(weights=None, include_top=False, input_shape=(None, 40, 3)),
+    "Model ResNet50": lambda: ResNet50(weights=None, input_shape=(32, 32, 3), classes=4),
     "Multiply": lambda: merged(L.Multiply(), PICTURE, PICTURE, PICTURE),
     "ReLU": lambda: chain(conv(), L.ReLU(), conv()),
     "ReLU in general": lambda: chain(L.ReLU(0.4, negative_slope=0.2, threshold=0.1)),
@@ -137,7 +141,7 @@ def exported(model, path):
 
 def inputs_of(model, batch=3):
     generator = np.random.default_rng(0)
-    sizes = [[7 if size is None else size for size in tensor.shape[1:]] for tensor in model.inputs]
+    sizes = [[23 if size is None else size for size in tensor.shape[1:]] for tensor in model.inputs]
     return [generator.uniform(-1, 1, (batch, *shape)).astype("float32") for shape in sizes]
 
 
