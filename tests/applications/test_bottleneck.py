@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn import Input, Model, Sequential, load_model
+from minicnn import Input, Model, Sequential, datasets, load_model
 from minicnn.applications import SqueezeNet, bottleneck, squeezenet
 from minicnn.applications.feature_store import FeatureStore
+from minicnn.applications.files import find_file
 from minicnn.data.sources import PictureFiles
 from minicnn.datasets import DataError
-from minicnn.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Lambda
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Lambda
 from minicnn.preprocessing import Preprocessing, fit_picture
+from tests import real_data
 
 
 class Counting:
@@ -289,3 +291,17 @@ def test_squeezenet_features_train_a_head(tmp_path):
     scaled = (train.x - train.x.mean(axis=0)) / (train.x.std(axis=0) + 1e-6)
     history = head.fit(scaled, train.y, epochs=15, verbose=0)
     assert history.history["accuracy"][-1] > 0.9
+
+
+@pytest.mark.network
+def test_a_head_on_squeezenet_tells_photographs_of_cats_and_dogs_apart(tmp_path):
+    """A few hundred pictures are enough for nine in ten; a network from scratch tells two in three by then."""
+    if find_file("squeezenet_v1.1_imagenet.npz") is None or datasets.dogs_vs_cats.find().kind == "absent":
+        real_data.missing("the SqueezeNet weights or the cats and dogs are not in $MINICNN_DATA")
+    parts = datasets.dogs_vs_cats.load(train=200, validation=200)
+    extractor = bottleneck.Extractor(SqueezeNet(include_top=False, pooling="avg"), (227, 227), squeezenet.PREPROCESSING)
+    train, held = (extractor.features(part, tmp_path, verbose=False) for part in (parts.train, parts.validation))
+    head = Sequential([Dropout(0.5), Dense(32, activation="relu"), Dropout(0.2), Dense(1, activation="sigmoid")])
+    head.compile("rmsprop", "binary_crossentropy", ["accuracy"])
+    head.fit(train.x, train.y, epochs=15, verbose=0)
+    assert head.evaluate(held.x, held.y, verbose=0)[1] >= 0.9
