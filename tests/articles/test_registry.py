@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from minicnn import articles
+from minicnn.applications import SqueezeNet
 
 # Counted by hand from the articles' layers.
 PARAMETERS = {
@@ -36,6 +38,7 @@ PARAMETERS = {
     "besbes": 1_355_938,
     "besbes-vgg16": 4_326_401,
     "besbes-squeezenet": 4_326_401,
+    "squeezenet-depths": 12_041,
     "besbes-dense-count": 196_608_000,
     "besbes-progress": 538_890,
     "lenet5": 61_706,
@@ -197,3 +200,15 @@ def test_an_unknown_recipe_names_those_there_are():
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match=r"an article named 'khuyen' is registered already"):
         articles.register(dataclasses.replace(articles.get("lenet5"), name="khuyen"))
+
+
+def test_features_fit_the_networks_that_are_trained_on_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
+    drawn = {weight.name.replace("_", "/"): weight.numpy() for weight in SqueezeNet(weights=None).weights}
+    np.savez(tmp_path / "squeezenet_v1.1_imagenet.npz", **drawn)
+    for name in ("besbes-squeezenet", "squeezenet-depths"):
+        article = articles.get(name)
+        assert article.extractor().shape == article.build().input_shape[1:]
+        assert article.extractor().fingerprint() == article.extractor().fingerprint()
+    # VGG16's weights are too large to draw here.
+    assert articles.get("besbes-vgg16").build().input_shape[1:] == (4, 4, 512)
