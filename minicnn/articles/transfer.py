@@ -136,7 +136,7 @@ DEPTHS = Article(
             validation_samples=5_000,
         )
     },
-    note="Not in an article. On good features one layer does as well as three, with a thousandth of their weights.",
+    note="Not in an article. On good features one layer does as well as three, with a three-hundredth of the weights.",
 )
 
 ARTICLES = (VGG, SQUEEZENET, DEPTHS)
