@@ -238,8 +238,7 @@ class BatchIterator:
         except PictureError as error:
             if self.strict:
                 raise
-            name = self._name(index)
-            self._unread[index] = Skipped(name, _without_path(str(error), name))
+            self._unread[index] = Skipped.because(self._name(index), error)
             return False
         except Exception as error:
             raise RuntimeError(f"{self._name(index)}: {type(error).__name__}: {error}") from error
@@ -261,12 +260,6 @@ class BatchIterator:
 
 def _first(skipped: list[Skipped]) -> str:
     return f"the first is {skipped[0].name}: {skipped[0].reason}"
-
-
-def _without_path(message: str, name: str) -> str:
-    """The reason alone, of an error that begins with the picture's path or name."""
-    path, found, reason = message.partition(f"{name}: ")
-    return reason if found and ": " not in path else message
 
 
 def _at_least(least: int, name: str, value: Any) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Union, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +53,46 @@ def open_picture(
         return _plain(image_from_array(picture), "picture", alpha)
     if hasattr(picture, "getexif"):
         return _plain(cast("Image.Image", picture).copy(), _name(picture), alpha)
-    return _from_file(picture, max_pixels, alpha, enough)
+    with _undecoded(picture, max_pixels, enough) as image:
+        return _plain(image, _name(picture), alpha)
 
 
-def _from_file(
-    source: str | os.PathLike[str] | IO[bytes], max_pixels: int, alpha: bool, enough: tuple[int, int] | None
-) -> Image.Image:
+class Facts(NamedTuple):
+    """How a picture is stored.
+
+    Attributes:
+        height, width: in pixels, the right way up.
+        mode: Pillow's name for what a pixel holds: "RGB", "L" (grey), "P" (palette), "CMYK", "RGBA", "I;16", ...
+        format: "JPEG", "PNG", ...
+    """
+
+    height: int
+    width: int
+    mode: str
+    format: str
+
+
+def picture_facts(picture: str | os.PathLike[str] | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Facts:
+    """Say how a picture file is stored, having decoded all of it.
+
+    Args:
+        picture: path or open binary file.
+        max_pixels: pictures that claim to have more are refused before anything is decoded.
+
+    Raises:
+        PictureError: `open_picture` could not open it.
+    """
+    with _undecoded(picture, max_pixels) as image:
+        mode, kind = image.mode, image.format or "unknown"
+        plain = _plain(image, _name(picture), alpha=False)
+        return Facts(plain.height, plain.width, mode, kind)
+
+
+@contextlib.contextmanager
+def _undecoded(
+    source: str | os.PathLike[str] | IO[bytes], max_pixels: int, enough: tuple[int, int] | None = None
+) -> Iterator[Image.Image]:
+    """A picture file of which nothing is decoded yet; what goes wrong while it is used becomes a PictureError."""
     from PIL import Image
 
     name = _name(source)
@@ -71,7 +106,7 @@ def _from_file(
                     # Turned pictures change their sides over: enough of the longer one does for both.
                     image.draft(None, (max(enough), max(enough)))
                 check_claims(image, stream, name, max_pixels)
-                return _plain(image, name, alpha)
+                yield image
     except PictureError:
         raise
     except Image.UnidentifiedImageError:

@@ -18,17 +18,15 @@ from __future__ import annotations
 import copy
 import io
 import os
-import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minicnn.data.archive import Archive
 from minicnn.data.errors import DataError, PictureError
-from minicnn.data.picture_limits import MAX_FILE_BYTES
 from minicnn.data.pictures import open_picture
 
 if TYPE_CHECKING:
@@ -48,6 +46,12 @@ class Skipped(NamedTuple):
 
     name: str
     reason: str
+
+    @classmethod
+    def because(cls, name: str, error: PictureError) -> Skipped:
+        """A picture that could not be opened; the reason is the error's without the name or path it begins with."""
+        folders, found, reason = str(error).partition(f"{PurePath(name).name}: ")
+        return cls(name, reason if found and ": " not in folders else str(error))
 
 
 class PictureSource:
@@ -170,49 +174,25 @@ class PictureZip(PictureSource):
         path: the zip.
 
     Raises:
-        DataError: there is no such file, or it is no zip.
+        DataError: there is no such file, it is no zip, or too much of one (see `minicnn.data.archive`).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        try:
-            self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise DataError(f"{path}: cannot be read as a zip ({error})") from None
-        self._lock = threading.Lock()
-        members = sorted(info.filename for info in self._zip.infolist() if not info.is_dir())
-        found, skipped = _by_name(members)
-        super().__init__(found, found, skipped)
+        self._archive = Archive(path)
+        found, skipped = _by_name(self._archive.names)
+        left_out = sorted([*skipped, *(Skipped(*item) for item in self._archive.skipped)])
+        super().__init__(found, found, left_out)
 
     def content(self, index: int) -> IO[bytes]:
         """The bytes of the picture at `index`, in memory."""
-        name = self._handles[index]
-        try:
-            # One zip file object serves one thread at a time.
-            with self._lock:
-                stream = io.BytesIO(self._read(self._zip.getinfo(name)))
-        except PictureError:
-            raise
-        except Exception as error:
-            # Damaged zips end in nearly every kind of exception there is.
-            raise PictureError(f"{name}: cannot be read from {self.path.name} ({error})") from None
-        stream.name = name
+        stream = io.BytesIO(self._archive.read(self._handles[index]))
+        stream.name = self.names[index]
         return stream
-
-    def _read(self, member: zipfile.ZipInfo) -> bytes:
-        # Other methods unpack without a bound on what they need for it.
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise PictureError(f"{member.filename}: packed by a method that pictures have no use for")
-        if member.file_size > MAX_FILE_BYTES:
-            raise PictureError(
-                f"{member.filename}: expected at most {MAX_FILE_BYTES:,} bytes, got {member.file_size:,}"
-            )
-        with self._zip.open(member) as stream:
-            return stream.read(member.file_size)
 
     def close(self) -> None:
         """Close the zip; none of its pictures can be opened any more."""
-        self._zip.close()
+        self._archive.close()
 
 
 def class_folders(

@@ -100,10 +100,13 @@ def packed(tmp_path):
 
 def test_a_zip_is_read_where_it_is(packed):
     source = PictureZip(packed)
-    assert source.names == ["../up.png", "train/cat.0.png", "train/dog.1.png"]
-    assert source.skipped == [Skipped("readme.txt", "no picture, as its name ends")]
-    assert [source.open(index).getpixel((0, 0)) for index in range(3)] == [2, 1, 0]
-    assert source.subset([2]).open(0).getpixel((0, 0)) == 0
+    assert source.names == ["train/cat.0.png", "train/dog.1.png"]
+    assert source.skipped == [
+        Skipped("../up.png", "its name leads out of the archive"),
+        Skipped("readme.txt", "no picture, as its name ends"),
+    ]
+    assert [source.open(index).getpixel((0, 0)) for index in range(2)] == [1, 0]
+    assert source.subset([1]).open(0).getpixel((0, 0)) == 0
     source.close()
     assert sorted(path.name for path in packed.parent.iterdir()) == ["train.zip"]
 
@@ -114,26 +117,9 @@ def test_a_damaged_member_is_named(packed, tmp_path):
     content[place + 3 : place + 30] = bytes(27)
     packed.write_bytes(content)
     source = PictureZip(packed)
-    with pytest.raises(PictureError, match=r"train/cat\.0\.png: cannot be read from train\.zip"):
-        source.open(1)
-    assert source.open(2).size == (4, 3)
-    source.close()
-
-
-def test_members_that_claim_too_much_are_refused_unread(packed, monkeypatch):
-    monkeypatch.setattr("minicnn.data.sources.MAX_FILE_BYTES", 10)
-    source = PictureZip(packed)
-    with pytest.raises(PictureError, match=r"up\.png: expected at most 10 bytes, got \d+"):
+    with pytest.raises(PictureError, match=r"train\.zip/train/cat\.0\.png: damaged in the archive"):
         source.open(0)
-    source.close()
-
-
-def test_packed_by_other_methods(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_LZMA) as archive:
-        archive.writestr("x.png", png(0))
-    source = PictureZip(tmp_path / "x.zip")
-    with pytest.raises(PictureError, match=r"x\.png: packed by a method that pictures have no use for"):
-        source.open(0)
+    assert source.open(1).size == (4, 3)
     source.close()
 
 
@@ -142,5 +128,5 @@ def test_no_zip(content, tmp_path):
     path = tmp_path / "x.zip"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"x\.zip: cannot be read as a zip"):
+    with pytest.raises(DataError, match=r"x\.zip: (no zip archive|no such file)"):
         PictureZip(path)
