@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from minicnn.errors import unknown_name
 
 if TYPE_CHECKING:
+    from minicnn.applications.bottleneck import Extractor
     from minicnn.models import Sequential
     from minicnn.optimizers import Optimizer
 
@@ -93,9 +94,11 @@ class Article:
         positive_class: the class numbered 1 whose probability a single output gives; None where there is one output a
             class.
         build: makes the network, not compiled, with fresh weights.
-        parameters: how many weights it has, as the article counts them.
+        parameters: how many weights it has, as the article counts them; an extractor's are not among them.
         recipes: by name; the first is the default. None at all where there is nothing to train.
         figures: what the article reports for its default recipe.
+        extractor: makes what turns pictures into the features that the network is trained on, a trained network, which
+            raises DataError where its weights are not on this machine; None for networks that take pictures.
         note: what is our reading of the article.
     """
 
@@ -110,6 +113,7 @@ class Article:
     figures: tuple[Figure, ...] = ()
     index: tuple[str, ...] = ()
     positive_class: str | None = None
+    extractor: Callable[[], Extractor] | None = None
     note: str = ""
 
     @property

@@ -87,6 +87,8 @@ def _transform(
 
     def transform(picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         picture = distort(picture, generator)
+        if prepare.order == "bgr":
+            picture = np.flip(picture, 0 if first else -1).copy()
         picture *= factor
         if not plain:
             picture -= mean

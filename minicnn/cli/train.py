@@ -16,8 +16,9 @@ from .results import Results, computer, versions
 from .settings import FITTINGS, Settings, chosen
 
 if TYPE_CHECKING:
+    from minicnn.applications.bottleneck import Extractor
     from minicnn.articles import Article
-    from minicnn.models import Sequential
+    from minicnn.models import Model, Sequential
 
     from .picture_parts import PictureParts
     from .pictures import Pictures
@@ -79,6 +80,7 @@ class Training:
         self.earlier = record
         self.may_draw = may_draw
         self.ctrl_c = CtrlC()
+        self.extractor = self._make_extractor()
 
     def run(self) -> None:
         """From the data to the results."""
@@ -114,16 +116,30 @@ class Training:
         epochs = self.earlier["epochs"][: model.epoch]
         return model.epoch == self.settings.epochs or is_spent(epochs, self.recipe.patience)
 
+    def _make_extractor(self) -> Extractor | None:
+        """What makes the features that the network is trained on; None where it takes pictures."""
+        from .picture_parts import NAMES
+
+        if self.article.extractor is None:
+            return None
+        if self.settings.dataset not in NAMES:
+            raise ValueError(f"{self.article.name} is for collections of pictures, not for {self.settings.dataset}")
+        if self.settings.augment:
+            raise ValueError(f"--augment: {self.article.name} is trained on features that are computed once")
+        extractor = self.article.extractor()
+        extractor.fitting = self.settings.fitting
+        return extractor
+
     def _load(self) -> Pictures | PictureParts:
         from . import picture_parts, pictures
 
         settings = self.settings
         folder = Path(settings.data) if settings.data else None
         if settings.dataset in picture_parts.NAMES:
+            size = self.extractor.size if self.extractor else picture_parts.input_size(self.article)
             return picture_parts.load(
-                settings.dataset, folder, self.article.classes, picture_parts.wanted(self.recipe),
-                picture_parts.input_size(self.article), samples=settings.samples, seed=settings.seed,
-                may_draw=self.may_draw,
+                settings.dataset, folder, self.article.classes, picture_parts.wanted(self.recipe), size,
+                samples=settings.samples, seed=settings.seed, may_draw=self.may_draw,
             )  # fmt: skip
         return pictures.load(
             settings.dataset, folder, samples=settings.samples, seed=settings.seed, may_draw=self.may_draw
@@ -179,17 +195,25 @@ class Training:
         if self.results.checkpoint.exists():
             return load_model(self.results.checkpoint)
         if self.earlier and self.earlier.get("finished") and self.results.model.exists():
+            if self.extractor is not None:
+                # The file holds the network that takes pictures, without the optimizer's state.
+                raise ValueError(
+                    f"the training in {self.results.folder} is finished; on features that are computed once it takes "
+                    "little time to train anew: leave out --resume"
+                )
             return load_model(self.results.model)
         click.echo("No epoch was finished before: starting again from the beginning")
         return self._fresh()
 
     def _data(self, model: Sequential, pictures: Pictures | PictureParts) -> TrainingData:
         from .picture_parts import PictureParts
-        from .training_data import ArrayData, LoaderData
+        from .training_data import ArrayData, FeatureData, LoaderData
 
         settings = self.settings
         if not isinstance(pictures, PictureParts):
             return ArrayData(pictures, model, self.recipe, settings.batch_size)
+        if self.extractor is not None:
+            return FeatureData(pictures, self.extractor, model, self.recipe, settings.batch_size)
         return LoaderData(
             pictures, model, self.recipe, settings.batch_size, seed=settings.seed, fitting=settings.fitting,
             augmentation=settings.augmentation(self.recipe),
@@ -229,7 +253,7 @@ class Training:
         model.preprocessing = {
             "fit": "digit" if digits else "picture",
             "fitting": self.settings.fitting,
-            "input": preparation(model, self.recipe.scale).get_config(),
+            "input": None if self.extractor else preparation(model, self.recipe.scale).get_config(),
             "labels": label_form(model, self.recipe.loss),
             "dataset": pictures.name,
             "collection": self.collection,
@@ -275,8 +299,15 @@ class Training:
             "reported": [asdict(figure) for figure in self.article.figures],
         }
 
+    def _save(self, model: Sequential) -> None:
+        """Write the network that takes pictures."""
+        whole: Model = model
+        if self.extractor is not None:
+            whole = self._compiled(self.extractor.joined(model))
+        whole.save(self.results.model)
+
     def _stop(self, model: Sequential, recorder: Recorder) -> None:
-        model.save(self.results.model)
+        self._save(model)
         recorder.write()
         click.echo(
             f"\nStopped after {recorder.finished} finished epochs. The network as it is now: {self.results.model}. "
@@ -289,7 +320,7 @@ class Training:
         from .outcome import comparison, draw
 
         result = data.measure(model)
-        model.save(self.results.model)
+        self._save(model)
         recorder.record |= {"measured_on": data.part, "skipped": [list(item) for item in data.skipped()]}
         recorder.write(result)
         self.results.forget_unfinished()

@@ -13,6 +13,7 @@ import numpy as np
 from .pictures import as_labels, preparation
 
 if TYPE_CHECKING:
+    from minicnn.applications.bottleneck import Extractor
     from minicnn.articles import Recipe
     from minicnn.data.picture_loader import PictureLoader
     from minicnn.data.sources import Skipped
@@ -117,6 +118,54 @@ class ArrayData:
     def skipped(self) -> list[Skipped]:
         """None: data sets of arrays are whole."""
         return []
+
+
+class FeatureData(ArrayData):
+    """What a trained network makes of pictures, computed once and kept.
+
+    Args:
+        parts: what was listed.
+        extractor: makes the features.
+        model: that is to be trained on them.
+        recipe: how.
+        batch_size: pictures a step.
+    """
+
+    part = "validation"
+
+    def __init__(
+        self, parts: PictureParts, extractor: Extractor, model: Model, recipe: Recipe, batch_size: int
+    ) -> None:
+        train, held = (extractor.features(source, batch_size=batch_size) for source in (parts.train, parts.held))
+        form, classes = label_form(model, recipe.loss), len(parts.classes)
+        self.recipe = recipe
+        self.batch_size = batch_size
+        self.x_train, self.x_test = train.x, held.x
+        self.y_train, self.y_test = (as_labels(np.asarray(part.y), form, classes) for part in (train, held))
+        self.trained = self.in_all = len(train.x)
+        self.measured = self.after_epoch = len(held.x)
+        self._skipped = [*parts.train.skipped, *train.unread, *held.unread]
+
+    def arguments(self, model: Model) -> dict[str, Any]:
+        """What `fit` is called with."""
+        held_out = (self.x_test, self.y_test)
+        return {
+            "x": self.x_train,
+            "y": self.y_train,
+            "batch_size": self.batch_size,
+            "shuffle": self.recipe.shuffle,
+            "validation_data": held_out,
+        }
+
+    def report(self) -> list[str]:
+        """What was skipped."""
+        from .loading import skipped_lines
+
+        return skipped_lines(self.skipped())
+
+    def skipped(self) -> list[Skipped]:
+        """What is no picture or of no class, and what could not be read."""
+        return self._skipped
 
 
 class LoaderData:

@@ -36,8 +36,8 @@ class BatchIterator:
     `stream` gives one epoch, or so many batches from there on, and is what `Model.fit`, `evaluate` and `predict` use.
     ``iterator[i]`` gives batch i of the epoch it stands in, and leaves it where it is.
 
-    A sample that cannot be read is left out of its batch and noted in `skipped`. `waiting` tells how long batches were
-    waited for: ``waiting.share`` of the time.
+    A sample that cannot be read is left out of its batch and noted in `skipped`. `waiting` tells how long loops, like
+    `fit`, waited for their batches: ``waiting.share`` of the time.
 
     Args:
         n: samples in an epoch.
@@ -147,7 +147,7 @@ class BatchIterator:
 
     def _one(self, position: int) -> Any:
         self._check_not_empty()
-        with closing(in_order(self._jobs(position, 1), self.workers, 0, self.waiting)) as batches:
+        with closing(in_order(self._jobs(position, 1), self.workers, 0)) as batches:
             return next(batches)
 
     def next(self) -> Any:

@@ -80,6 +80,7 @@ class DataFrameIterator(FileIterator):
         reasons = [_why_unusable(root / name, validate_filenames) for name in names]
         skipped = [Skipped(name, reason) for name, reason in zip(names, reasons, strict=True) if reason is not None]
         rows = [row for row, reason in enumerate(reasons) if reason is None]
+        self._one_column = isinstance(y_col, str)
         self._class_names: tuple[str, ...] = ()
         if class_mode in _OF_CLASSES:
             lists = _class_lists(wanted[0], table[wanted[0]], several=class_mode == "categorical")
@@ -131,7 +132,7 @@ class DataFrameIterator(FileIterator):
             return columns
         if self.class_mode == "categorical":
             return columns[0].astype(self.dtype)
-        return columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
+        return columns[0] if self._one_column else np.stack(columns, axis=-1)
 
 
 def _columns(table: Any, wanted: list[str]) -> dict[str, list[Any]]:

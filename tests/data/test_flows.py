@@ -163,6 +163,7 @@ def test_class_modes_of_tables(folder):
     np.testing.assert_array_equal(whole(flow(folder, class_mode="raw", y_col="age"))[1], [1, 2, 4, 6])
     both = whole(flow(folder, class_mode="raw", y_col=["age", "height"]))[1]
     np.testing.assert_array_equal(both, [[1, 0.5], [2, 0.25], [4, 1], [6, 3]])
+    assert whole(flow(folder, class_mode="raw", y_col=["age"]))[1].shape == (4, 1)
     ages, heights = next(flow(folder, class_mode="multi_output", y_col=["age", "height"]))[1]
     np.testing.assert_array_equal(ages, [1, 2, 4, 6])
     np.testing.assert_array_equal(heights, [0.5, 0.25, 1, 3])

@@ -45,11 +45,20 @@ def test_a_progressive_jpeg_of_many_scans():
     refused(content[:-2] + content[last:-2] * 5000 + content[-2:], "2,000 x 2,000 pixels in 5,010 scans take too long")
 
 
-@pytest.mark.parametrize("options", [{"lossless": True}, {}, {"exif": b"Exif\0\0"}])
-def test_a_webp_is_judged_before_its_decoder_is_made(options, monkeypatch):
-    content = encoded(Image.new("RGB", (9000, 8000)), "WEBP", **options)
+@pytest.mark.parametrize(
+    ("options", "place", "claim"),
+    [
+        ({}, 26, struct.pack("<HH", 9000, 8000)),
+        ({"lossless": True}, 21, struct.pack("<I", 8999 | 7999 << 14)),
+        ({"icc_profile": b"any"}, 24, (8999).to_bytes(3, "little") + (7999).to_bytes(3, "little")),
+    ],
+    ids=["lossy", "lossless", "extended"],
+)
+def test_a_webp_is_judged_before_its_decoder_is_made(options, place, claim, monkeypatch):
+    content = bytearray(encoded(Image.fromarray(NOISE), "WEBP", **options))
+    content[place : place + len(claim)] = claim
     monkeypatch.setattr(Image, "open", lambda *a, **k: pytest.fail("it was opened"))
-    refused(content, "the picture is too large: expected at most 50,000,000 pixels, got 9,000 x 8,000 pixels")
+    refused(bytes(content), "the picture is too large: expected at most 50,000,000 pixels, got 9,000 x 8,000 pixels")
 
 
 def test_plain_pictures_of_one_colour_are_no_bombs():
