@@ -11,15 +11,12 @@ import numpy as np
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.hdf5 import messages
 from minicnn.saving.hdf5.chunks import read_chunks
+from minicnn.saving.hdf5.header import Header
 from minicnn.saving.hdf5.source import UNDEFINED, Cursor, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: Entries of one group, and attributes and blocks of one object. Nodes and blocks are read one by one, so this bounds
-#: the time that a tree which goes in circles costs.
+#: Entries of one group: nodes are read one by one, so this bounds the time that a tree which goes in circles costs.
 _MOST_ENTRIES = 100_000
-_MOST_BLOCKS = 10_000
-#: Values of one attribute: Keras lists the names of layers and weights there.
-_MOST_VALUES = 100_000
 
 
 def open_hdf5(file: BinaryIO) -> Group:
@@ -49,124 +46,6 @@ def open_hdf5(file: BinaryIO) -> Group:
     if end > source.size:
         raise ModelFileError(f"truncated: {end:,} bytes were written, {source.size:,} are here")
     return Group(Header(source, root), "")
-
-
-class Header:
-    """The messages of an object, read once (section IV.A.1)."""
-
-    def __init__(self, source: Source, address: int) -> None:
-        self.source = source
-        self.messages: list[tuple[int, Cursor]] = []
-        start = source.read(address, 16)
-        if start[:4] == b"OHDR":
-            self._read_version_2(address)
-        elif start[0] == 1:
-            size = int.from_bytes(start[8:12], "little")
-            self._read_blocks(address + 16, size, version=1)
-        else:
-            raise ModelFileError("damaged: no object where one should be")
-
-    def _read_version_2(self, address: int) -> None:
-        version, flags = self.source.read(address + 4, 2)
-        if version != 2:
-            raise ModelFileError(f"damaged: an object of version {version}")
-        position = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
-        width = 1 << (flags & 3)
-        size = int.from_bytes(self.source.read(position, width), "little")
-        self._read_blocks(position + width, size, version=2, extra=2 if flags & 4 else 0)
-
-    def _read_blocks(self, address: int, size: int, version: int, extra: int = 0) -> None:
-        waiting = [(address, size)]
-        for _ in range(_MOST_BLOCKS):
-            if not waiting:
-                return
-            block = Cursor(self.source.read(*waiting.pop(0)))
-            for kind, data in self._split(block, version, extra):
-                if kind == messages.CONTINUATION:
-                    position, length = data.numbers("QQ")
-                    if version == 2:
-                        self.source.read(position, 4)
-                        position, length = position + 4, length - 8
-                    waiting.append((position, length))
-                else:
-                    self.messages.append((kind, data))
-        raise ModelFileError("damaged: the blocks of an object go in circles")
-
-    @staticmethod
-    def _split(block: Cursor, version: int, extra: int) -> Iterator[tuple[int, Cursor]]:
-        least = 8 if version == 1 else 4 + extra
-        while block.left >= least:
-            if version == 1:
-                kind, size, flags = block.numbers("HHB")
-                block.skip(3)
-            else:
-                kind, size, flags = block.numbers("BHB")
-                block.skip(extra)
-            data = Cursor(block.take(size))
-            if flags & 2 and kind in (messages.DATATYPE, messages.DATASPACE, messages.ATTRIBUTE, messages.FILTERS):
-                raise ModelFileError("a shared message, which this reader does not know")
-            yield kind, data
-
-    def first(self, kind: int) -> Cursor | None:
-        """Give the first message of a kind from its beginning, None where there is none."""
-        for found, data in self.messages:
-            if found == kind:
-                data.position = 0
-                return data
-        return None
-
-    def attributes(self) -> dict[str, Any]:
-        """Give the attributes: numbers as arrays, strings as `str`, arrays of strings as lists."""
-        info = self.first(messages.ATTRIBUTE_INFO)
-        if info is not None:
-            _, flags = info.numbers("BB")
-            info.skip(2 if flags & 1 else 0)
-            if info.number(8) != UNDEFINED:
-                raise ModelFileError("attributes in a heap of their own, which this reader does not know")
-        found: dict[str, Any] = {}
-        for kind, data in self.messages:
-            if kind == messages.ATTRIBUTE:
-                data.position = 0
-                name, shape, dtype, raw = messages.read_attribute(data)
-                found[name] = self._value(shape, dtype, raw)
-        return found
-
-    def _value(self, shape: tuple[int, ...] | None, dtype: Any, raw: bytes) -> Any:
-        if shape is None:
-            return None
-        count = math.prod(shape)
-        size = dtype.size if isinstance(dtype, messages.Variable) else dtype.itemsize
-        if count > _MOST_VALUES or count * size > len(raw):
-            raise ModelFileError(f"damaged: an attribute of shape {shape} in {len(raw)} bytes")
-        if isinstance(dtype, messages.Variable):
-            texts = [self._heap_string(Cursor(raw[16 * i : 16 * i + 16])) for i in range(count)]
-        else:
-            values = np.frombuffer(raw, dtype, count).reshape(shape)
-            if dtype.kind != "S":
-                return values
-            texts = [messages.decode(text) for text in values.ravel().tolist()]
-        return texts[0] if shape == () else texts
-
-    def _heap_string(self, reference: Cursor) -> str:
-        """Give a string from the global heap (section III.E)."""
-        length, address, index = reference.numbers("IQI")
-        if length == 0:
-            return ""
-        head = Cursor(self.source.read(address, 16))
-        head.expect(b"GCOL", "heap")
-        head.skip(4)
-        size = head.number(8)
-        position, end = address + 16, address + size
-        while position + 16 <= end:
-            number, _, _, taken = Cursor(self.source.read(position, 16)).numbers("HHIQ")
-            if number == index and number:
-                if length > taken:
-                    break
-                return messages.decode(self.source.read(position + 16, length))
-            if number == 0:
-                break
-            position += 16 + -(-taken // 8) * 8
-        raise ModelFileError("damaged: a string is not where it should be")
 
 
 class Dataset:
@@ -228,6 +107,7 @@ class Group:
         self._header = header
         self.path = path
         self._links: dict[str, int] | None = None
+        self._members: dict[str, Group | Dataset] = {}
         self._attributes: dict[str, Any] | None = None
 
     @property
@@ -254,13 +134,19 @@ class Group:
         for name in filter(None, path.split("/")):
             if not isinstance(node, Group):
                 raise ModelFileError(f"{node.path!r} is an array and holds no {name!r}")
-            address = node._read_links().get(name)
-            full = f"{node.path}/{name}"
+            node = node._member(name)
+        return node
+
+    def _member(self, name: str) -> Group | Dataset:
+        if name not in self._members:
+            full = f"{self.path}/{name}"
+            address = self._read_links().get(name)
             if address is None:
                 raise ModelFileError(f"there is no {full!r}")
             header = Header(self._header.source, address)
-            node = Dataset(header, full) if header.first(messages.LAYOUT) is not None else Group(header, full)
-        return node
+            known = header.first(messages.LAYOUT) is not None
+            self._members[name] = Dataset(header, full) if known else Group(header, full)
+        return self._members[name]
 
     def group(self, path: str) -> Group:
         """Give the group called so; ModelFileError where there is none."""

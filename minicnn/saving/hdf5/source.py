@@ -11,7 +11,7 @@ from minicnn.saving.errors import ModelFileError
 #: What HDF5 writes where an address is not set.
 UNDEFINED = 0xFFFF_FFFF_FFFF_FFFF
 #: Bytes of structure (headers, trees, heaps, attributes) that are read of one file.
-_MOST_STRUCTURE = 64 * 2**20
+_MOST_STRUCTURE = 32 * 2**20
 
 
 class Source:
@@ -22,11 +22,13 @@ class Source:
 
     Attributes:
         size: bytes in the file.
+        heaps: for each heap of strings that was looked into, by its address: where its objects lie, by their numbers.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
+        self.heaps: dict[int, dict[int, tuple[int, int]]] = {}
         self._structure_left = _MOST_STRUCTURE
         self._data_left = self.size
 
