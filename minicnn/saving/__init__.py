@@ -1,16 +1,19 @@
 """Models and weights in files: the ending of the name chooses the format.
 
-=================  =====================================================================================
-ending             what the file holds
-=================  =====================================================================================
-``.minicnn``       the whole model: layers, weights, how it was compiled, the state of training
-``.safetensors``   the weights alone
-``.npz``           the weights alone, for NumPy
-``.h5``            the weights alone, as Keras 1 and 2 and `keras.applications` have them
-=================  =====================================================================================
+===================  ===================================================================================
+ending               what the file holds
+===================  ===================================================================================
+``.minicnn``         the whole model: layers, weights, how it was compiled, the state of training
+``.keras``           the same, as Keras 3 has it
+``.h5``              the same, or the weights alone, as Keras 1 and 2 have it, and `keras.applications`
+``.weights.h5``      the weights alone, as Keras 3 has them
+``.safetensors``     the weights alone
+``.npz``             the weights alone, for NumPy
+===================  ===================================================================================
 
 Files are written beside their place and moved there when they are complete, so an interrupted save leaves the old file
-as it was. Reading runs no code of the file: it names registered classes and functions, and nothing else is made.
+as it was. Reading runs no code of the file: it names registered classes and functions, and nothing else is made. A file
+that is damaged, or claims more than it can hold, is refused with a `ModelFileError`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.saving import h5_weights, native, weights
+from minicnn.saving import h5_models, h5_weights, keras_archive, keras_weights, native, weights
 from minicnn.saving.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -27,11 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelFileError", "check_filepath", "load_model", "load_weights", "save_model", "save_weights"]
 
-_MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {".minicnn": (native.save, native.load)}
+_MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
+    ".minicnn": (native.save, native.load),
+    ".keras": (keras_archive.save, keras_archive.load),
+    ".h5": (h5_models.save, h5_models.load),
+}
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    ".weights.h5": (keras_weights.save, keras_weights.load),
+    ".h5": (h5_weights.save, h5_weights.load),
     ".safetensors": (weights.save_safetensors, weights.load_safetensors),
     ".npz": (weights.save_npz, weights.load_npz),
-    ".h5": (h5_weights.save, h5_weights.load),
 }
 
 
@@ -42,18 +50,27 @@ def save_model(model: Model, filepath: str | Path) -> None:
     save(model, path)
 
 
-def load_model(filepath: str | Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Any:
+def load_model(
+    filepath: str | Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
     """Read a whole model.
 
     Args:
-        filepath: a `.minicnn` file.
-        custom_objects: your own classes and functions by the names the file calls them.
+        filepath: a `.minicnn`, `.keras` or `.h5` file.
+        custom_objects: your own classes and functions by the names the file calls them. In place of code in the file,
+            the function of a Lambda is found by its own name or by the layer's.
         compile: False leaves out optimizer, loss and metrics.
+        safe_mode: for scripts written for Keras. Code in a file is never run, whatever it says.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an unknown ending; a file that is truncated, damaged or none of the format; a class that is neither
-            registered nor among `custom_objects`; weights that are missing, left over or of the wrong shape.
+        ModelFileError: a file that is truncated, damaged or none of the format; a class that is neither registered nor
+            among `custom_objects`; weights that are missing, left over or of the wrong shape; what minicnn's layers
+            and optimizers do not have.
+        ValueError: an unknown ending.
     """
     path = Path(filepath)
     _, load = _format_of(path, _MODEL_FORMATS, "load_model")
@@ -103,8 +120,10 @@ def check_filepath(filepath: str | Path, operation: str, weights_only: bool = Fa
 
 
 def _format_of(path: Path, formats: Mapping[str, Any], operation: str) -> Any:
-    if path.suffix.lower() in formats:
-        return formats[path.suffix.lower()]
+    for ending, functions in formats.items():
+        # The longer ending stands first.
+        if path.name.lower().endswith(ending):
+            return functions
     raise ValueError(
         f"{operation}: the ending of {path.name!r} must be one of {', '.join(formats)}, got {path.suffix or 'none'!r}"
     )

@@ -7,8 +7,8 @@ second layer, a Dense, is ``01_dense/kernel``; layers within layers nest, ``03_s
 from __future__ import annotations
 
 import io
+import math
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import numpy as np
 from minicnn.layers import InputLayer, Layer
 from minicnn.parameter import Parameter
 from minicnn.registry import snake_case
-from minicnn.saving.errors import ModelFileError
+from minicnn.saving.containers import open_zip, read_member
+from minicnn.saving.errors import ModelFileError, refusing
 from minicnn.saving.files import replacing
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def from_safetensors(data: bytes, source: str) -> dict[str, np.ndarray]:
     try:
         return load(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{source}: not a safetensors file, or damaged ({error})") from error
+        raise ModelFileError(f"{source}: not a safetensors file, or damaged ({error})") from error
 
 
 def save_safetensors(model: Model, path: Path) -> None:
@@ -149,7 +150,8 @@ def save_safetensors(model: Model, path: Path) -> None:
 def load_safetensors(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
+    with refusing(source):
+        _check_size(path, model)
     assign(model, from_safetensors(path.read_bytes(), source), source, skip_mismatch)
 
 
@@ -160,26 +162,42 @@ def save_npz(model: Model, path: Path) -> None:
 
 
 def load_npz(model: Model, path: Path, skip_mismatch: bool = False) -> None:
-    """Read the weights from NumPy's archive, without pickled objects, which could run code."""
+    """Read the weights from NumPy's archive."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
-    try:
-        arrays = _read_npz(path.read_bytes(), most_bytes(model), source)
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
+    with refusing(source):
+        _check_size(path, model)
+        arrays = _read_npz(path.read_bytes(), most_bytes(model))
     assign(model, arrays, source, skip_mismatch)
 
 
-def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def _read_npz(data: bytes, limit: int) -> dict[str, np.ndarray]:
+    with open_zip(io.BytesIO(data), ".npz") as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
-            raise ValueError(f"{source}: unpacks to more bytes than the model has weights")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+            raise ModelFileError("unpacks to more bytes than the model has weights")
+        return {name.removesuffix(".npy"): _read_npy(read_member(archive, name), name) for name in archive.namelist()}
 
 
-def _check_size(path: Path, model: Layer, source: str) -> None:
+def _read_npy(data: bytes, name: str) -> np.ndarray:
+    """Read NumPy's format, without its pickled objects, which could run code, and no larger than it is.
+
+    `numpy.load` makes an array of whatever size the header claims before it looks for the data.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ModelFileError(f"{name} has version {version} of the .npy format")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise ModelFileError(f"{name} holds pickled objects, which are not read")
+    rest = data[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(rest) or any(size < 0 for size in shape) or not dtype.itemsize:
+        raise ModelFileError(f"{name} has {len(rest):,} bytes for an array of shape {shape} and dtype {dtype}")
+    return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _check_size(path: Path, model: Layer) -> None:
     size = path.stat().st_size
     if size > most_bytes(model):
-        raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")
+        raise ModelFileError(f"has {size:,} bytes, more than the weights of this model can take")
