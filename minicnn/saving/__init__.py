@@ -120,6 +120,8 @@ def check_filepath(filepath: str | Path, operation: str, weights_only: bool = Fa
 
 
 def _format_of(path: Path, formats: Mapping[str, Any], operation: str) -> Any:
+    if formats is _MODEL_FORMATS and path.name.lower().endswith(".weights.h5"):
+        raise ValueError(f"{operation}: the ending of {path.name!r} is that of weights alone; save_weights writes it")
     for ending, functions in formats.items():
         # The longer ending stands first.
         if path.name.lower().endswith(ending):

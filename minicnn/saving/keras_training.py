@@ -151,7 +151,8 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     weights = trained_weights(model)
     scalars = [array for array in arrays if array.size == 1 and array.ndim == 0]
     slots = [array for array in arrays if not (array.size == 1 and array.ndim == 0)]
-    if not scalars and not slots:
+    if not slots and not any(int(scalar) for scalar in scalars[:1]):
+        # Compiled and never trained: Keras makes the arrays at the first step.
         return
     groups = slot_groups(optimizer)
     if names is not None and not _take_turns(names[-len(slots) :] if slots else []):
