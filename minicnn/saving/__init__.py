@@ -36,10 +36,17 @@ _MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
     ".h5": (h5_models.save, h5_models.load),
 }
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
-    ".weights.h5": (keras_weights.save, keras_weights.load),
+    # Either ending may hold either layout of Keras', which is told by looking.
+    ".weights.h5": (keras_weights.save, h5_weights.load),
     ".h5": (h5_weights.save, h5_weights.load),
     ".safetensors": (weights.save_safetensors, weights.load_safetensors),
     ".npz": (weights.save_npz, weights.load_npz),
+}
+# Weights can be taken out of whole models, too.
+_WEIGHT_SOURCES: dict[str, tuple[Any, Callable[..., None]]] = {
+    **_WEIGHT_FORMATS,
+    ".keras": (None, keras_archive.load_weights),
+    ".minicnn": (None, native.load_weights),
 }
 
 
@@ -89,7 +96,7 @@ def load_weights(model: Model, filepath: str | Path, by_name: bool = False, skip
 
     Args:
         model: built, so that its weights have shapes.
-        filepath: a file of weights, or a whole model's `.h5`.
+        filepath: a file of weights, or of a whole model.
         by_name: take the layers that have the same name in the file and in the model, and leave all others alone;
             otherwise layers are paired in their order, and all must be there. Only for `.h5` files.
         skip_mismatch: leave a layer alone, with a warning, where its weights differ from the file's in number or shape.
@@ -101,7 +108,7 @@ def load_weights(model: Model, filepath: str | Path, by_name: bool = False, skip
         ValueError: an unknown ending, a model without weights, or `by_name` for a file that has no names.
     """
     path = Path(filepath)
-    _, load = _format_of(path, _WEIGHT_FORMATS, "load_weights")
+    _, load = _format_of(path, _WEIGHT_SOURCES, "load_weights")
     if not model.built:
         raise ValueError(f"load_weights: {model.describe()} has no weights yet: build(input_shape) or fit it first")
     if not by_name:

@@ -15,8 +15,8 @@ _LARGEST_DESCRIPTION = 4 * 2**20
 #: Bytes of an archive's table of contents, of which each entry takes some 60.
 _LARGEST_TABLE = 2**20
 # Deflate packs up to a thousand bytes into one, but weights hardly two into one.
-_MOST_EXPANSION = 20
-_FREE_BYTES = 16 * 2**20
+_MOST_EXPANSION = 8
+_FREE_BYTES = 4 * 2**20
 
 
 def open_zip(file: BinaryIO, kind: str) -> zipfile.ZipFile:
@@ -98,7 +98,7 @@ def parse(data: bytes | str, name: str) -> dict[str, Any]:
     return dict(description)
 
 
-def write_zip(file: BinaryIO, members: Mapping[str, bytes]) -> None:
+def write_zip(file: BinaryIO, members: Mapping[str, bytes | memoryview]) -> None:
     """Write an archive without compression, so that the same model gives the same bytes."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():

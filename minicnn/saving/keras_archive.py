@@ -8,24 +8,28 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import minicnn
 from minicnn.models import Model
-from minicnn.saving import keras_weights
-from minicnn.saving.containers import open_zip, parse, read_description, read_member, write_zip
+from minicnn.saving import keras_weights, weights
+from minicnn.saving.containers import open_zip, read_description, read_member, write_zip
 from minicnn.saving.errors import refusing
 from minicnn.saving.extras import describe_extras, restore_extras
 from minicnn.saving.files import replacing
 from minicnn.saving.h5_weights import KERAS_VERSION
-from minicnn.saving.hdf5 import open_hdf5
+from minicnn.saving.hdf5 import Group, open_hdf5
 from minicnn.saving.keras_graph import describe_layer, read_layer
 from minicnn.saving.keras_training import describe_training, optimizer_arrays, read_training, set_optimizer_arrays
 from minicnn.saving.making import check_built, compile_config, compile_model, make_model, to_json
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# The weights, and what an optimizer keeps for each: Adam with amsgrad three arrays, and Keras' average of the weights.
+_MOST_COPIES = 5
+_BYTES_PER_LAYER = 16_384
 
 
 def save(model: Model, path: Path) -> None:
@@ -56,6 +60,18 @@ def save(model: Model, path: Path) -> None:
         write_zip(file, {**members, _WEIGHTS: buffer.getbuffer()})
 
 
+def load_weights(model: Model, path: Path, skip_mismatch: bool = False) -> None:
+    """Read the weights of a file into a model; see `minicnn.saving.load_weights`."""
+    with path.open("rb") as file, refusing(f"load_weights: {path}"), open_zip(file, ".keras") as archive:
+        keras_weights.load_group(model, _open_weights(archive, model), skip_mismatch)
+
+
+def _open_weights(archive: zipfile.ZipFile, model: Model) -> Group:
+    layers = sum(1 for _ in weights.walk_layers(model))
+    limit = weights.most_bytes(model, _MOST_COPIES) + layers * _BYTES_PER_LAYER
+    return open_hdf5(io.BytesIO(read_member(archive, _WEIGHTS, limit)))
+
+
 def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
     """Read a model; see `minicnn.saving.load_model`."""
     with path.open("rb") as file, refusing(f"load_model: {path}"), open_zip(file, ".keras") as archive:
@@ -63,8 +79,8 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
         custom = dict(custom_objects or {})
         shape = (config.get("build_config") or {}).get("input_shape")
         model = make_model(read_layer(config, custom), shape, custom)
-        extras = parse(read_member(archive, _METADATA), _METADATA).get("minicnn")
-        root = open_hdf5(io.BytesIO(read_member(archive, _WEIGHTS)))
+        extras = read_description(archive, _METADATA).get("minicnn")
+        root = _open_weights(archive, model)
         keras_weights.load_group(model, root)
         training = config.get("compile_config")
         if compile and training:

@@ -68,9 +68,10 @@ def to_keras(description: Any, kind: str) -> Any:
     if not isinstance(description, Mapping):
         return description
     name = description["class_name"]
-    config = {
-        key: to_keras(value, kind_of(key)) if kind_of(key) else value for key, value in description["config"].items()
-    }
+    config = {}
+    for key, value in description["config"].items():
+        inner = kind_of(key)
+        config[key] = value if inner is None else to_keras(value, inner)
     if kind in ("layer", "activation"):
         config = _layer_to_keras(name, config)
     registry, module = _REGISTRIES[kind]
@@ -244,9 +245,9 @@ def arguments_of(entry: Any) -> set[str]:
     """Give the names of the arguments that a class, or one that it passes further options to, takes."""
     found: set[str] = set()
     for base in inspect.getmro(entry) if inspect.isclass(entry) else ():
-        if "__init__" not in base.__dict__:
+        if "__init__" not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
         found |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break

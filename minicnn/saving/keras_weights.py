@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.layers import Dropout, Layer
-from minicnn.models import Model, Sequential
+from minicnn.models import Model
 from minicnn.parameter import Parameter
-from minicnn.saving.errors import ModelFileError, refusing
+from minicnn.saving.errors import ModelFileError
 from minicnn.saving.files import replacing
-from minicnn.saving.hdf5 import Dataset, Group, open_hdf5
+from minicnn.saving.hdf5 import Dataset, Group
 from minicnn.saving.keras_order import keras_layers
 
 if TYPE_CHECKING:
@@ -104,21 +104,16 @@ def write_vars(root: Any, path: str, name: str, arrays: Sequence[Any]) -> None:
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def load(model: Model, path: Path, skip_mismatch: bool = False) -> None:
-    """Read weights into a model; see `minicnn.saving.load_weights`."""
-    with path.open("rb") as file, refusing(f"load_weights: {path}"):
-        load_group(model, open_hdf5(file), skip_mismatch)
-
-
 def load_group(model: Model, root: Group, skip_mismatch: bool = False) -> None:
     """Read weights from the root of a file.
 
     Raises:
         ModelFileError: the weights do not fit the model; it is then as it was.
     """
-    if "layers" not in root and _OLD_LAYERS not in root and isinstance(model, (Sequential, Model)):
+    if "layers" not in root and _OLD_LAYERS not in root and model.runs_graph:
         raise ModelFileError(
-            f"it has no group 'layers', as HDF5 files of Keras 3's weights have; it has {root.names()[:5]}"
+            "it holds no weights of Keras': neither is there a list of layers (attribute layer_names, Keras 2) nor a "
+            "group of them ('layers', Keras 3)"
         )
     pairs: list[tuple[Parameter, Dataset]] = []
     for path, layer, weights in walk_groups(model):

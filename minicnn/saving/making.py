@@ -13,6 +13,9 @@ from minicnn import losses, metrics, optimizers
 from minicnn.models import Model
 from minicnn.models.model import deserialize_layer
 
+#: Layers and calls of layers in one file. Names are compared each with each, which takes a second for so many.
+_MOST_PARTS = 10_000
+
 
 def check_built(model: Model) -> None:
     """Raise ValueError where a model has no weights yet."""
@@ -35,6 +38,8 @@ def compile_config(model: Model) -> dict[str, Any] | None:
 
 def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Mapping[str, Any] | None) -> Model:
     """Make and build a model; ValueError where the description is none of a model."""
+    if _count(description) > _MOST_PARTS:
+        raise ValueError(f"the file describes a network of more than {_MOST_PARTS:,} layers and calls of layers")
     try:
         model = deserialize_layer(description, custom_objects)
     except ValueError as error:
@@ -48,6 +53,15 @@ def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Ma
     if not model.built:
         model.build(_shapes(input_shape))
     return model
+
+
+def _count(description: Any) -> int:
+    """Count the layers that a description lists, and how often they are called, models within models included."""
+    config = description.get("config") if isinstance(description, Mapping) else None
+    if not isinstance(config, Mapping):
+        return 1
+    lists = [value for value in (config.get("layers"), config.get("nodes")) if isinstance(value, list)]
+    return 1 + sum(len(parts) for parts in lists) + sum(_count(layer) for layer in (lists[0] if lists else ()))
 
 
 def _shapes(shape: Any) -> Any:

@@ -96,6 +96,15 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
     return model
 
 
+def load_weights(model: Model, path: Path, skip_mismatch: bool = False) -> None:
+    """Read the weights of a file into a model; see `minicnn.saving.load_weights`."""
+    source = f"load_weights: {path}"
+    with path.open("rb") as file, refusing(source), open_zip(file, ".minicnn") as archive:
+        _checked_members(archive)
+        arrays = _read_arrays(archive, _WEIGHTS, weights.most_bytes(model), source)
+        weights.assign(model, arrays, source, skip_mismatch)
+
+
 def _checked_members(archive: zipfile.ZipFile) -> set[str]:
     infos = archive.infolist()
     names = [info.filename for info in infos]

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +189,10 @@ def _read_npy(data: bytes, name: str) -> np.ndarray:
     if version not in ((1, 0), (2, 0)):
         raise ModelFileError(f"{name} has version {version} of the .npy format")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    try:
+        shape, fortran, dtype = read(stream)
+    except (SyntaxError, TokenError) as error:
+        raise ModelFileError(f"the header of {name} is damaged ({error})") from error
     if dtype.hasobject:
         raise ModelFileError(f"{name} holds pickled objects, which are not read")
     rest = data[stream.tell() :]
