@@ -15,6 +15,7 @@ from minicnn.models.model import serialize_layer
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_objects import Custom, Description, class_name, from_keras, plain, to_keras
 from minicnn.saving.keras_order import keras_layers
+from minicnn.saving.making import check_size
 
 Tensor = tuple[str, int, int]
 #: Models within models; Python's stack ends somewhere.
@@ -131,6 +132,8 @@ def read_layer(description: Any, custom: Custom, depth: int = 0) -> Description:
     Raises:
         ModelFileError: it is damaged, or has something that minicnn does not have.
     """
+    if depth == 0:
+        check_size(description)
     if not isinstance(description, Mapping) or not isinstance(description.get("config"), (Mapping, list)):
         raise ModelFileError(f"a layer must be described by class_name and config, but {description!r:.80} came")
     if depth > _DEEPEST:

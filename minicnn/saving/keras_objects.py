@@ -6,6 +6,7 @@ what differs is written down here. Descriptions are translated as dictionaries, 
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -241,7 +242,8 @@ def _known_arguments(name: str, config: Description, registry: Registry) -> Desc
     return kept
 
 
-def arguments_of(entry: Any) -> set[str]:
+@functools.cache
+def arguments_of(entry: Any) -> frozenset[str]:
     """Give the names of the arguments that a class, or one that it passes further options to, takes."""
     found: set[str] = set()
     for base in inspect.getmro(entry) if inspect.isclass(entry) else ():
@@ -251,4 +253,4 @@ def arguments_of(entry: Any) -> set[str]:
         found |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return found - {"self"}
+    return frozenset(found - {"self"})

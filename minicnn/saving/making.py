@@ -12,9 +12,10 @@ import numpy as np
 from minicnn import losses, metrics, optimizers
 from minicnn.models import Model
 from minicnn.models.model import deserialize_layer
+from minicnn.saving.errors import ModelFileError
 
 #: Layers and calls of layers in one file. Names are compared each with each, which takes a second for so many.
-_MOST_PARTS = 10_000
+_MOST_PARTS = 5_000
 
 
 def check_built(model: Model) -> None:
@@ -38,8 +39,7 @@ def compile_config(model: Model) -> dict[str, Any] | None:
 
 def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Mapping[str, Any] | None) -> Model:
     """Make and build a model; ValueError where the description is none of a model."""
-    if _count(description) > _MOST_PARTS:
-        raise ValueError(f"the file describes a network of more than {_MOST_PARTS:,} layers and calls of layers")
+    check_size(description)
     try:
         model = deserialize_layer(description, custom_objects)
     except ValueError as error:
@@ -55,13 +55,20 @@ def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Ma
     return model
 
 
-def _count(description: Any) -> int:
-    """Count the layers that a description lists, and how often they are called, models within models included."""
-    config = description.get("config") if isinstance(description, Mapping) else None
-    if not isinstance(config, Mapping):
-        return 1
-    lists = [value for value in (config.get("layers"), config.get("nodes")) if isinstance(value, list)]
-    return 1 + sum(len(parts) for parts in lists) + sum(_count(layer) for layer in (lists[0] if lists else ()))
+def check_size(description: Any) -> None:
+    """Raise ModelFileError where a description lists more layers and calls of layers than any network has."""
+    waiting, count = [description], 0
+    while waiting:
+        layer = waiting.pop()
+        config = layer.get("config") if isinstance(layer, Mapping) else None
+        if not isinstance(config, Mapping):
+            continue
+        parts = config.get("layers")
+        calls = [config.get("nodes"), layer.get("inbound_nodes")]
+        count += sum(len(items) for items in (parts, *calls) if isinstance(items, list))
+        if count > _MOST_PARTS:
+            raise ModelFileError(f"it describes a network of more than {_MOST_PARTS:,} layers and calls of layers")
+        waiting += parts if isinstance(parts, list) else []
 
 
 def _shapes(shape: Any) -> Any:
