@@ -82,7 +82,7 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
         extras = _description(root, "minicnn")
         training = _description(root, "training_config")
         if compile and training is not None:
-            described = read_training(training, custom)
+            described = read_training(training, custom, model)
             if extras is not None:
                 described["clip_probabilities"] = bool(extras["clip_probabilities"])
             compile_model(model, described, custom)

@@ -84,7 +84,7 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
         keras_weights.load_group(model, root)
         training = config.get("compile_config")
         if compile and training:
-            described = read_training(training, custom)
+            described = read_training(training, custom, model)
             if extras is not None:
                 described["clip_probabilities"] = bool(extras["clip_probabilities"])
             compile_model(model, described, custom)

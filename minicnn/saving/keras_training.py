@@ -102,16 +102,25 @@ def slot_groups(optimizer: Optimizer) -> list[tuple[str, ...]]:
 # ----------------------------------------------------------------------------------------- from Keras
 
 
-def read_training(config: Mapping[str, Any], custom: Custom) -> Description:
-    """Turn `compile_config`, or the `training_config` of an HDF5 file, into what `Trainer.get_config` gives."""
+def read_training(config: Mapping[str, Any], custom: Custom, model: Model) -> Description:
+    """Turn `compile_config`, or the `training_config` of an HDF5 file, into what `Trainer.get_config` gives.
+
+    Args:
+        config: as it stands in the file.
+        custom: the caller's own classes and functions by name.
+        model: whose training it is.
+    """
     from minicnn.training.trainer import map_leaves
 
+    outputs = [] if model.graph is None else model.output_names
     optimizer = plain(config.get("optimizer", config.get("optimizer_config", "rmsprop")))
     return {
         "optimizer": from_keras(optimizer, "optimizer", custom),
         "loss": map_leaves(plain(config.get("loss")), lambda item: _read_measure(item, "loss", custom)),
         "metrics": _without_none(
-            map_leaves(plain(config.get("metrics")), lambda item: _read_measure(item, "metric", custom))
+            map_leaves(
+                plain(config.get("metrics")), lambda item: _read_measure(_unwrapped(item, outputs), "metric", custom)
+            )
         ),
         "loss_weights": plain(config.get("loss_weights")),
         "clip_probabilities": False,
@@ -121,13 +130,22 @@ def read_training(config: Mapping[str, Any], custom: Custom) -> Description:
 def _read_measure(item: Any, kind: str, custom: Custom) -> Any:
     if not isinstance(item, Mapping):
         return item
-    if item.get("class_name") == "MeanMetricWrapper" and isinstance(item.get("config"), Mapping):
-        # Keras 2 wrote what a name stood for: a function, and the name.
-        function, name = item["config"].get("fn"), item["config"].get("name")
-        item = {"class_name": function, "config": {"name": name}}
     if kind == "metric" and str(item.get("module", "")).endswith("losses"):
         return {**from_keras(item, "loss", custom), "kind": "loss"}
     return from_keras(item, kind, custom)
+
+
+def _unwrapped(item: Any, outputs: Sequence[str]) -> Any:
+    """Undo what Keras 2 made of a metric's name: the function that it stood for, and the name with the output's."""
+    if not isinstance(item, Mapping) or item.get("class_name") != "MeanMetricWrapper":
+        return item
+    config = item.get("config")
+    if not isinstance(config, Mapping):
+        raise ModelFileError(f"a metric's config must be a dictionary, but it is {type(config).__name__}")
+    name = config.get("name")
+    for output in outputs if len(outputs) > 1 else ():
+        name = name.removeprefix(f"{output}_") if isinstance(name, str) else name
+    return {"class_name": config.get("fn"), "config": {"name": name}}
 
 
 def _without_none(value: Any) -> Any:

@@ -94,12 +94,12 @@ TRAINED = [("conv/kernel", (3, 3, 1, 2)), ("conv/bias", (2,)), ("bn/gamma", (2,)
            ("fc/kernel", (8, 3)), ("fc/bias", (3,))]  # fmt: skip
 
 
-def write(path, config, *, training=None, state=()):
+def write(path, config, *, training=None, state=(), saved=None):
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = b"2.2.4-tf"
         file.attrs["backend"] = b"tensorflow"
         file.attrs["model_config"] = json.dumps(config).encode()
-        write_layers(file.create_group("model_weights"), weights())
+        write_layers(file.create_group("model_weights"), saved or weights())
         if training is not None:
             file.attrs["training_config"] = json.dumps(training).encode()
         if state:
@@ -168,20 +168,20 @@ def graph_config():
     return {"class_name": "Model", "config": config}
 
 
-def test_a_graph(tmp_path):
+def graph_weights():
     found = weights()
     kernel = np.random.default_rng(5).random((8, 8)).astype(np.float32)
-    saved = {
+    return {
         "pic": [],
-        "inner": [*found["conv"], *found["bn"][:2], *found["bn"][2:]],
+        "inner": [*found["conv"], *found["bn"]],
         "fc": [("fc/kernel:0", kernel), ("fc/bias:0", np.ones(8, np.float32))],
         "add": [],
     }
-    path = tmp_path / "m.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(graph_config())
-        write_layers(file.create_group("model_weights"), saved)
-    model = load_model(path)
+
+
+def test_a_graph(tmp_path):
+    saved = graph_weights()
+    model = load_model(write(tmp_path / "m.h5", graph_config(), saved=saved))
     x = Input((6, 6, 1))
     flat = Sequential(ours().layers[:5])
     dense = Dense(8)
@@ -303,6 +303,16 @@ def test_other_optimizers(tmp_path, optimizer, options, kept):
     model = load_model(write(tmp_path / "m.h5", chain_config(), training=training(described), state=state))
     assert (model.optimizer.iterations, model.optimizer.learning_rate) == (5, 0.1)
     check_state(model, arrays, {slot: slot for slot in kept})
+
+
+def test_metrics_of_several_outputs_were_named_after_them(tmp_path):
+    wrapped = {"class_name": "MeanMetricWrapper", "config": {"name": "add_far", "fn": "mean_absolute_error"}}
+    config = training(ADAM, loss={"add": "mse", "inner": "mae"}, metrics=[[wrapped], [None]], loss_weights=[1.0, 0.5])
+    model = load_model(write(tmp_path / "m.h5", graph_config(), training=config, saved=graph_weights()))
+    x, y = np.random.default_rng(1).random((4, 6, 6, 1)), np.zeros((4, 8), np.float32)
+    logs = model.evaluate(x, [y, y], verbose=0, return_dict=True)
+    assert list(logs) == ["loss", "add_loss", "inner_loss", "add_far"]
+    assert logs["add_far"] == pytest.approx(np.abs(model.predict(x)[0]).mean(), rel=1e-5)
 
 
 def test_state_of_another_network_is_refused(tmp_path):
