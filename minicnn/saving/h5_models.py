@@ -36,6 +36,7 @@ def save(model: Model, path: Path) -> None:
         attributes["training_config"] = training
     attributes["minicnn"] = {
         "version": minicnn.__version__,
+        "input_shape": model.input_shape,
         "clip_probabilities": bool(config and config["clip_probabilities"]),
         **describe_extras(model),
     }
@@ -77,9 +78,10 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
             )
             raise ModelFileError(f"it describes no model (attribute model_config){hint}")
         custom = dict(custom_objects or {})
-        model = make_model(read_layer(config, custom), None, custom)
-        h5_weights.load_group(model, root.group("model_weights"))
         extras = _description(root, "minicnn")
+        shape = None if extras is None else extras.get("input_shape")
+        model = make_model(read_layer(config, custom), shape, custom)
+        h5_weights.load_group(model, root.group("model_weights"))
         training = _description(root, "training_config")
         if compile and training is not None:
             described = read_training(training, custom, model)

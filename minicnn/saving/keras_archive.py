@@ -45,6 +45,7 @@ def save(model: Model, path: Path) -> None:
         "keras_version": KERAS_VERSION,
         "minicnn": {
             "version": minicnn.__version__,
+            "input_shape": model.input_shape,
             "clip_probabilities": bool(training and training["clip_probabilities"]),
             **describe_extras(model),
         },
@@ -77,9 +78,9 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
     with path.open("rb") as file, refusing(f"load_model: {path}"), open_zip(file, ".keras") as archive:
         config = read_description(archive, _CONFIG)
         custom = dict(custom_objects or {})
-        shape = (config.get("build_config") or {}).get("input_shape")
-        model = make_model(read_layer(config, custom), shape, custom)
         extras = read_description(archive, _METADATA).get("minicnn")
+        shape = (config.get("build_config") if extras is None else extras) or {}
+        model = make_model(read_layer(config, custom), shape.get("input_shape"), custom)
         root = _open_weights(archive, model)
         keras_weights.load_group(model, root)
         training = config.get("compile_config")

@@ -6,7 +6,7 @@ A tensor is (layer, node, output): what the layer's n-th call gave. Keras 1 and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from minicnn.layers import Layer
@@ -20,6 +20,8 @@ from minicnn.saving.making import check_size
 Tensor = tuple[str, int, int]
 #: Models within models; Python's stack ends somewhere.
 _DEEPEST = 50
+#: Keras 1 and 2 count the walk of a model of these classes as its first call.
+_MODELS = ("Sequential", "Functional")
 
 
 # ------------------------------------------------------------------------------------------- to Keras
@@ -169,57 +171,9 @@ def _read_chain(config: Any, custom: Custom, depth: int) -> Description:
 def _read_graph(config: Mapping[str, Any], custom: Custom, depth: int) -> Description:
     entries = _list(config.get("layers"), "layers")
     described = [read_layer(entry, custom, depth + 1) for entry in entries]
-    names = [_name(entry, layer) for entry, layer in zip(entries, described, strict=True)]
-    places = {name: place for place, name in enumerate(names)}
-    if len(places) != len(names):
-        raise ModelFileError("two layers of a model have the same name")
-    calls = [list(_calls(entry, place)) for place, entry in enumerate(entries)]
-    # Keras 1 and 2 count a model's own walk as its first call.
-    old = any(call.old for found in calls for call in found)
-    models = {place for place, layer in enumerate(described) if layer["class_name"] in ("Sequential", "Functional")}
-    inputs = [_tensor(item) for item in _edges(config["input_layers"])]
-    outputs = [_tensor(item) for item in _edges(config.get("output_layers"))]
-
-    nodes: list[Description] = []
-    made: dict[tuple[int, int], int] = {}
-    for name, _, _ in inputs:
-        place = _place(places, name)
-        if described[place]["class_name"] != "InputLayer":
-            raise ModelFileError(f"the input {name!r} is no InputLayer")
-        entry = described[place]["config"]
-        made[place, 0] = len(nodes)
-        shape = [entry.get("batch_size"), *_list(entry.get("shape"), "shape")]
-        nodes.append({"layer": place, "shape": shape, "dtype": entry.get("dtype") or "float32", "name": name})
-
-    def locate(tensor: Tensor, old: bool) -> tuple[int, int]:
-        name, node, _ = tensor
-        place = _place(places, name)
-        return place, node - 1 if old and place in models and node else node
-
-    reads = {
-        (place, number): [locate(tensor, call.old) for tensor in call.tensors]
-        for place, found in enumerate(calls)
-        for number, call in enumerate(found)
-    }
-    for key in _sorted(reads, made):
-        place, number = key
-        call = calls[place][number]
-        made[key] = len(nodes)
-        nodes.append(
-            {
-                "layer": place,
-                "inputs": [[made[source], tensor[2]] for source, tensor in zip(reads[key], call.tensors, strict=True)],
-                "takes_list": call.takes_list,
-                "training": call.training,
-            }
-        )
-
-    # At the model's edge Keras 3 still counts so where the layer is a graph.
-    graphs = {name for name, layer in zip(names, described, strict=True) if layer["class_name"] == "Functional"}
-    ends = [locate(tensor, old or tensor[0] in graphs) for tensor in outputs]
-    missing = [tensor[0] for tensor, end in zip(outputs, ends, strict=True) if end not in made]
-    if missing:
-        raise ModelFileError(f"the output of {missing[0]!r} depends on nothing that the model is given")
+    network = _Network(entries, described)
+    inputs = [network.enter(_tensor(item)) for item in _edges(config["input_layers"])]
+    nodes = inputs + network.connect()
     return {
         "name": config.get("name"),
         "trainable": config.get("trainable", True) is not False,
@@ -227,8 +181,73 @@ def _read_graph(config: Mapping[str, Any], custom: Custom, depth: int) -> Descri
         "takes_list": _is_list(config["input_layers"]),
         "gives_list": _is_list(config.get("output_layers")),
         "nodes": nodes,
-        "outputs": [[made[end], tensor[2]] for end, tensor in zip(ends, outputs, strict=True)],
+        "outputs": [network.leave(_tensor(item)) for item in _edges(config.get("output_layers"))],
     }
+
+
+class _Network:
+    """From tensors by name to nodes by number, as `minicnn.models.graph.from_wiring` takes them.
+
+    Args:
+        entries: the layers as the file describes them, with their calls.
+        described: the same layers as minicnn describes them.
+    """
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]], described: Sequence[Description]) -> None:
+        self._described = described
+        names = [_name(entry, layer) for entry, layer in zip(entries, described, strict=True)]
+        self._places = {name: place for place, name in enumerate(names)}
+        if len(self._places) != len(names):
+            raise ModelFileError("two layers of a model have the same name")
+        self._calls = {
+            (place, number): call for place, entry in enumerate(entries) for number, call in enumerate(_calls(entry))
+        }
+        self._old = any(call.old for call in self._calls.values())
+        # The number of the node that a layer's n-th call became.
+        self._made: dict[tuple[int, int], int] = {}
+
+    def _locate(self, tensor: Tensor, shifted: Collection[str]) -> tuple[int, int]:
+        """Give a layer's place and which of its calls is meant; models of the classes `shifted` count from 1."""
+        name, call, _ = tensor
+        if name not in self._places:
+            raise ModelFileError(f"there is no layer {name!r:.80}")
+        place = self._places[name]
+        return place, call - (call > 0 and self._described[place]["class_name"] in shifted)
+
+    def enter(self, tensor: Tensor) -> Description:
+        """Make the node of an input."""
+        place, _ = self._locate(tensor, ())
+        layer = self._described[place]
+        if layer["class_name"] != "InputLayer":
+            raise ModelFileError(f"the input {tensor[0]!r} is no InputLayer")
+        if (place, 0) in self._made:
+            raise ModelFileError(f"the input {tensor[0]!r} is there twice")
+        self._made[place, 0] = len(self._made)
+        entry = layer["config"]
+        shape = [entry.get("batch_size"), *_list(entry.get("shape"), "shape")]
+        return {"layer": place, "shape": shape, "dtype": entry.get("dtype") or "float32", "name": tensor[0]}
+
+    def connect(self) -> list[Description]:
+        """Make the nodes of all calls, each after those that it reads."""
+        reads = {
+            key: [self._locate(tensor, _MODELS if call.old else ()) for tensor in call.tensors]
+            for key, call in self._calls.items()
+        }
+        nodes = []
+        for key in _sorted(reads, self._made):
+            call = self._calls[key]
+            read = [[self._made[source], t[2]] for source, t in zip(reads[key], call.tensors, strict=True)]
+            self._made[key] = len(self._made)
+            nodes.append({"layer": key[0], "inputs": read, "takes_list": call.takes_list, "training": call.training})
+        return nodes
+
+    def leave(self, tensor: Tensor) -> list[int]:
+        """Find an output among the nodes."""
+        # At the model's edge Keras 3, too, counts the walk of a graph, but not of a chain, as its first call.
+        key = self._locate(tensor, _MODELS if self._old else ("Functional",))
+        if key not in self._made:
+            raise ModelFileError(f"the output of {tensor[0]!r} depends on nothing that the model is given")
+        return [self._made[key], tensor[2]]
 
 
 def _sorted(
@@ -278,7 +297,7 @@ class _Call:
             raise ModelFileError(f"a layer is called with {dict(options)!r:.80}, which minicnn's layers do not take")
 
 
-def _calls(entry: Mapping[str, Any], place: int) -> Iterator[_Call]:
+def _calls(entry: Mapping[str, Any]) -> Iterator[_Call]:
     for node in _list(entry.get("inbound_nodes", []), "inbound_nodes"):
         if isinstance(node, Mapping):
             arguments = _list(node.get("args"), "args")
@@ -330,12 +349,6 @@ def _name(entry: Mapping[str, Any], layer: Description) -> str:
     if not isinstance(name, str):
         raise ModelFileError(f"a layer must have a name, but {name!r:.80} came")
     return name
-
-
-def _place(places: Mapping[str, int], name: str) -> int:
-    if name not in places:
-        raise ModelFileError(f"there is no layer {name!r:.80}")
-    return places[name]
 
 
 def _list(value: Any, what: str) -> list[Any]:

@@ -76,7 +76,9 @@ def to_keras(description: Any, kind: str) -> Any:
     if kind in ("layer", "activation"):
         config = _layer_to_keras(name, config)
     registry, module = _REGISTRIES[kind]
-    known = name in registry and name not in OURS_ALONE
+    # What users register is theirs in Keras, too.
+    ours = name in registry and registry.find(name).__module__.startswith("minicnn.")
+    known = ours and name not in OURS_ALONE
     return {
         "module": module if known else "minicnn",
         "class_name": name,
@@ -138,14 +140,17 @@ def from_keras(description: Any, kind: str, custom: Custom) -> Any:
     config = {_OLD_ARGUMENTS.get(key, key): value for key, value in config.items()}
     if "dtype" in config:
         config["dtype"] = _dtype(config["dtype"])
+    if isinstance(config.get("seed"), Mapping):
+        # A generator of Keras', whose numbers nobody else draws.
+        config["seed"] = None
     if kind in ("layer", "activation"):
         config = _layer_from_keras(name, config, custom)
     if name in custom:
         return {"class_name": name, "config": config}
-    config = {
-        key: from_keras(value, kind_of(key) or "", custom) if kind_of(key) else value for key, value in config.items()
-    }
-    return {"class_name": name, "config": _known_arguments(name, config, _REGISTRIES[kind][0]) if kind else config}
+    for key, value in config.items():
+        inner = kind_of(key)
+        config[key] = value if inner is None else from_keras(value, inner, custom)
+    return {"class_name": name, "config": _known_arguments(name, config, _REGISTRIES[kind][0])}
 
 
 def class_name(description: Mapping[str, Any], custom: Custom) -> str:

@@ -70,7 +70,6 @@ def _measure(item: Any, kind: str) -> Any:
 def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
-    optimizer.bind(model.weights)
     state = optimizer.get_state()
     numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
     arrays = [("iteration", np.array(state["iterations"], np.int64))]
@@ -81,7 +80,7 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     for slots in slot_groups(optimizer):
         for weight in weights:
             for slot in slots:
-                array = state.get(f"{slot}/{numbers[id(weight)]}")
+                array = state.get(f"{slot}/{numbers.get(id(weight))}")
                 if array is None:
                     array = np.full(weight.shape, start[slot], weight.dtype)
                 arrays.append((f"{weight.name.replace('/', '_')}_{slot}", array))

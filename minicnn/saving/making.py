@@ -51,6 +51,8 @@ def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Ma
     if not isinstance(model, Model):
         raise ValueError(f"the file describes a {type(model).__name__}, which is no model")
     if not model.built:
+        if input_shape is None:
+            raise ValueError(f"the file does not say the shape of what {model.describe()} takes")
         model.build(_shapes(input_shape))
     return model
 

@@ -14,6 +14,7 @@ from minicnn.articles import fashion
 from minicnn.layers import Dense, Flatten, Input, Lambda, Layer
 from minicnn.layers import registry as layers
 from minicnn.models import Model, Sequential
+from minicnn.optimizers import Adam
 from minicnn.saving import ModelFileError, load_model
 from tests.oracles import keras
 from tests.saving.keras_side import save
@@ -186,6 +187,44 @@ def test_layers_of_the_callers_own(tmp_path, ending):
     with pytest.raises(ModelFileError, match=r"unknown layer 'Scale'; a class of your own goes into load_model"):
         load_model(tmp_path / f"m{ending}")
     assert "Scale" not in layers
+
+
+class Own(Model):
+    def __init__(self, units=3, name=None):
+        super().__init__(name=name)
+        self.units = units
+        self.first = Dense(units)
+        self.rest = [Dense(units), [Dense(2)]]
+
+    def call(self, x, training=False):
+        return self.rest[1][0](self.rest[0](self.first(x)))
+
+    def get_config(self):
+        return {"units": self.units, "name": self.name}
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_models_of_the_callers_own(tmp_path, ending):
+    model = Own(4)
+    model.compile("adam", "mse")
+    x, y = np.random.default_rng(0).random((4, 3)).astype(np.float32), np.zeros((4, 2), np.float32)
+    model.train_on_batch(x, y)
+    model.save(tmp_path / f"m{ending}")
+    again = load_model(tmp_path / f"m{ending}", {"Own": Own})
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert again.train_on_batch(x, y) == model.train_on_batch(x, y)
+
+
+def test_an_optimizer_that_was_given_its_weights_by_hand_keeps_its_state(tmp_path):
+    model = Sequential([Dense(2, input_shape=(3,))])
+    model.layers[0].bias.trainable = False
+    optimizer = Adam(0.1, parameters=[model.layers[0].kernel])
+    model.compile(optimizer, "mse")
+    optimizer.apply_gradients([(np.ones((3, 2)), model.layers[0].kernel)])
+    before = optimizer.get_state()
+    model.save(tmp_path / "m.keras")
+    for key, value in optimizer.get_state().items():
+        np.testing.assert_array_equal(value, before[key])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")
