@@ -495,7 +495,9 @@ class Model(Layer):
     # --------------------------------------------------------------- files, copies
 
     def save(self, filepath: str | Path) -> None:
-        """Write the model, its training state included, to a file; the ending chooses the format (`.minicnn`)."""
+        """Write the model, its training state included, to a file; the ending chooses the format, see
+        `minicnn.saving`.
+        """
         from minicnn.saving import save_model
 
         save_model(self, filepath)

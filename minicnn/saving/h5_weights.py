@@ -1,8 +1,8 @@
-"""Weights in HDF5 as Keras 1 and 2 lay them out, and `keras.applications` with them.
+"""Weights in HDF5: files of either layout read, and those of Keras 1 and 2 written, `keras.applications`' among them.
 
 The attribute ``layer_names`` lists the layers. Each has a group of its name, whose attribute ``weight_names`` lists
 its weights: ``dense/kernel:0`` as Keras 1 and 2 call them, ``dense/kernel`` as Keras 3 does. A file of a whole model
-has all of this in a group ``model_weights``.
+has all of this in a group ``model_weights``. How Keras 3 lays weights out is said in `minicnn.saving.keras_weights`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn.layers import Layer
 from minicnn.parameter import Parameter
+from minicnn.saving import keras_weights
 from minicnn.saving.errors import ModelFileError, refusing
 from minicnn.saving.files import replacing
 from minicnn.saving.hdf5 import Dataset, Group, open_hdf5
@@ -39,9 +40,16 @@ def load(model: Model, path: Path, by_name: bool = False, skip_mismatch: bool = 
     source = f"load_weights: {path}"
     with path.open("rb") as file, refusing(source):
         root = open_hdf5(file)
-        if "layer_names" not in root.attributes and "layer_names0" not in root.attributes and "model_weights" in root:
+        if not _has_list(root, "layer_names") and "model_weights" in root:
             root = root.group("model_weights")
-        load_group(model, root, by_name, skip_mismatch)
+        if _has_list(root, "layer_names"):
+            load_group(model, root, by_name, skip_mismatch)
+        elif by_name:
+            raise ModelFileError(
+                "by_name needs the names of layers, which only files laid out as Keras 2 has them list"
+            )
+        else:
+            keras_weights.load_group(model, root, skip_mismatch)
 
 
 def load_group(model: Model, group: Group, by_name: bool = False, skip_mismatch: bool = False) -> None:
@@ -51,8 +59,6 @@ def load_group(model: Model, group: Group, by_name: bool = False, skip_mismatch:
         ModelFileError: the weights do not fit the model; it is then as it was.
     """
     names = read_names(group, "layer_names")
-    if not names and not _has_list(group, "layer_names"):
-        raise ModelFileError("it lists no layers (attribute layer_names), as HDF5 files of Keras' weights do")
     match = _by_name if by_name else _by_place
     pairs: list[tuple[Parameter, Dataset]] = []
     for layer, datasets in match(model, group, names):

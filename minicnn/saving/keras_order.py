@@ -21,7 +21,10 @@ def keras_layers(layer: Layer) -> list[Layer]:
     """
     if not isinstance(layer, Model):
         return layer.sublayers
-    return _by_depth(layer.graph) if layer.runs_graph and not isinstance(layer, Sequential) else layer.layers
+    graph = layer.graph
+    if graph is None or not layer.runs_graph or isinstance(layer, Sequential):
+        return layer.layers
+    return _by_depth(graph)
 
 
 def keras_weights(layer: Layer) -> list[Parameter]:

@@ -7,10 +7,11 @@ second layer, a Dense, is ``01_dense/kernel``; layers within layers nest, ``03_s
 from __future__ import annotations
 
 import io
+import math
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from minicnn.layers import InputLayer, Layer
 from minicnn.parameter import Parameter
 from minicnn.registry import snake_case
-from minicnn.saving.errors import ModelFileError
+from minicnn.saving.containers import open_zip, read_member
+from minicnn.saving.errors import ModelFileError, refusing
 from minicnn.saving.files import replacing
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ def from_safetensors(data: bytes, source: str) -> dict[str, np.ndarray]:
     try:
         return load(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{source}: not a safetensors file, or damaged ({error})") from error
+        raise ModelFileError(f"{source}: not a safetensors file, or damaged ({error})") from error
 
 
 def save_safetensors(model: Model, path: Path) -> None:
@@ -149,7 +151,8 @@ def save_safetensors(model: Model, path: Path) -> None:
 def load_safetensors(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
-    _check_size(path, most_bytes(model), source)
+    with refusing(source):
+        _check_size(path, most_bytes(model))
     assign(model, from_safetensors(path.read_bytes(), source), source, skip_mismatch)
 
 
@@ -166,28 +169,47 @@ def load_npz(model: Model, path: Path, skip_mismatch: bool = False) -> None:
 
 
 def read_npz(path: Path, limit: int, source: str) -> dict[str, np.ndarray]:
-    """Read the arrays of NumPy's archive, but no pickled objects, which could run code.
+    """Read the arrays of NumPy's archive.
 
     Raises:
-        ValueError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
+        ModelFileError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
     """
-    _check_size(path, limit, source)
-    try:
-        return _unpack_npz(path.read_bytes(), limit, source)
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
+    with refusing(source):
+        _check_size(path, limit)
+        return _unpack_npz(path.read_bytes(), limit)
 
 
-def _unpack_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def _unpack_npz(data: bytes, limit: int) -> dict[str, np.ndarray]:
+    with open_zip(io.BytesIO(data), ".npz") as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
-            raise ValueError(f"{source}: unpacks to more bytes than the model has weights")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+            raise ModelFileError("unpacks to more bytes than the model has weights")
+        return {name.removesuffix(".npy"): _read_npy(read_member(archive, name), name) for name in archive.namelist()}
 
 
-def _check_size(path: Path, limit: int, source: str) -> None:
+def _read_npy(data: bytes, name: str) -> np.ndarray:
+    """Read NumPy's format, without its pickled objects, which could run code, and no larger than it is.
+
+    `numpy.load` makes an array of whatever size the header claims before it looks for the data.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ModelFileError(f"{name} has version {version} of the .npy format")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(stream)
+    except (SyntaxError, TokenError) as error:
+        raise ModelFileError(f"the header of {name} is damaged ({error})") from error
+    if dtype.hasobject:
+        raise ModelFileError(f"{name} holds pickled objects, which are not read")
+    rest = data[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(rest) or any(size < 0 for size in shape) or not dtype.itemsize:
+        raise ModelFileError(f"{name} has {len(rest):,} bytes for an array of shape {shape} and dtype {dtype}")
+    return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _check_size(path: Path, limit: int) -> None:
     size = path.stat().st_size
     if size > limit:
-        raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")
+        raise ModelFileError(f"has {size:,} bytes, more than the weights of this model can take")

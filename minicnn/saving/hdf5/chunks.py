@@ -13,7 +13,7 @@ from minicnn.saving.hdf5.source import Cursor, Source
 
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
 #: Deflate packs at most about 1032 bytes into one, weights hardly two. Between the two is the mark of a bomb.
-_MOST_EXPANSION = 20
+_MOST_EXPANSION = 8
 _FREE_BYTES = 2**20
 
 

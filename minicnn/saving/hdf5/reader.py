@@ -228,6 +228,7 @@ class Group:
         self._header = header
         self.path = path
         self._links: dict[str, int] | None = None
+        self._members: dict[str, Group | Dataset] = {}
         self._attributes: dict[str, Any] | None = None
 
     @property
@@ -254,13 +255,19 @@ class Group:
         for name in filter(None, path.split("/")):
             if not isinstance(node, Group):
                 raise ModelFileError(f"{node.path!r} is an array and holds no {name!r}")
-            address = node._read_links().get(name)
-            full = f"{node.path}/{name}"
+            node = node._member(name)
+        return node
+
+    def _member(self, name: str) -> Group | Dataset:
+        if name not in self._members:
+            full = f"{self.path}/{name}"
+            address = self._read_links().get(name)
             if address is None:
                 raise ModelFileError(f"there is no {full!r}")
             header = Header(self._header.source, address)
-            node = Dataset(header, full) if header.first(messages.LAYOUT) is not None else Group(header, full)
-        return node
+            known = header.first(messages.LAYOUT) is not None
+            self._members[name] = Dataset(header, full) if known else Group(header, full)
+        return self._members[name]
 
     def group(self, path: str) -> Group:
         """Give the group called so; ModelFileError where there is none."""
