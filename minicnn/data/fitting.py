@@ -34,7 +34,7 @@ class Fitting:
         draft: see `PictureLoader`.
 
     Raises:
-        ValueError: an argument is none of these.
+        ValueError: an argument is none of these, or a draft would not do what the interpolation means.
     """
 
     interpolations: tuple[str, ...] = INTERPOLATIONS
@@ -47,6 +47,8 @@ class Fitting:
         self.mode = one_of("fitting", mode, FITTINGS)
         self.interpolation = one_of("interpolation", interpolation, self.interpolations)
         self.data_format = one_of("data_format", data_format, DATA_FORMATS)
+        if draft and interpolation == "nearest":
+            raise ValueError("draft: averages neighbouring pixels, which interpolation='nearest' does not")
         self.draft = draft
 
     @property

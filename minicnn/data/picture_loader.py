@@ -38,7 +38,7 @@ class PictureLoader(BatchIterator):
         transform: is given each picture, in `dtype`, and a generator of its own.
         data_format: "channels_last", or "channels_first" for x of (n, C, H, W).
         draft: let JPEGs be decoded at a half, a quarter or an eighth of their size where that is enough: quicker, but
-            other values than decoding in full gives, by a few grey levels.
+            other values than decoding in full gives, by a few grey levels. Not with "nearest", which averages nothing.
 
     Raises:
         ValueError: an argument is out of range, or the class mode needs classes that the source does not have.

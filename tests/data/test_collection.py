@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,6 +73,17 @@ def test_links_in_a_circle(tmp_path):
     assert len(picture_source(tmp_path)) == 2
 
 
+def test_links_to_folders_elsewhere(tmp_path):
+    unpacked(tmp_path / "elsewhere", {"1.png": picture_bytes(), "2.png": picture_bytes()})
+    path = unpacked(tmp_path / "x", {"a/1.png": picture_bytes()})
+    try:
+        (path / "b").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    source = labelled_by_folder(picture_source(path))
+    assert source.names == ["a/1.png", "b/1.png", "b/2.png"] and source.class_names == ("a", "b")
+
+
 def test_pictures_in_memory():
     x = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), np.uint8)
     source = PictureArrays(x, [1, 0, 1], ("cat", "dog"))
@@ -87,11 +100,11 @@ def mixed(tmp_path):
     files |= {"4.png": picture_bytes(size=(20, 10)), "5.jpg": noise_bytes(0, (8, 8)), "readme.txt": b"text"}
     files |= {"6.jpg": noise_bytes(1, (90, 90))[:900], "7.jpg": b"", "8.png": b"<html>"}
     unpacked(tmp_path, files)
-    Image.new("CMYK", (8, 8)).save(tmp_path / "9.jpg")
     Image.new("L", (8, 8)).save(tmp_path / "10.jpg")
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (20, 10)).save(tmp_path / "11.jpg", exif=exif)
+    Image.new("CMYK", (20, 10)).save(tmp_path / "9.jpg", exif=exif)
     return tmp_path
 
 
@@ -100,11 +113,11 @@ def test_survey(mixed, workers):
     before = digest(mixed)
     found = survey(picture_source(mixed), workers)
     assert found.pictures == 8
-    # The last one is stored lying, and turned upright by what its EXIF data says.
-    assert found.sizes == {(375, 500): 3, (8, 8): 3, (20, 10): 2}
+    # The last two are stored lying, and turned upright by what their EXIF data says.
+    assert found.sizes == {(375, 500): 3, (8, 8): 2, (20, 10): 3}
     assert found.sizes.most_common(1)[0][0] == (375, 500)
-    assert found.aspects == {1.33: 3, 1.0: 3, 0.5: 2}
-    assert found.shapes == {"landscape": 3, "portrait": 2, "square": 3}
+    assert found.aspects == {1.33: 3, 1.0: 2, 0.5: 3}
+    assert found.shapes == {"landscape": 3, "portrait": 3, "square": 2}
     assert found.modes == {"RGB": 6, "CMYK": 1, "L": 1}
     assert found.formats == {"PNG": 4, "JPEG": 4}
     assert [item.name for item in found.broken] == ["6.jpg", "7.jpg", "8.png"]
@@ -114,3 +127,18 @@ def test_survey(mixed, workers):
     ]
     assert [item.name for item in found.others] == ["readme.txt"]
     assert digest(mixed) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_folders_that_are_called_pictures(tmp_path):
+    unpacked(tmp_path, {"a/1.png": picture_bytes(), "b/1.png": picture_bytes(), "b/x.jpg/2.png": picture_bytes()})
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    (tmp_path / "a" / "nowhere.jpg").symlink_to(tmp_path / "gone")
+    source = labelled_by_folder(picture_source(tmp_path))
+    assert source.class_names == ("a", "b")
+    found = survey(source)
+    assert found.pictures == 3
+    assert [tuple(item) for item in found.broken] == [
+        ("a/nowhere.jpg", "no such file"),
+        ("a/pipe.jpg", "a device or a pipe, not a file"),
+    ]

@@ -45,6 +45,9 @@ def test_folder_and_archive_are_divided_alike(divide):
     parts = divide(NAMES, LABELS, (30, 30))
     for part, other in zip(parts, divide(flat, LABELS, (30, 30)), strict=True):
         np.testing.assert_array_equal(part, other)
+    scattered = [f"{index % 7}/{name}" for index, name in enumerate(flat)]
+    for part, other in zip(parts, divide(scattered, LABELS, (30, 30)), strict=True):
+        np.testing.assert_array_equal(part, other)
 
 
 def test_another_class_does_not_move_pictures():
