@@ -226,10 +226,10 @@ def test_a_release_that_lacks_something_or_is_for_other_classes(tmp_path):
     with pytest.raises(ValueError, match=r"the weights do not fit the model: missing: .*conv2d/bias \(16,\)"):
         SqueezeNet(weights=path)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"not an \.npz file, or damaged"):
+    with pytest.raises(ValueError, match=r"not an? \.npz file, or"):
         SqueezeNet(weights=path)
     np.savez_compressed(path, zeros=np.zeros(30_000_000, np.uint8), **{"conv1/kernel": np.zeros(3)})
-    with pytest.raises(ValueError, match="unpacks to more bytes"):
+    with pytest.raises(ValueError, match="unpacks to"):
         SqueezeNet(weights=path)
 
 
