@@ -85,8 +85,8 @@ def _of_convolutions(argument: str) -> Callable[[Layers, Any], bool]:
 
 def _hidden(layers: Layers) -> Layers:
     """All but the last layer with weights and what follows it: those decide what the outputs mean."""
-    last = max(number for number, entry in enumerate(layers) if entry["class_name"] == "Dense" or _is_convolution(entry))
-    return layers[:last]
+    weighted = [n for n, entry in enumerate(layers) if entry["class_name"] == "Dense" or _is_convolution(entry)]
+    return layers[: weighted[-1]] if weighted else []
 
 
 def _units(layers: Layers, value: int) -> bool:
