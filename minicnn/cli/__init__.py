@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
     "predict": ("predict", "predict"),
+    "data": ("data", "data"),
     "doctor": ("doctor", "doctor"),
 }
 

@@ -28,7 +28,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 class Archive:
-    """A zip archive's files by name; it stays open until `close`, and several threads may read at once.
+    """A zip archive's files by name; it stays open until `close` or its own end; several threads may read at once.
 
     Args:
         path: of the archive, which is recognised by its content.
@@ -84,9 +84,12 @@ class Archive:
         """Close the file."""
         self._file.close()
 
-    def _sorted_out(
-        self, members: list[zipfile.ZipInfo]
-    ) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
+    def __del__(self) -> None:
+        # Where nobody closed it: sources share it, and end when the last one of them is gone.
+        if hasattr(self, "_file"):
+            self.close()
+
+    def _sorted_out(self, members: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
         if len(members) > MAX_MEMBERS:
             raise DataError(f"{self.path}: expected at most {MAX_MEMBERS:,} files in the archive, got {len(members):,}")
         readable: dict[str, zipfile.ZipInfo] = {}
