@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,7 @@ import click
 from .options import threads_option
 
 if TYPE_CHECKING:
+    from minicnn.data.sources import PictureSource
     from minicnn.data.survey import Survey
 
 Key = TypeVar("Key")
@@ -50,8 +51,7 @@ def fetch(name: str) -> None:
     if source.kind == "drawn":
         click.echo(f"{source}: there is nothing to fetch")
     elif source.title == dogs_vs_cats.TITLE:
-        parts = dogs_vs_cats.load(train=None, validation=0)
-        click.echo(f"{source}: {_pets(parts.train.labels)}")
+        click.echo(f"{source}: {_pets(dogs_vs_cats.pictures())}")
     else:
         (x_train, _), (x_test, _) = datasets.load(name)
         click.echo(f"{datasets.find(name)}: {len(x_train):,} to train on, {len(x_test):,} to test on; whole")
@@ -109,23 +109,20 @@ def _state(name: str, folder: Path | None) -> Iterator[str]:
 
     try:
         source = datasets.find(name, folder)
+        yield str(source)
+        if source.kind == "absent":
+            yield dogs_vs_cats.HOW_TO_GET
+        elif source.kind == "download":
+            yield f"`minicnn data fetch {name}` downloads it; so does the first training that needs it"
+        elif source.title == dogs_vs_cats.TITLE:
+            yield _pets(dogs_vs_cats.pictures(folder))
     except datasets.DataError as error:
         yield str(error)
-        return
-    yield str(source)
-    if source.kind == "absent":
-        yield dogs_vs_cats.HOW_TO_GET
-    elif source.kind == "download":
-        yield f"`minicnn data fetch {name}` downloads it; so does the first training that needs it"
-    elif source.title == dogs_vs_cats.TITLE:
-        yield _pets(dogs_vs_cats.pictures(folder).labels)
 
 
-def _pets(labels: Sequence[int] | None) -> str:
-    from minicnn.data.dogs_vs_cats import CLASS_NAMES
-
-    counts = Counter(CLASS_NAMES[label] for label in (() if labels is None else labels))
-    return ", ".join(f"{counts[name]:,} {name}s" for name in CLASS_NAMES)
+def _pets(source: PictureSource) -> str:
+    labels = [] if source.labels is None else source.labels.tolist()
+    return ", ".join(f"{labels.count(number):,} {name}s" for number, name in enumerate(source.class_names))
 
 
 def _count(number: int, what: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from .options import data_options, machine_options, use_machine
 
@@ -80,7 +81,7 @@ def _held_out(model: Model, name: str, data: Path | None) -> tuple[str, PictureS
     used: dict[str, Any] = model.preprocessing or {}
     classes, size = tuple(model.class_names or ()), preparation(model).size or (64, 64)
     if name == parts.DRAWN:
-        drawn = parts.load(name, None, classes, parts.Wanted(None, None), size)
+        drawn = parts.drawn(classes, 0, parts.DRAWN_HELD, size)
         return drawn.where, drawn.held, " that were not trained on"
     where, source = parts.listed(name, data, classes)
     if classes and source.class_names != classes:
@@ -102,8 +103,7 @@ def _share(source: PictureSource, samples: int) -> PictureSource:
 
     from .picture_parts import SPLIT_SEED
 
-    labels = [] if source.labels is None else source.labels
-    return source.subset(proportional_parts(source.names, labels, (samples,), SPLIT_SEED)[0])
+    return source.subset(proportional_parts(source.names, np.asarray(source.labels), (samples,), SPLIT_SEED)[0])
 
 
 def label_form(model: Model) -> str:

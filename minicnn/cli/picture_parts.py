@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PETS, DRAWN, FOLDERS = "dogs-vs-cats", "drawn-pets", "pictures"
 NAMES = (PETS, DRAWN, FOLDERS)
 
-DRAWN_TRAINING, DRAWN_AT_MOST = 2_000, 20_000
+DRAWN_TRAINING, DRAWN_HELD, DRAWN_AT_MOST = 2_000, 500, 20_000
 # The same pictures are held out whatever a training's own seed, so that trainings can be compared.
 SPLIT_SEED = 0
 # Held out where nothing says how many.
@@ -38,7 +38,6 @@ class PictureParts:
         train, held: the pictures, with their classes.
         fingerprint: of the names of all pictures in the collection; None of drawn ones.
         division: what it was divided by, for `load` to do it again.
-        stands_in: drawn pictures that serve because the wanted ones cannot be had.
     """
 
     name: str
@@ -47,7 +46,6 @@ class PictureParts:
     held: PictureSource
     fingerprint: str | None = None
     division: dict[str, Any] | None = None
-    stands_in: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -108,9 +106,9 @@ def load(
     if name == DRAWN:
         return _drawn(classes, samples, size, seed)
     if name == PETS and may_draw and dogs_vs_cats.find(path).kind == "absent":
-        drawn = _drawn(classes, samples, size, seed)
+        stand_in = _drawn(classes, samples, size, seed)
         reason = f"{dogs_vs_cats.TITLE} is not on this machine (minicnn data check says how to get it)"
-        return replace(drawn, where=f"{drawn.where}, because {reason}", stands_in=True)
+        return replace(stand_in, where=f"{stand_in.where}, because {reason}")
     where, source = listed(name, path, classes)
     if name == FOLDERS:
         # The article's counts are those of its own data.
@@ -224,16 +222,21 @@ def _positive(classes: tuple[str, ...]) -> Literal["cat", "dog"]:
 
 
 def _drawn(classes: tuple[str, ...], samples: int | None, size: tuple[int, int], seed: int) -> PictureParts:
-    """Cats and dogs as few as asked for: drawing takes time, and the first ones are the same however many are drawn."""
-    from minicnn.data import dogs_vs_cats, drawn_pets
-    from minicnn.data.collection import PictureArrays
-
     count = DRAWN_TRAINING if samples is None else samples
     if count > DRAWN_AT_MOST:
         raise ValueError(f"--samples {count}: there are only {DRAWN_AT_MOST} training pictures")
+    held = DRAWN_HELD if samples is None else max(2, count // 4)
+    return drawn(classes, count, held, size, seed)
+
+
+def drawn(classes: tuple[str, ...], train: int, held: int, size: tuple[int, int], seed: int = 0) -> PictureParts:
+    """Cats and dogs, as few as asked for: drawing takes time, and the first are the same however many are drawn."""
+    from minicnn.data import dogs_vs_cats, drawn_pets
+    from minicnn.data.collection import PictureArrays
+
     names = dogs_vs_cats.ordered(_positive(classes))
-    train, held = (
+    parts = (
         PictureArrays(x, y if names == drawn_pets.CLASS_NAMES else 1 - y, names)
-        for x, y in drawn_pets.load_data(count, max(2, count // 4), size, seed)
+        for x, y in drawn_pets.load_data(train, held, size, seed)
     )
-    return PictureParts(DRAWN, "cats and dogs drawn on the fly", train, held)
+    return PictureParts(DRAWN, "cats and dogs drawn on the fly", *parts)

@@ -66,11 +66,12 @@ def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     """The picture as the network is to see it: (H, W, C) uint8."""
     from minicnn.preprocessing import fit_digit, fit_picture
 
-    if (model.preprocessing or {}).get("fit") == "digit":
+    used = model.preprocessing or {}
+    if used.get("fit") == "digit":
         return fit_digit(image)[:, :, np.newaxis]
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
-    return fit_picture(image, prepare.size, prepare.channels)
+    return fit_picture(image, prepare.size, prepare.channels, used.get("fitting", "squeeze"))
 
 
 def as_probabilities(outputs: np.ndarray) -> np.ndarray:

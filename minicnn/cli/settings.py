@@ -71,7 +71,7 @@ def chosen(article: Article, asked: dict[str, Any], record: dict[str, Any] | Non
     recipe = article.recipe(given["recipe"])
     if given["dataset"] is None:
         given["dataset"] = _dataset(article, given["data"])
-    _check_pictures(given)
+    _check_pictures(asked, given["dataset"])
     defaults: dict[str, Any] = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
@@ -79,7 +79,8 @@ def chosen(article: Article, asked: dict[str, Any], record: dict[str, Any] | Non
         "augment": recipe.augmentation is not None and _is_pictures(given["dataset"]),
         "fitting": "squeeze",
     }
-    return Settings(**{key: defaults.get(key) if value is None else value for key, value in given.items()})
+    complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in given.items()}
+    return Settings(**complete)
 
 
 def _dataset(article: Article, data: str | None) -> str | None:
@@ -110,7 +111,7 @@ def _is_pictures(dataset: str | None) -> bool:
     return dataset in picture_parts.NAMES
 
 
-def _check_pictures(given: Mapping[str, Any]) -> None:
+def _check_pictures(asked: Mapping[str, Any], dataset: str | None) -> None:
     for key in ("augment", "fitting"):
-        if given[key] and not _is_pictures(given["dataset"]):
-            raise ValueError(f"--{key} is for collections of pictures, not for {given['dataset']}")
+        if asked[key] and not _is_pictures(dataset):
+            raise ValueError(f"--{key} is for collections of pictures, not for {dataset}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import INTERRUPTED, Name, data_options, machine_options, use_machine
-from .recorder import CtrlC, Interrupted, Recorder
+from .recorder import CtrlC, Interrupted, Patience, Recorder, is_spent
 from .results import Results, computer, versions
 from .settings import FITTINGS, Settings, chosen
 
@@ -90,7 +90,7 @@ class Training:
         self.results.prepare()
         model = self._resumed() if self.earlier is not None else self._fresh()
         data = self._data(model, pictures)
-        if self.earlier is not None and not self.earlier["finished"] and model.epoch == self.settings.epochs:
+        if self._lacks_only_the_result(model):
             # Stopped after the last epoch, before the result was there.
             self._finish(model, self._recorder(model), data)
             return
@@ -107,6 +107,12 @@ class Training:
             self._describe_use(model, pictures)
             recorder = self._fit(model, data)
         self._finish(model, recorder, data)
+
+    def _lacks_only_the_result(self, model: Sequential) -> bool:
+        if self.earlier is None or self.earlier["finished"]:
+            return False
+        epochs = self.earlier["epochs"][: model.epoch]
+        return model.epoch == self.settings.epochs or is_spent(epochs, self.recipe.patience)
 
     def _load(self) -> Pictures | PictureParts:
         from . import picture_parts, pictures
@@ -232,17 +238,20 @@ class Training:
 
     def _fit(self, model: Sequential, data: TrainingData) -> Recorder:
         recorder = self._recorder(model)
+        patience = self.recipe.patience
         try:
             model.fit(
                 epochs=self.settings.epochs,
                 initial_epoch=model.epoch,
-                callbacks=[recorder],
+                callbacks=[recorder] if patience is None else [recorder, Patience(recorder, patience)],
                 verbose=1 if sys.stdout.isatty() else 2,
                 **data.arguments(model),
             )
         except (Interrupted, KeyboardInterrupt):
             self._stop(model, recorder)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        if recorder.finished < self.settings.epochs:
+            click.echo(f"Stopped after epoch {recorder.finished}: {patience} in a row brought no lower validation loss")
         return recorder
 
     def _recorder(self, model: Sequential) -> Recorder:
@@ -284,7 +293,7 @@ class Training:
         recorder.record |= {"measured_on": data.part, "skipped": [list(item) for item in data.skipped()]}
         recorder.write(result)
         self.results.forget_unfinished()
-        epochs, title = self.settings.epochs, f"{self.article.name} on {self.settings.dataset}"
+        epochs, title = recorder.finished, f"{self.article.name} on {self.settings.dataset}"
         reported = self.article if self.settings.dataset == self.article.dataset else None
         draw(self.results, recorder, result, data.part, reported, epochs, title)
         for line in [*comparison(result, data.part, reported, epochs), *data.report()]:

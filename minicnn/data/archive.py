@@ -17,10 +17,10 @@ from minicnn.data.errors import DataError, PictureError
 
 MAX_FILE = 64 << 20
 """Bytes that a member may have, packed or unpacked: larger ones are left out."""
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 500_000
 """Members that an archive may have."""
-MAX_DIRECTORY = 128 << 20
-"""Bytes that an archive's directory may have, which is read as a whole."""
+MAX_DIRECTORY = 32 << 20
+"""Bytes that an archive's directory may have, which is read as a whole and takes some six times as much in memory."""
 
 # LZMA is left out on purpose: a member can demand gigabytes for its dictionary.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
@@ -51,7 +51,7 @@ class Archive:
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
         try:
-            self._zip = zipfile.ZipFile(self._file)  # type: ignore[arg-type]
+            self._zip = zipfile.ZipFile(self._file)
             self._members, self.skipped = self._sorted_out(self._zip.infolist())
         except DataError:
             self.close()

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minicnn.data.batch_iterator import BatchIterator
 from minicnn.data.fitting import DATA_FORMATS, one_of
-from minicnn.data.subsets import part_of
+from minicnn.data.subsets import change_for, part_of
 
 if TYPE_CHECKING:
     from minicnn.data.image_data_generator import ImageDataGenerator
@@ -29,6 +29,7 @@ class NumpyArrayIterator(BatchIterator):
         data_format: where the channels are.
         subset: "training" or "validation": the part that the generator's `validation_split` says.
         ignore_class_split: let the two parts have different classes.
+        augment: see `DirectoryIterator`.
         loading: `workers`, `prefetch_bytes`, see `BatchIterator`.
 
     Raises:
@@ -48,6 +49,7 @@ class NumpyArrayIterator(BatchIterator):
         *,
         subset: str | None = None,
         ignore_class_split: bool = False,
+        augment: bool | None = None,
         dtype: DTypeLike | None = None,
         **loading: Any,
     ) -> None:
@@ -61,7 +63,7 @@ class NumpyArrayIterator(BatchIterator):
             if array.ndim == 0 or len(array) != len(pictures):
                 raise ValueError(f"flow: {name}: expected {len(pictures)} rows, one a picture, got shape {array.shape}")
         if subset is not None:
-            part = part_of(len(pictures), image_data_generator.validation_split, subset)
+            part = part_of(len(pictures), image_data_generator, subset)
             if "y" in given and not ignore_class_split:
                 _check_classes(given["y"], part)
             pictures, given = pictures[part], {name: array[part] for name, array in given.items()}
@@ -69,13 +71,15 @@ class NumpyArrayIterator(BatchIterator):
         self.y, self.sample_weight = given.pop("y", None), given.pop("sample_weight", None)
         self.x_misc = list(given.values())
         self.image_data_generator = image_data_generator
+        self._change = change_for(image_data_generator, subset, augment)
         super().__init__(
             len(pictures), pictures.shape[1:], batch_size, shuffle, seed,
             dtype=image_data_generator.dtype if dtype is None else dtype, **loading,
         )  # fmt: skip
 
     def _load(self, index: int, generator: np.random.Generator) -> NDArray[Any]:
-        return self.image_data_generator.augment(self.x[index].astype(self.dtype), generator)
+        x = self.x[index].astype(self.dtype)
+        return x if self._change is None else self._change(x, generator)
 
     def _batch(self, indices: NDArray[np.intp], x: NDArray[Any]) -> Any:
         inputs = [x, *(array[indices] for array in self.x_misc)] if self.x_misc else x

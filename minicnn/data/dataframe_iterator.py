@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from minicnn.data.directory_iterator import FileIterator
 from minicnn.data.fitting import one_of
 from minicnn.data.sources import PictureFiles, Skipped, why_not_by_name
-from minicnn.data.subsets import part_of
+from minicnn.data.subsets import change_for, part_of
 
 if TYPE_CHECKING:
     from minicnn.data.image_data_generator import ImageDataGenerator
@@ -36,7 +36,7 @@ class DataFrameIterator(FileIterator):
         weight_col: the column of sample weights.
         classes: the classes in order; pictures of others are left out. All, sorted, where None.
         class_mode: as in `PictureLoader`, or "raw" for the values as they are, or "multi_output" for a list of them.
-        target_size, color_mode, batch_size, shuffle, seed, data_format, interpolation, loading: see
+        target_size, color_mode, batch_size, shuffle, seed, data_format, interpolation, augment, loading: see
             `DirectoryIterator`.
         subset: "training" or "validation": the part that the generator's `validation_split` says.
         validate_filenames: look for each file now; otherwise missing ones are found when their turn comes.
@@ -66,6 +66,7 @@ class DataFrameIterator(FileIterator):
         subset: str | None = None,
         interpolation: str = "nearest",
         validate_filenames: bool = True,
+        augment: bool | None = None,
         dtype: DTypeLike | None = None,
         **loading: Any,
     ) -> None:
@@ -85,8 +86,7 @@ class DataFrameIterator(FileIterator):
             self._class_names = tuple(dict.fromkeys(classes or sorted({name for row in rows for name in lists[row]})))
             rows = [row for row in rows if not set(self._class_names).isdisjoint(lists[row])]
         if subset is not None:
-            share = 0 if image_data_generator is None else image_data_generator.validation_split
-            rows = rows[part_of(len(rows), share, subset)]
+            rows = rows[part_of(len(rows), image_data_generator, subset)]
         chosen = [names[row] for row in rows]
         source = PictureFiles([root / name for name in chosen], chosen, skipped)
         self._tables = [np.array([table[column][row] for row in rows]) for column in wanted]
@@ -100,7 +100,7 @@ class DataFrameIterator(FileIterator):
         super().__init__(
             source, target_size, batch_size, class_mode if class_mode in ("binary", "input") else None,
             shuffle=shuffle, seed=seed, color_mode=color_mode, interpolation=interpolation,
-            transform=None if image_data_generator is None else image_data_generator.augment,
+            transform=change_for(image_data_generator, subset, augment),
             data_format=data_format or "channels_last", dtype=dtype or "float32", **loading,
         )  # fmt: skip
         self.class_mode = class_mode

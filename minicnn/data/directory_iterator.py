@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from minicnn.data.picture_loader import PictureLoader
 from minicnn.data.sources import PictureFiles, class_folders
-from minicnn.data.subsets import part_of
+from minicnn.data.subsets import change_for, part_of
 
 if TYPE_CHECKING:
     from minicnn.data.image_data_generator import ImageDataGenerator
@@ -65,6 +65,8 @@ class DirectoryIterator(FileIterator):
         subset: "training" or "validation": of each class the part that the generator's `validation_split` says.
         interpolation: see `PictureLoader`.
         keep_aspect_ratio: cut the ends of the longer side rather than squeeze.
+        augment: change the pictures at random, or only standardise them; None changes all but those of the validation
+            subset. (Keras changes those too.)
         loading: `workers`, `prefetch_bytes`, `strict`, `verbose`, `draft`, see `PictureLoader`.
 
     Raises:
@@ -89,27 +91,23 @@ class DirectoryIterator(FileIterator):
         subset: str | None = None,
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
+        augment: bool | None = None,
         dtype: DTypeLike | None = None,
         **loading: Any,
     ) -> None:
         source = class_folders(directory, classes or None, follow_links=follow_links)
         if subset is not None:
-            share = 0 if image_data_generator is None else image_data_generator.validation_split
-            source = _part_of_each_class(source, share, subset)
+            labels = np.asarray(source.labels)
+            members = [np.flatnonzero(labels == label) for label in range(len(source.class_names))]
+            chosen = [own[part_of(len(own), image_data_generator, subset)] for own in members]
+            source = source.subset(np.concatenate(chosen) if chosen else [])
         self.directory = directory
         self.image_data_generator = image_data_generator
         super().__init__(
             source, target_size, batch_size, class_mode, shuffle=shuffle, seed=seed, color_mode=color_mode,
             fitting="crop" if keep_aspect_ratio else "squeeze", interpolation=interpolation,
-            transform=None if image_data_generator is None else image_data_generator.augment,
+            transform=change_for(image_data_generator, subset, augment),
             data_format=data_format or "channels_last", dtype=dtype or "float32", **loading,
         )  # fmt: skip
         if self.verbose:
             print(f"Found {len(source)} images belonging to {len(source.class_names)} classes.")
-
-
-def _part_of_each_class(source: PictureFiles, share: float, subset: str) -> PictureFiles:
-    labels = np.asarray(source.labels)
-    members = [np.flatnonzero(labels == label) for label in range(len(source.class_names))]
-    chosen = [own[part_of(len(own), share, subset)] for own in members]
-    return source.subset(np.concatenate(chosen) if chosen else [])

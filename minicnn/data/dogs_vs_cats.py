@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minicnn.data.cache import cache_folder
 from minicnn.data.collection import picture_source
 from minicnn.data.division import Parts, divide
 from minicnn.data.errors import DataError
-from minicnn.data.idx_dataset import PATIENCE, Source
+from minicnn.data.idx_dataset import PATIENCE, Arrays, Source
 from minicnn.data.picture_layout import pet, places
 from minicnn.data.picture_loader import PictureLoader
 from minicnn.data.sources import PictureSource, Skipped
@@ -88,7 +87,7 @@ def pictures(path: str | os.PathLike[str] | None = None, positive: Animal = "dog
     chosen = [index for index, animal in enumerate(animals) if animal is not None]
     classes = ordered(positive)
     if {animals[index] for index in chosen} != set(classes):
-        raise DataError(_not_pets(where))
+        raise DataError(_not_pets(where, source))
     labelled = source.subset(chosen).labelled([classes.index(str(animals[index])) for index in chosen], classes)
     unknown = [
         Skipped(name, "neither its name nor its folder says cat or dog")
@@ -138,7 +137,7 @@ def load_data(
     fitting: Fitting = "squeeze",
     seed: int = 0,
     positive: Animal = "dog",
-) -> tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> tuple[Arrays, Arrays]:
     """Load cats and dogs into memory, as many of each.
 
     Pictures that cannot be read are left out, and a line says how many and why. `load` and `PictureLoader` train on
@@ -205,7 +204,7 @@ def ordered(positive: Animal) -> tuple[str, str]:
     return ("cat", "dog") if positive == "dog" else ("dog", "cat")
 
 
-def _in_memory(source: PictureSource, size: tuple[int, int], fitting: Fitting) -> tuple[NDArray[np.uint8], ...]:
+def _in_memory(source: PictureSource, size: tuple[int, int], fitting: Fitting) -> Arrays:
     x, y = [np.empty((0, *size, 3), np.uint8)], [np.empty(0, np.uint8)]
     if len(source):
         loader = PictureLoader(source, size, shuffle=False, fitting=fitting, dtype="uint8")
@@ -224,8 +223,8 @@ def _located(path: str | os.PathLike[str] | None) -> Path:
 
 def archive_in(folder: Path) -> Path | None:
     """The archive of the labelled pictures that a folder, or its sub-folder ``dogs-vs-cats``, holds, if any."""
-    places = [own for own in (_own_folder(folder), folder) if own is not None]
-    archives = (place / name for place in places for name in ARCHIVES)
+    folders = [own for own in (_own_folder(folder), folder) if own is not None]
+    archives = (own / name for own in folders for name in ARCHIVES)
     return next((archive for archive in archives if archive.is_file()), None)
 
 
@@ -236,8 +235,9 @@ def _inside(path: Path) -> Path:
     found = archive_in(path) or _own_folder(path)
     if found is not None:
         return found
-    if not set(CLASS_NAMES) <= {pet(place) for place in places(picture_source(path).names)}:
-        raise DataError(_not_pets(path))
+    source = picture_source(path)
+    if not set(CLASS_NAMES) <= {pet(place) for place in places(source.names)}:
+        raise DataError(_not_pets(path, source))
     return path
 
 
@@ -246,8 +246,11 @@ def _own_folder(folder: Path) -> Path | None:
     return next((own for own in named if own.is_dir() and any(own.iterdir())), None)
 
 
-def _not_pets(where: object) -> str:
+def _not_pets(where: Path, source: PictureSource) -> str:
+    within = [item.name for item in source.skipped if item.name.lower().endswith(".zip")]
+    # Kaggle's outermost archive holds train.zip and test1.zip.
+    unpack = f"; unpack {where.name} first, which has {', '.join(within)} in it" if within else ""
     return (
         f"{where}: there are no cats, or no dogs: expected pictures called cat.N.jpg and dog.N.jpg, or in folders "
-        "called Cat and Dog"
+        f"called Cat and Dog{unpack}"
     )

@@ -50,7 +50,7 @@ class ImageDataGenerator(Standardization):
         fill_mode, cval: what lies outside the picture: "nearest", "constant" (`cval`), "reflect" or "wrap".
         horizontal_flip, vertical_flip: flip with probability 1/2.
         rescale: a factor for the values.
-        preprocessing_function: takes a picture (H, W, C) and gives one of the same shape.
+        preprocessing_function: takes a picture and gives one of the same shape; called by several threads at once.
         data_format: "channels_last" (where None) or "channels_first".
         validation_split: share of the pictures that ``subset="validation"`` stands for, the first ones.
         interpolation_order: 0 takes the nearest cell, 1 interpolates linearly.
@@ -67,7 +67,6 @@ class ImageDataGenerator(Standardization):
     >>> x, y = next(batches)
     >>> x.shape, x.dtype, y.shape
     ((4, 8, 8, 3), dtype('float32'), (4,))
-    >>> batches.close()
     """
 
     shear_unit = "degrees"

@@ -64,7 +64,8 @@ class ImageDataset(PictureLoader):
         """The pictures' paths, in unshuffled order."""
         return self.source.paths
 
-    def __iter__(self) -> Generator[Any, None, None]:  # type: ignore[override]
+    def __iter__(self) -> Generator[Any, None, None]:
+        """The batches of one epoch."""
         return self.stream()
 
     def _targets(self, indices: NDArray[np.intp], x: NDArray[Any]) -> NDArray[Any]:

@@ -19,7 +19,7 @@ import copy
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,8 +50,8 @@ class Skipped(NamedTuple):
     @classmethod
     def because(cls, name: str, error: PictureError) -> Skipped:
         """A picture that could not be opened; the reason is the error's without the name or path it begins with."""
-        path, found, reason = str(error).partition(f"{name}: ")
-        return cls(name, reason if found and ": " not in path else str(error))
+        folders, found, reason = str(error).partition(f"{PurePath(name).name}: ")
+        return cls(name, reason if found and ": " not in folders else str(error))
 
 
 class PictureSource:

@@ -87,7 +87,7 @@ def test_summary_of_a_file(run, trained):
         (["evaluate", "no.minicnn"], "there is no file no.minicnn"),
         (["evaluate", "."], ". is a folder: name the model file in it"),
         (["predict", "no.minicnn", "seven.png"], "there is no file no.minicnn"),
-        (["predict", "no.minicnn"], "Missing argument 'IMAGE...'"),
+        (["predict", "no.minicnn"], "Missing argument 'IMAGE...|FOLDER|ZIP'"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, words, expected):

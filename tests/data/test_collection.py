@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,3 +116,18 @@ def test_survey(mixed, workers):
     ]
     assert [item.name for item in found.others] == ["readme.txt"]
     assert digest(mixed) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_folders_that_are_called_pictures(tmp_path):
+    unpacked(tmp_path, {"a/1.png": picture_bytes(), "b/1.png": picture_bytes(), "b/x.jpg/2.png": picture_bytes()})
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    (tmp_path / "a" / "nowhere.jpg").symlink_to(tmp_path / "gone")
+    source = labelled_by_folder(picture_source(tmp_path))
+    assert source.class_names == ("a", "b")
+    found = survey(source)
+    assert found.pictures == 3
+    assert [tuple(item) for item in found.broken] == [
+        ("a/nowhere.jpg", "no such file"),
+        ("a/pipe.jpg", "a device or a pipe, not a file"),
+    ]

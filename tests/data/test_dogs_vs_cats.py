@@ -108,8 +108,8 @@ def test_not_there(tmp_path):
         dogs_vs_cats.pictures(unpacked(tmp_path / "roses", {"a.jpg": b"x"}))
     with pytest.raises(DataError, match=r"cats\.zip: there are no cats, or no dogs"):
         dogs_vs_cats.pictures(packed(tmp_path / "cats.zip", {"cat.1.jpg": b"x"}))
-    with pytest.raises(DataError, match=r"nested\.zip: there are no cats, or no dogs"):
-        dogs_vs_cats.pictures(packed(tmp_path / "nested.zip", {"train.zip": b"x"}))
+    with pytest.raises(DataError, match=r"Dog; unpack nested\.zip first, which has a\.zip, b\.zip in it"):
+        dogs_vs_cats.pictures(packed(tmp_path / "nested.zip", {"a.zip": b"x", "b.zip": b"x"}))
 
 
 def test_parts_share_nothing_and_are_balanced(tmp_path):
