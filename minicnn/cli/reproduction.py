@@ -77,7 +77,7 @@ def ours(measure: str, record: Mapping[str, Any]) -> float | None:
             # Strika's, which is called accuracy: of the largest threshold.
             return measures["thresholds"][-1]["precision"] if "thresholds" in measures else None
         return end.get(name, measures.get(name))
-    return last.get(f"val_{name}")
+    return last.get(f"val_{name}") if part == "validation" else None
 
 
 def median(values: Sequence[float | None]) -> float | None:

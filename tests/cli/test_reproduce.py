@@ -99,7 +99,7 @@ def test_a_table_of_networks_and_seeds(run, tmp_path):
     assert again.output.count("done before") == 3
     longer = run(*words[:4], "--epochs", "2", "--seeds", "1", "--out", "out")
     assert longer.exit_code == 0, longer.output
-    record = json.loads((tmp_path / "out" / "lenet5-reported" / "history.json").read_text())
+    record = json.loads((tmp_path / "out" / "lenet5-adam" / "history.json").read_text())
     assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
 
 
@@ -117,7 +117,7 @@ def test_missing_data_is_said_and_the_rest_goes_on(run, tmp_path, monkeypatch):
 def test_killed_in_the_middle_it_goes_on_from_the_last_finished_epoch(tmp_path):
     real_data.require("mnist")
     words = ["reproduce", "lenet5", "--samples", "2000", "--epochs", "4", "--out", tmp_path / "out"]
-    history = tmp_path / "out" / "lenet5-reported" / "history.json"
+    history = tmp_path / "out" / "lenet5-adam" / "history.json"
     checkpoint = history.parent / "checkpoint.minicnn"
     process = start(*words, folder=tmp_path)
     try:

@@ -54,7 +54,7 @@ def test_the_training_can_be_varied_too(run, tmp_path):
         (["kernel_size"], "--vary: expected WHAT=A,B, such as kernel_size=1,3,5, got 'kernel_size'"),
         (["kernel_size=3,"], "--vary: expected WHAT=A,B"),
         (["filters=3", "filters=5"], "--vary: filters is named twice"),
-        (["optimizer=adm"], "unknown optimizer 'adm'; did you mean 'adam'"),
+        (["optimizer=adm"], "unknown optimizer 'adm'; did you mean 'Adam'"),
         (["filters=-1"], "filters"),
         (["kernel_size=99"], "kernel_size"),
     ],
