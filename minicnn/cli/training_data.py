@@ -56,6 +56,10 @@ class TrainingData(Protocol):
         """The loss and the metrics on what is held out."""
         ...
 
+    def predictions(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers (N,) of what is held out, and the model's outputs for it (N, units)."""
+        ...
+
     def report(self) -> list[str]:
         """Lines for the end: how long the training waited for pictures, what was skipped."""
         ...
@@ -86,6 +90,7 @@ class ArrayData:
         self.x_train = preparation(model, recipe.scale)(pictures.x_train)
         self.y_train = as_labels(pictures.y_train, form, classes)
         self.x_test = preparation(model, measured_scale(recipe))(pictures.x_test)
+        self.labels = pictures.y_test
         self.y_test = as_labels(pictures.y_test, form, classes)
         held_out = int(len(self.x_train) * recipe.validation_split)
         self.in_all = len(self.x_train)
@@ -110,6 +115,10 @@ class ArrayData:
     def measure(self, model: Model) -> dict[str, float]:
         """The loss and the metrics on the test pictures."""
         return model.evaluate(self.x_test, self.y_test, batch_size=self.batch_size, verbose=0, return_dict=True)
+
+    def predictions(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers and outputs for the test pictures."""
+        return self.labels, model.predict(self.x_test, batch_size=self.batch_size)
 
     def report(self) -> list[str]:
         """Nothing to tell: all of it was there."""
@@ -225,6 +234,11 @@ class LoaderData:
     def measure(self, model: Model) -> dict[str, float]:
         """The loss and the metrics on what is held out."""
         return model.evaluate(self.held, verbose=0, return_dict=True)
+
+    def predictions(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers and outputs for what is held out, as far as it can be read."""
+        outputs = model.predict(self.held)
+        return np.asarray(self.held.classes), outputs
 
     def report(self) -> list[str]:
         """How long the training waited for pictures, what was skipped."""
