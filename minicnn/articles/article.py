@@ -50,6 +50,7 @@ class Recipe:
             validate on, evenly of all classes; None for all.
         augmentation: how pictures to train on are distorted, anew in every epoch: arguments of `ImageDataGenerator`;
             None leaves them as they are.
+        patience: end the training after so many epochs in a row without a lower validation loss; None never does.
         note: where the recipe comes from and what in it is our reading.
     """
 
@@ -67,6 +68,7 @@ class Recipe:
     training_samples: int | None = None
     validation_samples: int | None = None
     augmentation: Mapping[str, float | bool] | None = None
+    patience: int | None = None
     note: str = ""
 
     @property

@@ -17,10 +17,10 @@ from minicnn.data.errors import DataError, PictureError
 
 MAX_FILE = 64 << 20
 """Bytes that a member may have, packed or unpacked: larger ones are left out."""
-MAX_MEMBERS = 1_000_000
+MAX_MEMBERS = 500_000
 """Members that an archive may have."""
-MAX_DIRECTORY = 128 << 20
-"""Bytes that an archive's directory may have, which is read as a whole."""
+MAX_DIRECTORY = 32 << 20
+"""Bytes that an archive's directory may have, which is read as a whole and takes some six times as much in memory."""
 
 # LZMA is left out on purpose: a member can demand gigabytes for its dictionary.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
@@ -28,7 +28,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 class Archive:
-    """A zip archive's files by name; it stays open until `close`, and several threads may read at once.
+    """A zip archive's files by name; it stays open until `close` or its own end; several threads may read at once.
 
     Args:
         path: of the archive, which is recognised by its content.
@@ -51,7 +51,7 @@ class Archive:
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
         try:
-            self._zip = zipfile.ZipFile(self._file)  # type: ignore[arg-type]
+            self._zip = zipfile.ZipFile(self._file)
             self._members, self.skipped = self._sorted_out(self._zip.infolist())
         except DataError:
             self.close()
@@ -84,9 +84,12 @@ class Archive:
         """Close the file."""
         self._file.close()
 
-    def _sorted_out(
-        self, members: list[zipfile.ZipInfo]
-    ) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
+    def __del__(self) -> None:
+        # Where nobody closed it: sources share it, and end when the last one of them is gone.
+        if hasattr(self, "_file"):
+            self.close()
+
+    def _sorted_out(self, members: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[tuple[str, str]]]:
         if len(members) > MAX_MEMBERS:
             raise DataError(f"{self.path}: expected at most {MAX_MEMBERS:,} files in the archive, got {len(members):,}")
         readable: dict[str, zipfile.ZipInfo] = {}

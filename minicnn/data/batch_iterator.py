@@ -32,11 +32,12 @@ _SAMPLES_AT_A_TIME = 8
 class BatchIterator:
     """Batches of n samples, epoch after epoch.
 
-    An iterator stands at a place: `next` gives the batch there and moves on, for ever. `stream` gives one epoch, or so
-    many batches from there on, and is what `Model.fit`, `evaluate` and `predict` use. ``iterator[i]`` gives batch i of
-    the epoch it stands in, and leaves it where it is.
+    An iterator stands at a place: `next` gives the batch there and moves on, for ever, and so does a ``for`` loop.
+    `stream` gives one epoch, or so many batches from there on, and is what `Model.fit`, `evaluate` and `predict` use.
+    ``iterator[i]`` gives batch i of the epoch it stands in, and leaves it where it is.
 
-    A sample that cannot be read is left out of its batch and noted in `skipped`.
+    A sample that cannot be read is left out of its batch and noted in `skipped`. `waiting` tells how long batches were
+    waited for: ``waiting.share`` of the time.
 
     Args:
         n: samples in an epoch.
@@ -81,9 +82,9 @@ class BatchIterator:
         self.waiting = Waiting()
         self._seeds = random.spawn() if seed is None else np.random.SeedSequence(_at_least(0, "seed", seed))
         self._position = 0
-        self._endless: Generator[Any, None, None] | None = None
         self._unread: dict[int, Skipped] = {}
         self._told = 0
+        self._barren = 0  # batches in a row of which nothing could be read
 
     # ------------------------------------------------------------------ for those who make one
 
@@ -112,19 +113,11 @@ class BatchIterator:
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
-        self.close()
         self._position = _at_least(0, "epoch", epoch) * len(self)
 
     def reset(self) -> None:
         """Move to the first batch of an epoch: of this one where nothing was taken of it yet, else of the next one."""
-        self.close()
         self._position = math.ceil(self._position / max(1, len(self))) * len(self)
-
-    def close(self) -> None:
-        """End the threads that `next` started; the next call of it starts others."""
-        if self._endless is not None:
-            self._endless.close()
-            self._endless = None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -138,17 +131,24 @@ class BatchIterator:
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"batch {index} of {count}")
-        with closing(self._made(self.epoch * count + index % count, 1)) as batches:
-            return next(batches)
+        return self._one(self.epoch * count + index % count)
 
-    def __iter__(self) -> BatchIterator:
-        return self
+    def __iter__(self) -> Generator[Any, None, None]:
+        """The batches from here on, without end, made ahead by threads that end with the loop."""
+        return self._given(None)
 
     def __next__(self) -> Any:
-        """The next batch; there is always one."""
-        if self._endless is None:
-            self._endless = self._given(None)
-        return next(self._endless)
+        """The next batch; there is always one. Nothing is made ahead, so that no thread waits for a next call."""
+        while True:
+            batch = self._one(self._position)
+            self._moved_on(self._position, batch)
+            if batch is not None:
+                return batch
+
+    def _one(self, position: int) -> Any:
+        self._check_not_empty()
+        with closing(in_order(self._jobs(position, 1), self.workers, 0, self.waiting)) as batches:
+            return next(batches)
 
     def next(self) -> Any:
         """The next batch, as `next` gives it."""
@@ -164,7 +164,6 @@ class BatchIterator:
             PictureError: a picture cannot be read, and the iterator is strict.
         """
         if steps is not None:
-            self.close()
             yield from self._given(steps)
             return
         self.reset()
@@ -180,24 +179,28 @@ class BatchIterator:
 
     def _taken(self, count: int | None) -> Generator[Any, None, None]:
         """The batches at so many places, moving on; fewer where none of a batch's pictures can be read."""
-        if self.n == 0:
-            raise DataError("there are no pictures to make batches of")
-        barren = 0
-        with closing(self._made(self._position, count)) as batches:
-            for batch in batches:
-                self._position += 1
-                if self._position % len(self) == 0:
-                    self._tell()
-                barren = barren + 1 if batch is None else 0
-                if barren == len(self):
-                    raise DataError(f"none of the {self.n:,} pictures can be read; {_first(self.skipped)}")
+        self._check_not_empty()
+        first = self._position
+        ahead = max(1, min(self.prefetch_bytes // self._batch_bytes(), 2 * self.workers))
+        with closing(in_order(self._jobs(first, count), self.workers, ahead, self.waiting)) as batches:
+            for position, batch in enumerate(batches, first):
+                self._moved_on(position, batch)
                 if batch is not None:
                     yield batch
+                # Not kept for as long as the next one takes: batches are large.
                 del batch
 
-    def _made(self, first: int, count: int | None) -> Generator[Any, None, None]:
-        ahead = max(1, min(self.prefetch_bytes // self._batch_bytes(), 2 * self.workers))
-        return in_order(self._jobs(first, count), self.workers, ahead, self.waiting)
+    def _check_not_empty(self) -> None:
+        if self.n == 0:
+            raise DataError("there are no pictures to make batches of")
+
+    def _moved_on(self, position: int, batch: Any) -> None:
+        self._position = position + 1
+        if self._position % len(self) == 0:
+            self._tell()
+        self._barren = self._barren + 1 if batch is None else 0
+        if self._barren >= len(self):
+            raise DataError(f"none of the {self.n:,} pictures can be read; {_first(self.skipped)}")
 
     def _batch_bytes(self) -> int:
         return max(1, self.batch_size * math.prod(self.image_shape) * self.dtype.itemsize)

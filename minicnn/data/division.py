@@ -11,7 +11,8 @@ from minicnn.data.picture_layout import Part
 from minicnn.data.sources import PictureSource
 from minicnn.data.stratified import balanced_parts, proportional_parts
 
-_NAMES: tuple[Part, Part, Part] = ("train", "validation", "test")
+# What is held out is dealt first: it stays the same whatever is left for training.
+_NAMES: tuple[Part, Part, Part] = ("validation", "test", "train")
 
 
 class Parts(NamedTuple):
@@ -48,7 +49,7 @@ def divide(
     Raises:
         ValueError: there are fewer pictures than asked for.
     """
-    wanted = dict(zip(_NAMES, (train, validation, test), strict=True))
+    wanted: dict[Part, int | None] = {"train": train, "validation": validation, "test": test}
     pools = {name: np.flatnonzero([part == name for part in own]) for name in _NAMES}
     pools["train"] = np.flatnonzero([part in ("", "train") for part in own])
     found: dict[Part, PictureSource] = {}
@@ -57,12 +58,10 @@ def divide(
         names = [name for name in _NAMES if taken_from[name] == pool]
         if names:
             found |= _dealt(source.subset(positions), {name: wanted[name] for name in names}, seed, balanced)
-    return Parts(*(found[name] for name in _NAMES))
+    return Parts(found["train"], found["validation"], found["test"])
 
 
-def _dealt(
-    pool: PictureSource, wanted: dict[Part, int | None], seed: int, balanced: bool
-) -> dict[Part, PictureSource]:
+def _dealt(pool: PictureSource, wanted: dict[Part, int | None], seed: int, balanced: bool) -> dict[Part, PictureSource]:
     """Deal the pictures of one pool out; all that are left go to the first part that wants them."""
     counts = [count or 0 for count in wanted.values()]
     labels = np.empty(0, np.int32) if pool.labels is None else pool.labels

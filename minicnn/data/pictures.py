@@ -124,7 +124,10 @@ def _opened(source: str | os.PathLike[str] | IO[bytes], name: str) -> contextlib
     path = Path(source)
     if not path.is_file():
         raise PictureError(f"{name}: {_why_no_file(path)}")
-    return path.open("rb")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{name}: cannot be opened ({error.strerror})") from None
 
 
 def _why_no_file(path: Path) -> str:

@@ -93,7 +93,7 @@ def in_order(
             result = job.finish(results)
             waiting.seconds += time.perf_counter() - asked
             yield result
-            # Not kept for as long as the next one takes: batches are large.
+            # Not kept for as long as the next one takes: results are large.
             del result, results, job
             waiting.total += time.perf_counter() - last
             last = time.perf_counter()

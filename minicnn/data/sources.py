@@ -19,7 +19,7 @@ import copy
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -50,8 +50,8 @@ class Skipped(NamedTuple):
     @classmethod
     def because(cls, name: str, error: PictureError) -> Skipped:
         """A picture that could not be opened; the reason is the error's without the name or path it begins with."""
-        path, found, reason = str(error).partition(f"{name}: ")
-        return cls(name, reason if found and ": " not in path else str(error))
+        folders, found, reason = str(error).partition(f"{PurePath(name).name}: ")
+        return cls(name, reason if found and ": " not in folders else str(error))
 
 
 class PictureSource:
@@ -180,7 +180,7 @@ class PictureZip(PictureSource):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._archive = Archive(path)
-        found, skipped = _by_ending(self._archive.names)
+        found, skipped = _by_name(self._archive.names)
         left_out = sorted([*skipped, *(Skipped(*item) for item in self._archive.skipped)])
         super().__init__(found, found, left_out)
 
@@ -237,7 +237,7 @@ def _listing(root: Path, folder: Path, follow_links: bool) -> tuple[list[str], l
     unread: list[OSError] = []
     places = sorted(_walk(folder, follow_links, unread.append))
     files = [Path(place, name) for place, names in places for name in sorted(names)]
-    found, skipped = _by_ending([path.relative_to(root).as_posix() for path in files])
+    found, skipped = _by_name([path.relative_to(root).as_posix() for path in files])
     skipped += [Skipped(Path(error.filename).relative_to(root).as_posix(), f"{error.strerror}") for error in unread]
     return found, skipped
 
@@ -257,15 +257,16 @@ def _walk(folder: Path, follow_links: bool, on_error: Callable[[OSError], None])
         yield place, files
 
 
-def _by_ending(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
-    found: list[str] = []
-    skipped: list[Skipped] = []
-    for name in names:
-        path = PurePosixPath(name)
-        if path.name.startswith("."):
-            skipped.append(Skipped(name, "a hidden file"))
-        elif path.suffix.lower() not in ENDINGS:
-            skipped.append(Skipped(name, "no picture, as its name ends"))
-        else:
-            found.append(name)
-    return found, skipped
+def why_not_by_name(name: str) -> str | None:
+    """Why a file is left out without looking into it; None for what is named as pictures are."""
+    path = PurePosixPath(name)
+    if path.name.startswith("."):
+        return "a hidden file"
+    return None if path.suffix.lower() in ENDINGS else "no picture, as its name ends"
+
+
+def _by_name(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
+    """Which names are pictures', and why the others are left out."""
+    reasons = {name: why_not_by_name(name) for name in names}
+    skipped = [Skipped(name, reason) for name, reason in reasons.items() if reason is not None]
+    return [name for name, reason in reasons.items() if reason is None], skipped

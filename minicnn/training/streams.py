@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.data.batch_iterator import BatchIterator
 from minicnn.training.batches import DEFAULT_BATCH_SIZE, ArrayFeed, Batch, Layout, class_weights
 
 _END = object()
@@ -18,8 +19,7 @@ class StreamFeed:
 
     A sequence (with ``__len__`` and ``__getitem__``) is read anew in every epoch, in a new order where `generator` is
     given, and its ``on_epoch_end`` is called, if it has one. An iterable is iterated anew in every epoch. An iterator
-    goes on where the last epoch ended. What has a ``stream`` (as `minicnn.data` has it: ``stream(steps)`` gives so many
-    batches, or an epoch of them, and ``reset()`` goes to an epoch's first one) orders its samples itself.
+    goes on where the last epoch ended. Loaders of pictures (`BatchIterator`) order their samples themselves.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class StreamFeed:
         self.layout = layout
         self.source = source
         self.generator = generator
-        self.is_loader = hasattr(source, "stream") and hasattr(source, "reset")
+        self.is_loader = isinstance(source, BatchIterator)
         self.is_sequence = not self.is_loader and hasattr(source, "__getitem__") and hasattr(source, "__len__")
         self.steps: int | None = len(source) if hasattr(source, "__len__") else None
         self.batch_size = DEFAULT_BATCH_SIZE
