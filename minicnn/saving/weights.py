@@ -135,7 +135,7 @@ def save_safetensors(model: Model, path: Path) -> None:
 def load_safetensors(model: Model, path: Path) -> None:
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
+    _check_size(path, most_bytes(model), source)
     assign(model, from_safetensors(path.read_bytes(), source), source)
 
 
@@ -146,17 +146,25 @@ def save_npz(model: Model, path: Path) -> None:
 
 
 def load_npz(model: Model, path: Path) -> None:
-    """Read the weights from NumPy's archive, without pickled objects, which could run code."""
+    """Read the weights from NumPy's archive."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
+    assign(model, read_npz(path, most_bytes(model), source), source)
+
+
+def read_npz(path: Path, limit: int, source: str) -> dict[str, np.ndarray]:
+    """Read the arrays of NumPy's archive, but no pickled objects, which could run code.
+
+    Raises:
+        ValueError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
+    """
+    _check_size(path, limit, source)
     try:
-        arrays = _read_npz(path.read_bytes(), most_bytes(model), source)
+        return _unpack_npz(path.read_bytes(), limit, source)
     except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
         raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
-    assign(model, arrays, source)
 
 
-def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
+def _unpack_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
@@ -165,7 +173,7 @@ def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _check_size(path: Path, model: Layer, source: str) -> None:
+def _check_size(path: Path, limit: int, source: str) -> None:
     size = path.stat().st_size
-    if size > most_bytes(model):
+    if size > limit:
         raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")
