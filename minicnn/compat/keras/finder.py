@@ -75,8 +75,7 @@ class Finder(MetaPathFinder, Loader):
         raise ModuleNotFoundError(missing(parent, name, sorted(known)))
 
     def _submodules(self, fullname: str) -> list[str]:
-        prefix = f"{fullname}."
-        return [name[len(prefix) :] for name in self.table if name.startswith(prefix) and "." not in name[len(prefix) :]]
+        return [name.rpartition(".")[2] for name in self.table if name.rpartition(".")[0] == fullname]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Make the module."""

@@ -36,7 +36,10 @@ class BothNames(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value under either name."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 class _AddNames(Callback):
