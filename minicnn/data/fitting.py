@@ -37,13 +37,15 @@ class Fitting:
         ValueError: an argument is none of these.
     """
 
+    interpolations: tuple[str, ...] = INTERPOLATIONS
+
     def __init__(
         self, size: tuple[int, int], color_mode: str, mode: str, interpolation: str, data_format: str, draft: bool
     ) -> None:
         self.size = checked_size(size)
         self.color_mode = one_of("color_mode", color_mode, tuple(COLOR_MODES))
         self.mode = one_of("fitting", mode, FITTINGS)
-        self.interpolation = one_of("interpolation", interpolation, INTERPOLATIONS)
+        self.interpolation = one_of("interpolation", interpolation, self.interpolations)
         self.data_format = one_of("data_format", data_format, DATA_FORMATS)
         self.draft = draft
 
@@ -53,7 +55,7 @@ class Fitting:
         channels = len(COLOR_MODES[self.color_mode])
         return (*self.size, channels) if self.data_format == "channels_last" else (channels, *self.size)
 
-    def __call__(self, source: PictureSource, index: int) -> NDArray[np.uint8]:
+    def __call__(self, source: PictureSource, index: int) -> NDArray[Any]:
         """Open a picture and give it as an array of `shape`.
 
         Raises:
@@ -61,10 +63,11 @@ class Fitting:
         """
         how: dict[str, Any] = {"enough": self.size} if self.draft else {}
         image = source.open(index, alpha=self.color_mode == "rgba", **how).convert(COLOR_MODES[self.color_mode])
-        pixels = np.asarray(fitted(image, self.size, self.mode, self.interpolation))
-        if pixels.ndim == 2:
-            pixels = pixels[..., None]
+        pixels = self._resized(image)
         return pixels if self.data_format == "channels_last" else pixels.transpose(2, 0, 1)
+
+    def _resized(self, image: Image.Image) -> NDArray[Any]:
+        return np.asarray(fitted(image, self.size, self.mode, self.interpolation)).reshape(*self.size, -1)
 
 
 def fit_picture(
@@ -120,11 +123,11 @@ def fitted(
         return _padded(image, height, width, method, fill)
     if mode == "crop":
         # Not through resize's own box, which lets the filter look beyond it.
-        image = image.crop(_middle(image, height, width))
+        image = image.crop(middle(image, height, width))
     return image.resize((width, height), method)
 
 
-def _middle(image: Image.Image, height: int, width: int) -> tuple[int, int, int, int]:
+def middle(image: Image.Image, height: int, width: int) -> tuple[int, int, int, int]:
     """The largest box in the middle of an image that has the aspect ratio of height and width, in whole pixels."""
     across = max(1, min(image.width, image.height * width // height))
     down = max(1, min(image.height, image.width * height // width))
@@ -143,7 +146,7 @@ def _padded(image: Image.Image, height: int, width: int, method: Image.Resamplin
     return sheet
 
 
-def one_of(name: str, value: Any, known: tuple[str, ...]) -> Any:
+def one_of(name: str, value: Any, known: tuple[str | None, ...]) -> Any:
     """The value, if it is one of those known.
 
     Raises:

@@ -44,6 +44,8 @@ class PictureLoader(BatchIterator):
         ValueError: an argument is out of range, or the class mode needs classes that the source does not have.
     """
 
+    fitting_class: type[Fitting] = Fitting
+
     def __init__(
         self,
         source: PictureSource,
@@ -68,7 +70,7 @@ class PictureLoader(BatchIterator):
         if class_mode == "auto":
             class_mode = None if source.labels is None else "sparse"
         self.class_mode = _checked_class_mode(class_mode, source)
-        self.fitting = Fitting(size, color_mode, fitting, interpolation, data_format, draft)
+        self.fitting = self.fitting_class(size, color_mode, fitting, interpolation, data_format, draft)
         self.source = source
         self.transform = transform
         super().__init__(

@@ -181,7 +181,7 @@ class PictureZip(PictureSource):
             raise DataError(f"{path}: cannot be read as a zip ({error})") from None
         self._lock = threading.Lock()
         members = sorted(info.filename for info in self._zip.infolist() if not info.is_dir())
-        found, skipped = _by_ending(dict.fromkeys(members))
+        found, skipped = _by_name(members)
         super().__init__(found, found, skipped)
 
     def content(self, index: int) -> IO[bytes]:
@@ -257,7 +257,7 @@ def _listing(root: Path, folder: Path, follow_links: bool) -> tuple[list[str], l
     unread: list[OSError] = []
     places = sorted(_walk(folder, follow_links, unread.append))
     files = [Path(place, name) for place, names in places for name in sorted(names)]
-    found, skipped = _by_ending([path.relative_to(root).as_posix() for path in files])
+    found, skipped = _by_name([path.relative_to(root).as_posix() for path in files])
     skipped += [Skipped(Path(error.filename).relative_to(root).as_posix(), f"{error.strerror}") for error in unread]
     return found, skipped
 
@@ -277,15 +277,16 @@ def _walk(folder: Path, follow_links: bool, on_error: Callable[[OSError], None])
         yield place, files
 
 
-def _by_ending(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
-    found: list[str] = []
-    skipped: list[Skipped] = []
-    for name in names:
-        path = PurePosixPath(name)
-        if path.name.startswith("."):
-            skipped.append(Skipped(name, "a hidden file"))
-        elif path.suffix.lower() not in ENDINGS:
-            skipped.append(Skipped(name, "no picture, as its name ends"))
-        else:
-            found.append(name)
-    return found, skipped
+def why_not_by_name(name: str) -> str | None:
+    """Why a file is left out without looking into it; None for what is named as pictures are."""
+    path = PurePosixPath(name)
+    if path.name.startswith("."):
+        return "a hidden file"
+    return None if path.suffix.lower() in ENDINGS else "no picture, as its name ends"
+
+
+def _by_name(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
+    """Which names are pictures', and why the others are left out."""
+    reasons = {name: why_not_by_name(name) for name in names}
+    skipped = [Skipped(name, reason) for name, reason in reasons.items() if reason is not None]
+    return [name for name, reason in reasons.items() if reason is None], skipped
