@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.data import drawn_digits
+from tests import real_data
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TRAIN, TEST = 400, 100
@@ -20,22 +19,18 @@ TRAIN, TEST = 400, 100
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Path:
-    """A folder with drawn digits, in the files of MNIST and Fashion-MNIST and in the one that Keras keeps."""
-    root = tmp_path_factory.mktemp("digits")
-    (x, y), (x_test, y_test) = drawn_digits.load_data(TRAIN, TEST, seed=5)
-    arrays = {"train-images-idx3": x, "train-labels-idx1": y, "t10k-images-idx3": x_test, "t10k-labels-idx1": y_test}
-    for name in ("mnist", "fashion-mnist"):
-        (root / name).mkdir()
-        for file, array in arrays.items():
-            header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-            (root / name / f"{file}-ubyte.gz").write_bytes(gzip.compress(header + array.astype("u1").tobytes()))
+    """A folder in which Keras finds the same digits that minicnn reads."""
+    root = tmp_path_factory.mktemp("keras")
     (root / "datasets").mkdir()
-    np.savez(root / "datasets" / "mnist.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    (x, y), (x_test, y_test) = real_data.require("mnist")
+    real_data.require("fashion-mnist")
+    parts = {"x_train": x[:TRAIN], "y_train": y[:TRAIN], "x_test": x_test[:TEST], "y_test": y_test[:TEST]}
+    np.savez(root / "datasets" / "mnist.npz", **parts)
     return root
 
 
 def facts(command: list[str], digits: Path) -> list[str]:
-    environment = {**os.environ, "MINICNN_DATA": str(digits), "KERAS_HOME": str(digits), "KERAS_BACKEND": "torch"}
+    environment = {**os.environ, "KERAS_HOME": str(digits), "KERAS_BACKEND": "torch"}
     result = subprocess.run(
         [sys.executable, "-W", "ignore", *command], capture_output=True, text=True, env=environment, check=False
     )
