@@ -500,6 +500,12 @@ class Model(Layer):
 
         save_model(self, filepath)
 
+    def export(self, filepath: str | Path) -> None:
+        """Write what `predict` computes to an `.onnx` file, for onnxruntime and others; minicnn does not read it."""
+        from minicnn.saving import export_model
+
+        export_model(self, filepath)
+
     def save_weights(self, filepath: str | Path) -> None:
         """Write the weights alone; the ending chooses the format, see `minicnn.saving`."""
         from minicnn.saving import save_weights

@@ -9,6 +9,7 @@ ending               what the file holds
 ``.weights.h5``      the weights alone, as Keras 3 has them
 ``.safetensors``     the weights alone
 ``.npz``             the weights alone, for NumPy
+``.onnx``            what `predict` computes, for other programs (`Model.export`; it is not read here)
 ===================  ===================================================================================
 
 Files are written beside their place and moved there when they are complete, so an interrupted save leaves the old file
@@ -28,7 +29,15 @@ from minicnn.saving.errors import ModelFileError
 if TYPE_CHECKING:
     from minicnn.models import Model
 
-__all__ = ["ModelFileError", "check_filepath", "load_model", "load_weights", "save_model", "save_weights"]
+__all__ = [
+    "ModelFileError",
+    "check_filepath",
+    "export_model",
+    "load_model",
+    "load_weights",
+    "save_model",
+    "save_weights",
+]
 
 _MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
     ".minicnn": (native.save, native.load),
@@ -119,6 +128,19 @@ def load_weights(model: Model, filepath: str | Path, by_name: bool = False, skip
         raise ValueError(
             f"load_weights: by_name needs the names of layers, which {path.name!r} does not have; .h5 does"
         )
+
+
+def export_model(model: Model, filepath: str | Path) -> None:
+    """Write a model for other programs, as ONNX.
+
+    Raises:
+        ImportError: the package `onnx` is not installed.
+        ValueError: an unknown ending, a model that is not built, or something in it that ONNX has no word for.
+    """
+    from minicnn.saving import onnx
+
+    path = Path(filepath)
+    _format_of(path, {".onnx": onnx}, "export").export(model, path)
 
 
 def check_filepath(filepath: str | Path, operation: str, weights_only: bool = False) -> None:

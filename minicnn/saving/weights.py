@@ -152,7 +152,7 @@ def load_safetensors(model: Model, path: Path, skip_mismatch: bool = False) -> N
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
     with refusing(source):
-        _check_size(path, model)
+        _check_size(path, most_bytes(model))
     assign(model, from_safetensors(path.read_bytes(), source), source, skip_mismatch)
 
 
@@ -165,13 +165,21 @@ def save_npz(model: Model, path: Path) -> None:
 def load_npz(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read the weights from NumPy's archive."""
     source = f"load_weights: {path}"
+    assign(model, read_npz(path, most_bytes(model), source), source, skip_mismatch)
+
+
+def read_npz(path: Path, limit: int, source: str) -> dict[str, np.ndarray]:
+    """Read the arrays of NumPy's archive.
+
+    Raises:
+        ModelFileError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
+    """
     with refusing(source):
-        _check_size(path, model)
-        arrays = _read_npz(path.read_bytes(), most_bytes(model))
-    assign(model, arrays, source, skip_mismatch)
+        _check_size(path, limit)
+        return _unpack_npz(path.read_bytes(), limit)
 
 
-def _read_npz(data: bytes, limit: int) -> dict[str, np.ndarray]:
+def _unpack_npz(data: bytes, limit: int) -> dict[str, np.ndarray]:
     with open_zip(io.BytesIO(data), ".npz") as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
@@ -201,7 +209,7 @@ def _read_npy(data: bytes, name: str) -> np.ndarray:
     return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def _check_size(path: Path, model: Layer) -> None:
+def _check_size(path: Path, limit: int) -> None:
     size = path.stat().st_size
-    if size > most_bytes(model):
+    if size > limit:
         raise ModelFileError(f"has {size:,} bytes, more than the weights of this model can take")
