@@ -1,7 +1,4 @@
-"""Activations of fused blocks: the cheap ones on rows that have just been computed and still lie in the cache.
-
-Those made of exponentials wait until the block is done: NumPy computes them with vectors, which a compiled loop over
-the C library's function does not, and that is worth more than the cache.
+"""Activations of fused blocks, on rows that have just been computed and still lie in the cache.
 
 Each derivative is a function of the activation's output y, so that backward needs nothing but y.
 """
@@ -10,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import composition
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
+from .exponentials import exp_at_most_zero, expm1_at_most_zero
 from .threads import share, take, threads_for
 
 NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -22,30 +19,28 @@ LINEAR, RELU, LEAKY_RELU, ELU, SIGMOID, TANH = range(len(NAMES))
 BLOCK = 16 * 1024
 
 
-def kind_in_block(activation: str) -> int:
-    """The number of the activation that the block applies itself; LINEAR where `finish` does it."""
-    kind = NAMES.index(activation)
-    return kind if kind <= LEAKY_RELU else LINEAR
-
-
-def finish(y: np.ndarray, activation: str, alpha: float) -> None:
-    """Apply in place what `kind_in_block` left out."""
-    if activation == "tanh":
-        np.tanh(y, out=y)
-    elif activation in ("sigmoid", "elu"):
-        y[...] = composition.activate(y, activation, alpha)
-
-
 @inlined
 def activate(values, kind, alpha):
-    """One of the cheap activations of each value of a vector, in place."""
-    scale = values.dtype.type(alpha)
+    """The activation of each value of a vector, in place."""
+    scale, one, two = values.dtype.type(alpha), values.dtype.type(1), values.dtype.type(2)
     if kind == RELU:
         for i in range(values.size):
             values[i] = 0 if values[i] <= 0 else values[i]  # keeps NaN
     elif kind == LEAKY_RELU:
         for i in range(values.size):
             values[i] = values[i] if values[i] >= 0 else scale * values[i]
+    elif kind == ELU:
+        for i in range(values.size):
+            values[i] = values[i] if values[i] > 0 else scale * expm1_at_most_zero(values[i])
+    elif kind == SIGMOID:
+        for i in range(values.size):
+            e = exp_at_most_zero(-abs(values[i]))
+            values[i] = (one if values[i] >= 0 else e) / (one + e)
+    elif kind == TANH:
+        for i in range(values.size):
+            e = expm1_at_most_zero(-two * abs(values[i]))
+            size = -e / (two + e)
+            values[i] = size if values[i] >= 0 else -size
 
 
 @inlined

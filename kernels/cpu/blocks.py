@@ -20,7 +20,7 @@ import numpy as np
 from ..composition import blocks
 from ..geometry import Padding, Pair, output_sizes
 from . import memory
-from .activations import NAMES, activate, finish, gradient, kind_in_block
+from .activations import NAMES, activate, gradient
 from .arrays import flat, floating
 from .cache import compiled
 from .convolution import Output, output_targets, tap_lines, weight_rows
@@ -197,10 +197,9 @@ def conv2d_block(
         _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights,
         pad_bias(b, columns, groups, dtype), y.reshape(-1), NO_WINNERS if winners is None else winners.reshape(-1),
         found.positions, targets, found.runs, found.run_length,
-        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, kind_in_block(activation),
+        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, NAMES.index(activation),
         float(alpha), scratch,
     )  # fmt: skip
-    finish(y, activation, alpha)
     return y, winners
 
 
