@@ -10,7 +10,7 @@ import numpy as np
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
-from .exponentials import exp_at_most_zero, expm1_at_most_zero
+from .exponentials import elu, sigmoid, tanh
 from .threads import share, take, threads_for
 
 NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -22,7 +22,7 @@ BLOCK = 16 * 1024
 @inlined
 def activate(values, kind, alpha):
     """The activation of each value of a vector, in place."""
-    scale, one, two = values.dtype.type(alpha), values.dtype.type(1), values.dtype.type(2)
+    scale = values.dtype.type(alpha)
     if kind == RELU:
         for i in range(values.size):
             values[i] = 0 if values[i] <= 0 else values[i]  # keeps NaN
@@ -31,16 +31,13 @@ def activate(values, kind, alpha):
             values[i] = values[i] if values[i] >= 0 else scale * values[i]
     elif kind == ELU:
         for i in range(values.size):
-            values[i] = values[i] if values[i] > 0 else scale * expm1_at_most_zero(values[i])
+            values[i] = elu(values[i], scale)
     elif kind == SIGMOID:
         for i in range(values.size):
-            e = exp_at_most_zero(-abs(values[i]))
-            values[i] = (one if values[i] >= 0 else e) / (one + e)
+            values[i] = sigmoid(values[i])
     elif kind == TANH:
         for i in range(values.size):
-            e = expm1_at_most_zero(-two * abs(values[i]))
-            size = -e / (two + e)
-            values[i] = size if values[i] >= 0 else -size
+            values[i] = tanh(values[i])
 
 
 @inlined

@@ -1,9 +1,9 @@
-"""exp(z) and exp(z) - 1 of numbers at most zero, as plain arithmetic that a compiled loop turns into vector instructions.
+"""tanh, sigmoid and ELU as plain arithmetic that a compiled loop turns into vector instructions.
 
-A call of the C library's functions would hold such a loop to one number at a time. With n the whole number nearest to
+A call of the C library's functions would hold such a loop to one number at a time. All three are made of exp(z) or
+exp(z) - 1 for some z that is not above zero, so nothing overflows. With n the whole number nearest to
 z / log(2), exp(z) = 2**n * exp(r) where r = z - n * log(2) is at most log(2) / 2 in size, so that the first terms of
-the exponential series suffice for the last bit of the dtype. The sigmoid, the hyperbolic tangent and ELU need no
-arguments above zero, and thus nothing here overflows.
+the exponential series suffice for the last bit of the dtype.
 
 - log(2) comes in two parts, the first so short that n times it is exact, so r loses nothing to cancellation (Cody and
   Waite, "Software manual for the elementary functions", 1980).
@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from .cache import inlined
 from .vectors import emitted
 
 
@@ -74,7 +75,7 @@ class _Parts:
 
 
 @emitted
-def exp_at_most_zero(typingctx, z):
+def _exp(typingctx, z):
     """exp(z) for z <= 0; what would be no normal number is 0, and a NaN stays one."""
 
     def codegen(context, builder, signature, args):
@@ -85,7 +86,7 @@ def exp_at_most_zero(typingctx, z):
 
 
 @emitted
-def expm1_at_most_zero(typingctx, z):
+def _expm1(typingctx, z):
     """exp(z) - 1 for z <= 0, without the cancellation near zero; a NaN stays one."""
 
     def codegen(context, builder, signature, args):
@@ -93,3 +94,25 @@ def expm1_at_most_zero(typingctx, z):
         return parts.multiply_add(parts.s, parts.p, builder.fsub(parts.s, parts.number(1.0)))
 
     return z(z), codegen
+
+
+@inlined
+def tanh(x):
+    """-t / (2 + t) where t = exp(-2x) - 1, for x >= 0; odd in x."""
+    t = _expm1(-abs(x + x))
+    size = -t / (type(x)(2) + t)
+    return size if x >= 0 else -size
+
+
+@inlined
+def sigmoid(x):
+    """1 / (1 + t) for x >= 0, t / (1 + t) below, where t = exp(-|x|)."""
+    one = type(x)(1)
+    t = _exp(-abs(x))
+    return (one if x >= 0 else t) / (one + t)
+
+
+@inlined
+def elu(x, alpha):
+    """x where positive, else alpha * (exp(x) - 1)."""
+    return x if x > 0 else alpha * _expm1(-abs(x))
