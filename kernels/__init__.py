@@ -51,6 +51,8 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "current_kernels",
+    "dense_block",
+    "dense_block_gradients",
     "dropout_mask",
     "erf",
     "get_num_threads",
@@ -66,6 +68,7 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
     "sum_rows",
     "use_kernels",
 ]
@@ -248,6 +251,47 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     return choose(a).matmul(a, b, bias, out)
 
 
+def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
+    """A fused dense layer: the activation of x @ w + b.
+
+    Args:
+        x: (M, K). w: (K, N). b: (N,) or None.
+        activation, alpha: as for `conv2d_block`.
+
+    Returns:
+        (M, N).
+    """
+    return choose(x).dense_block(x, w, b, activation=activation, alpha=alpha)
+
+
+def dense_block_gradients(
+    gy: Array,
+    y: Array,
+    x: Array,
+    w: Array,
+    *,
+    needs_x: bool,
+    needs_w: bool,
+    needs_b: bool,
+    activation: str,
+    alpha: float,
+    out: Array | None = None,
+) -> tuple[Array | None, Array | None, Array | None]:
+    """The gradients of `dense_block` by x, w and b, from its output y: with g = gy times the activation's derivative
+    at y, they are g @ w.T, x.T @ g (written to `out`, as by `matmul`) and the sum of g over its rows.
+
+    Args:
+        gy, y: (M, N). x, w: the block's inputs.
+        needs_x, needs_w, needs_b: which gradients to compute.
+
+    Returns:
+        gx, gw and gb, each None unless needed.
+    """
+    return choose(gy).dense_block_gradients(
+        gy, y, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, activation=activation, alpha=alpha, out=out
+    )
+
+
 def sum_rows(x: Array) -> Array:
     """The sum of a matrix over its rows, (M, N) to (N,), in parts so that float32 rounding does not add up with M."""
     return choose(x).sum_rows(x)
@@ -309,6 +353,11 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
         The losses (N,) and the probabilities softmax(logits) (N, K).
     """
     return choose(logits).softmax_cross_entropy(logits, targets)
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """The derivative by the logits: gy[n] * (p[n,k] * (sum of targets[n]) - targets[n,k]); gy (N,), the others (N, K)."""
+    return choose(probabilities).softmax_cross_entropy_gradient(gy, probabilities, targets)
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:

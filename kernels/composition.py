@@ -104,3 +104,25 @@ def blocks(
         return gx, gw, gb
 
     return conv2d_block, conv2d_block_gradients
+
+
+def dense_blocks(
+    kernels: Callable[[], ModuleType], gradient: Callable[[Array, Array, str, float], Array] = activation_gradient
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`dense_block` and `dense_block_gradients` made of an implementation's own kernels; arguments as for `blocks`."""
+
+    def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
+        """See `minicnn.kernels.dense_block`."""
+        return activate(kernels().matmul(x, w, b), activation, alpha)
+
+    def dense_block_gradients(
+        gy: Array, y: Array, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool, activation: str,
+        alpha: float, out: Array | None = None,
+    ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+        """See `minicnn.kernels.dense_block_gradients`."""
+        g = gradient(gy, y, activation, alpha)
+        gx = kernels().matmul(g, w.T) if needs_x else None
+        gw = kernels().matmul(x.T, g, None, out) if needs_w else None
+        return gx, gw, kernels().sum_rows(g) if needs_b else None
+
+    return dense_block, dense_block_gradients

@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from .composition import blocks
+from .composition import blocks, dense_blocks
 from .geometry import Padding, Pair, output_sizes
 
 Array = np.ndarray
@@ -157,6 +157,7 @@ def avg_pool2d_gradient(
 
 
 conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
+dense_block, dense_block_gradients = dense_blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
@@ -261,6 +262,14 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
         for k, value in enumerate(row):
             losses[n] -= targets[n, k] * (value - top - log_total)
     return losses, softmax(logits)
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    gradient = np.zeros_like(probabilities)
+    for n, k in product(range(len(probabilities)), range(probabilities.shape[1])):
+        gradient[n, k] = gy[n] * (probabilities[n, k] * sum(targets[n]) - targets[n, k])
+    return gradient
 
 
 # --- dropout ---------------------------------------------------------------------------------------------------------

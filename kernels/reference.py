@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .composition import blocks
+from .composition import blocks, dense_blocks
 from .dispatch import array_module
 from .geometry import Padding, Pair, output_sizes
 
@@ -217,6 +217,7 @@ def _cells_inside(like: Array, size: Pair, pool_size: Pair, strides: Pair, paddi
 
 
 conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
+dense_block, dense_block_gradients = dense_blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
@@ -300,6 +301,11 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
 
 
 # --- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:

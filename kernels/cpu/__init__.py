@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from .blocks import conv2d_block, conv2d_block_gradients
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
-from .elementwise import erf, relu, relu_gradient, softmax, softmax_cross_entropy, sum_rows
-from .matrices import matmul
+from .elementwise import (
+    erf,
+    relu,
+    relu_gradient,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+    sum_rows,
+)
+from .matrices import dense_block, dense_block_gradients, matmul
 from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
@@ -32,6 +40,8 @@ __all__ = [
     "conv2d_block_gradients",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
+    "dense_block",
+    "dense_block_gradients",
     "dropout_mask",
     "erf",
     "get_num_threads",
@@ -46,5 +56,6 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
     "sum_rows",
 ]

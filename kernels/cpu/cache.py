@@ -62,3 +62,12 @@ def inlined(function: Kernel) -> Kernel:
     """For helpers that only compiled functions call: part of their callers' machine code, not stored on their own."""
     helper: Any = njit(nogil=True, error_model="numpy")(function)
     return helper
+
+
+def reassociated(function: Kernel) -> Kernel:
+    """As `inlined`, for a sum whose terms the compiler may add up in another order, so that it fills vectors.
+
+    The order is then that of the machine code: a function of the length and of the processor, not of the threads.
+    """
+    helper: Any = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
+    return helper

@@ -1,4 +1,4 @@
-"""Fused blocks: convolution, activation and max pooling as one operation.
+"""Fused blocks: convolution, activation and max pooling, or a dense layer and its activation, as one operation.
 
 Models use them on their own where layers follow each other so (see `minicnn.kernels.conv2d_block` for what they save);
 results are those of the separate operations but for rounding.
@@ -16,8 +16,10 @@ from .activations import _Masked
 from .arithmetic import add, multiply, subtract, where
 from .convolution import Conv2DInputGradient, Conv2DKernelGradient, Geometry, convolution_operands
 from .geometry import PaddingLike, PairLike
+from .linear import MatMul, apply_to_rows, dense_operands
 from .pooling import ScatterToWinners, Windows, pool_windows
 from .reductions import sum as sum_
+from .shaping import transpose
 
 ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
 
@@ -91,6 +93,60 @@ def _times_derivative(gy: Tensor, y: Tensor, activation: str, alpha: float) -> A
     return multiply(gy, slope)
 
 
+class DenseBlock(Function):
+    """activation(x @ w + b)."""
+
+    def __init__(self, activation: str, alpha: float) -> None:
+        self.activation, self.alpha = activation, alpha
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        """Saves x, w and the output."""
+        self.save_inputs(0, 1)
+        self.save_outputs(0)
+        return kernels.dense_block(x, w, b, activation=self.activation, alpha=self.alpha)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        """One kernel; where backward itself is taped, the separate operations, which can be differentiated again."""
+        x, w = self.saved_inputs
+        (y,) = self.saved_outputs
+        needs_x, needs_w, *needs_b = self.needs_input_gradient
+        if is_grad_enabled():
+            g = _times_derivative(gy, y, self.activation, self.alpha)
+            gx = MatMul()(g, transpose(w)) if needs_x else None
+            gw = MatMul()(transpose(x), g) if needs_w else None
+            return gx, gw, *(sum_(g, axis=0) if needed else None for needed in needs_b)
+        room = self.gradient_buffer(1)
+        gradients = kernels.dense_block_gradients(
+            gy.data, y.data, x.data, w.data, needs_x=needs_x, needs_w=needs_w, needs_b=any(needs_b),
+            activation=self.activation, alpha=self.alpha,
+            out=room if room is not None and room.dtype == gy.dtype else None,
+        )  # fmt: skip
+        results = [None if gradient is None else Tensor(gradient) for gradient in gradients]
+        return tuple(results[: len(self.needs_input_gradient)])
+
+
+def dense_block(
+    x: TensorLike, w: TensorLike, b: TensorLike | None = None, *, activation: str = "relu", alpha: float = 1.0
+) -> Any:
+    """`dense` and an activation in one pass: y = activation(x @ w + b).
+
+    Args:
+        x, w, b: as for `dense`.
+        activation, alpha: as for `conv2d_block`.
+
+    Returns:
+        (..., units).
+
+    Raises:
+        ValueError: as `dense` does; another activation; an alpha that is not above 0.
+
+    >>> dense_block([[1.0, 2.0]], [[3.0, -3.0], [0.5, 0.5]])
+    array([[4., 0.]], dtype=float32)
+    """
+    _check_activation("dense_block", activation, alpha)
+    return apply_to_rows(DenseBlock(activation, float(alpha)), *dense_operands("dense_block", x, w, b))
+
+
 def conv2d_block(
     x: TensorLike,
     w: TensorLike,
@@ -130,13 +186,8 @@ def conv2d_block(
     array([[0., 1.],
            [2., 0.]], dtype=float32)
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"conv2d_block: activation must be one of {', '.join(map(repr, ACTIVATIONS))}, got {activation!r}"
-        )
-    if not alpha > 0:
-        raise ValueError(f"conv2d_block: alpha must be above 0, got {alpha!r}")
     operation = "conv2d_block"
+    _check_activation(operation, activation, alpha)
     geometry, operands = convolution_operands(x, w, b, strides, padding, dilation_rate, groups, operation)
     windows = None
     if pool_size is not None:
@@ -144,3 +195,12 @@ def conv2d_block(
         size = output_sizes(*sizes, geometry.strides, geometry.padding, geometry.dilation)
         windows = pool_windows(size, pool_size, pool_strides, pool_padding, operation)
     return ConvBlock(geometry, activation, float(alpha), windows)(*operands)
+
+
+def _check_activation(operation: str, activation: str, alpha: float) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"{operation}: activation must be one of {', '.join(map(repr, ACTIVATIONS))}, got {activation!r}"
+        )
+    if not alpha > 0:
+        raise ValueError(f"{operation}: alpha must be above 0, got {alpha!r}")

@@ -12,7 +12,7 @@ from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 
 from .arithmetic import divide, multiply
-from .shaping import broadcast_to, reshape
+from .shaping import as_floats, broadcast_to, reshape
 
 Axis = int | Sequence[int] | None
 
@@ -56,6 +56,20 @@ class Sum(Function):
     def backward(self, gy: Tensor) -> Tensor:
         """Every summand receives gy."""
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
+
+
+class Mean(Sum):
+    """The sum over some axes, divided by how many elements it is made of."""
+
+    def forward(self, x: Array) -> Array:
+        """Nothing need be saved."""
+        total = super().forward(x)
+        self.count = math.prod(x.shape[axis] for axis in self.axes)
+        return total / self.count
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Every summand receives its share of gy."""
+        return super().backward(divide(gy, self.count))
 
 
 class _Extreme(Function):
@@ -108,9 +122,7 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over `axis` divided by the number of elements in it."""
-    shape = np.shape(as_array(x))
-    count = math.prod(shape[a] for a in _axes(axis, len(shape), "mean"))
-    return divide(sum(x, axis, keepdims), count)
+    return Mean(axis, keepdims)(*as_floats(x))
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
