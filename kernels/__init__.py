@@ -356,7 +356,7 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
 
 
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
-    """The derivative by the logits: gy[n] * (p[n,k] * (sum of targets[n]) - targets[n,k]); gy (N,), the others (N, K)."""
+    """The derivative by the logits: gy[n] * (p[n,k] * sum of targets[n] - targets[n,k]); (N,) and twice (N, K)."""
     return choose(probabilities).softmax_cross_entropy_gradient(gy, probabilities, targets)
 
 

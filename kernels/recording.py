@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .dispatch import array_module
+
 
 class Recording:
     """Calls in their order. It keeps the arrays that they were made with, which no other call is then given."""
@@ -61,3 +63,9 @@ def note(function: Callable[..., Any], *arguments: Any) -> None:
     """Add a call, which the caller makes itself, to the recording under way, if there is one."""
     if _current.recording is not None:
         _current.recording.calls.append((function, arguments))
+
+
+def copy(target: Any, source: Any) -> None:
+    """Fill an array with another's numbers, now and in a replay."""
+    array_module(target).copyto(target, source)
+    note(array_module(target).copyto, target, source)

@@ -3,9 +3,9 @@
 A convolution, its activation and the max pooling behind it, run one after the other, write a feature map to memory
 three times and read it twice. As one block (`minicnn.functional.fused`) they work on tiles that stay in the cache,
 and backward follows only the winners. A border of zeros before the convolution becomes its padding, and a dense layer
-applies its activation to each part of its product as it is made. This pass finds such blocks in the steps of a graph. It
-is no second definition of a layer: what a block computes is what its layers compute, up to rounding, and every model can be told not to use
-it (`model.fused = False`).
+applies its activation to each part of its product as it is made. This pass finds such blocks in the steps of a graph.
+It is no second definition of a layer: what a block computes is what its layers compute, up to rounding, and every model
+can be told not to use it (`model.fused = False`).
 
 Layers are joined only where nobody could tell:
 

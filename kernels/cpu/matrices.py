@@ -150,7 +150,8 @@ def _plan(
 ) -> Plan:
     panels, width, lanes = panel_count(N, dtype), panel_width(dtype), vector_lanes(dtype)
     blocks = -(-M // BLOCK)
-    block = -(-(-(-M // blocks)) // ROWS) * ROWS
+    rows = -(-M // blocks)
+    block = -(-rows // ROWS) * ROWS
     group = min(GROUP, panels, -(-panels * blocks // LEAST_TILES))
     slice_ = min(max(K, 1), SLICE if block <= BLOCK // 2 else SLICE // 2)
     pack_a = row_step > 1 and row_step * dtype.itemsize % 1024 == 0
@@ -158,13 +159,13 @@ def _plan(
     packed_a = block // ROWS * slice_ * a_pitch if pack_a else 0
     packed_b = packed_a + group * slice_ * width
     pitch = group * width
-    rows = np.arange(block, dtype=np.int64)
-    a_rows = rows // ROWS * (slice_ * a_pitch) + rows % ROWS if pack_a else rows * row_step
+    numbers = np.arange(block, dtype=np.int64)
+    a_rows = numbers // ROWS * (slice_ * a_pitch) + numbers % ROWS if pack_a else numbers * row_step
     cut = Cut(
         M, N, K, block, group, slice_, pack_a, row_step, column_step, b_row_step, b_column_step, packed_a, packed_b,
-        pitch, packed_b + (block * pitch if K > slice_ else 0),
+        pitch, packed_b + (block * pitch if slice_ < K else 0),
     )  # fmt: skip
-    targets = rows * (pitch if K > slice_ else N)
+    targets = numbers * (pitch if slice_ < K else N)
     return Plan(cut, blocks * -(-panels // group), a_rows, targets)
 
 
@@ -177,7 +178,7 @@ def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, s
     a_scratch = enter(ticket) * cut.scratch
     b_scratch, sums = a_scratch + cut.packed_a, a_scratch + cut.packed_b
     groups = (cut.N + cut.pitch - 1) // cut.pitch
-    one_slice = cut.K <= cut.slice
+    one_slice = cut.slice >= cut.K
     tile = take(ticket)
     while tile < tiles:
         first, column = tile // groups * cut.block, tile % groups * cut.pitch

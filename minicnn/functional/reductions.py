@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+from minicnn.autograd import Array, Function, Tensor, TensorLike
 
 from .arithmetic import divide, multiply
 from .shaping import as_floats, broadcast_to, reshape
@@ -45,7 +45,7 @@ class Sum(Function):
     def forward(self, x: Array) -> Array:
         """Sums over all axes but the last, as of biases, go to a kernel that keeps float32 rounding small."""
         self.before = x.shape
-        self.axes = _axes(self.axis, x.ndim, "sum")
+        self.axes = _axes(self.axis, x.ndim, type(self).__name__.lower())
         summed_rows = x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size
         if summed_rows and x.dtype in (np.float32, np.float64):
             total = kernels.sum_rows(x.reshape(-1, x.shape[-1]))

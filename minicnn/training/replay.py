@@ -1,9 +1,9 @@
 """Training steps without the Python between the kernels.
 
 In a small network most of a step's time goes into finding out, layer by layer, what the step before found out: shapes,
-paddings, which kernel on which memory. So the kernels of one step are recorded and then called again, on the same memory,
-for every further batch of that shape; loss, metrics and optimizer stay as they are. The same kernels on the same numbers
-give the same bits.
+paddings, which kernel on which memory. So the kernels of one step are recorded and then called again, on the same
+memory, for every further batch of that shape; loss, metrics and optimizer stay as they are. The same kernels on the
+same numbers give the same bits.
 
 This is done only where a step is nothing but kernels: layers without state or chance (exactly the classes below), one
 input, one output, no regularizer, the "cpu" kernels. And it is tested before it is trusted: the second step runs both
