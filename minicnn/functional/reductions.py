@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, Function, Tensor, TensorLike
+from minicnn.autograd import Array, Function, Tensor, TensorLike, is_grad_enabled
+from minicnn.device import array_module
 
 from .arithmetic import divide, multiply
 from .shaping import as_floats, broadcast_to, reshape
@@ -69,6 +70,9 @@ class Mean(Sum):
 
     def backward(self, gy: Tensor) -> Tensor:
         """Every summand receives its share of gy."""
+        if not is_grad_enabled():
+            share = (gy.data / self.count).reshape(_kept(self.before, self.axes))
+            return Tensor(array_module(share).broadcast_to(share, self.before))
         return super().backward(divide(gy, self.count))
 
 

@@ -115,7 +115,6 @@ class _Run:
                     break
         finally:
             # Also after Ctrl-C: callbacks close their files here.
-            self.trainer.unbind()
             self.hooks.call("on_train_end", logs)
 
     def _run_batches(self, epoch: int, check: bool) -> int:

@@ -48,7 +48,7 @@ MOST_BYTES = 64 * 2**20
 
 
 class Replays:
-    """The recorded steps of one call of `fit`, one for each shape of batch.
+    """The recorded steps of a model's training, one for each shape of batch.
 
     Args:
         model: what is trained.
@@ -180,5 +180,4 @@ def _is_repeatable(model: Model) -> bool:
         and model.runs_graph
         and len(graph.inputs) == len(graph.outputs) == 1
         and all(type(layer) in _REPEATABLE for layer in graph.layers)
-        and all(weight.regularizer is None for weight in model.trainable_weights)
     )

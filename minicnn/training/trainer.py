@@ -99,10 +99,6 @@ class Trainer:
         self.outputs = None
         self._replays = None
 
-    def unbind(self) -> None:
-        """Let go of the memory that training kept."""
-        self._replays = None
-
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_replays": None}
 
@@ -170,7 +166,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.note_regularizers()
         self._warned_of_loss = False
-        self._replays = Replays(self.model, self._joined)
+        # The way back would overwrite what a regularizer adds to the gradients.
+        self._replays = None if self._regularised else self._replays or Replays(self.model, self._joined)
 
     def note_regularizers(self) -> None:
         """Note which weights add to the loss."""
