@@ -22,6 +22,7 @@ from .dispatch import (
     choose,
     current_kernels,
     get_num_threads,
+    room_for,
     set_num_threads,
     use_kernels,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "relu",
     "relu_gradient",
     "rmsprop_step",
+    "room_for",
     "set_num_threads",
     "sgd_step",
     "softmax",

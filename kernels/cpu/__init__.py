@@ -19,6 +19,7 @@ from .elementwise import (
     sum_rows,
 )
 from .matrices import dense_block, dense_block_gradients, matmul
+from .memory import empty
 from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
@@ -43,6 +44,7 @@ __all__ = [
     "dense_block",
     "dense_block_gradients",
     "dropout_mask",
+    "empty",
     "erf",
     "get_num_threads",
     "matmul",

@@ -71,6 +71,8 @@ class _Job:
         for seat in self.seats:
             if seat not in untaken:
                 seat.acquire()
+        # A helper that has not even seen the job yet would keep its arrays from being used again.
+        self.arguments = ()
         if self.error is not None:
             raise self.error
 
