@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
     "predict": ("predict", "predict"),
+    "bench": ("bench", "bench"),
     "doctor": ("doctor", "doctor"),
 }
 

@@ -62,6 +62,21 @@ def test_an_edit_of_any_kernel_file_means_compiling_anew(package):
     assert run(package) == "0 1"
 
 
+def test_processes_that_start_at_once_with_an_empty_cache_do_not_disturb_each_other(package):
+    """Each writes what it compiled; none may read what another has half written."""
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", CODE], env=environment, cwd=package, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        for _ in range(4)
+    ]
+    for process in processes:
+        answer, complaint = process.communicate(timeout=120)
+        assert process.returncode == 0, complaint
+        assert answer.strip() in ("0 1", "1 0")
+    assert run(package) == "1 0"
+
+
 def test_another_vector_width_means_other_machine_code(package):
     assert run(package) == "0 1"
     assert run(package, MINICNN_VECTOR_WIDTH="4") == "0 1"
