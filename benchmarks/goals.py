@@ -132,4 +132,5 @@ def write(folder: Path) -> str:
 
 def update_readme(folder: Path, readme: Path) -> None:
     """Renew the tables between the marks in the README, from the results in a folder."""
-    report.update_readme(_load(folder)["networks"], readme, goals=table(folder))
+    report.update_readme(readme, (report.BEGIN, report.END), report.summary(_load(folder)["networks"]))
+    report.update_readme(readme, report.GOALS, table(folder))

@@ -13,8 +13,9 @@ from typing import Any
 from . import layers
 
 OURS = "minicnn"
-# Between these marks in the README stands the table that `summary` makes.
+# Between these marks in the README stands the table that `summary` makes, and between the others that of `goals`.
 BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
+GOALS = "<!-- benchmark goals: begin -->", "<!-- benchmark goals: end -->"
 
 
 def about(threads: int) -> dict[str, Any]:
@@ -140,19 +141,18 @@ def summary(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def update_readme(results: dict[str, Any], readme: Path, goals: str = "") -> None:
-    """Put the networks' table, and that of the goals, between the two marks in the README.
+def update_readme(readme: Path, marks: tuple[str, str], table: str) -> None:
+    """Put a table between two marks in the README.
 
     Raises:
         ValueError: the marks are not there.
     """
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not end:
-        raise ValueError(f"{readme.name} has no place for the table: {BEGIN} ... {END}")
-    tables = "\n\n".join(table for table in (summary(results), goals) if table)
-    readme.write_text(f"{before}{begin}\n{tables}\n{end}{after}", encoding="utf-8")
+        raise ValueError(f"{readme.name} has no place for the table: {marks[0]} ... {marks[1]}")
+    readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def _ratio(figures: dict[str, dict[str, float]], measure: str) -> str:

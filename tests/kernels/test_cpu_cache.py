@@ -67,7 +67,7 @@ def test_processes_that_start_at_once_with_an_empty_cache_do_not_disturb_each_ot
     environment = {**os.environ, "PYTHONPATH": str(package)}
     processes = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", CODE], env=environment, cwd=package, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(4)
     ]
     for process in processes:
