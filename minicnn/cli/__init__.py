@@ -25,6 +25,7 @@ _COMMANDS = {
     "evaluate": ("evaluate", "evaluate"),
     "predict": ("predict", "predict"),
     "bench": ("bench", "bench"),
+    "data": ("data", "data"),
     "doctor": ("doctor", "doctor"),
 }
 

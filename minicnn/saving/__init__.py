@@ -6,6 +6,8 @@ ending             what the file holds
 ``.minicnn``       the whole model: layers, weights, how it was compiled, the state of training
 ``.safetensors``   the weights alone
 ``.npz``           the weights alone, for NumPy
+``.h5``            the weights alone, as Keras 1 and 2 and `keras.applications` have them
+``.onnx``          what `predict` computes, for other programs (`Model.export`; minicnn does not read it)
 =================  =====================================================================================
 
 Files are written beside their place and moved there when they are complete, so an interrupted save leaves the old file
@@ -18,17 +20,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.saving import native, weights
+from minicnn.saving import h5_weights, native, weights
+from minicnn.saving.errors import ModelFileError
 
 if TYPE_CHECKING:
     from minicnn.models import Model
 
-__all__ = ["check_filepath", "load_model", "load_weights", "save_model", "save_weights"]
+__all__ = [
+    "ModelFileError",
+    "check_filepath",
+    "export_model",
+    "load_model",
+    "load_weights",
+    "save_model",
+    "save_weights",
+]
 
 _MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {".minicnn": (native.save, native.load)}
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
     ".safetensors": (weights.save_safetensors, weights.load_safetensors),
     ".npz": (weights.save_npz, weights.load_npz),
+    ".h5": (h5_weights.save, h5_weights.load),
 }
 
 
@@ -64,17 +76,47 @@ def save_weights(model: Model, filepath: str | Path) -> None:
     save(model, path)
 
 
-def load_weights(model: Model, filepath: str | Path) -> None:
-    """Read weights into a model of the same layers.
+def load_weights(model: Model, filepath: str | Path, by_name: bool = False, skip_mismatch: bool = False) -> None:
+    """Read weights into a model.
+
+    Args:
+        model: built, so that its weights have shapes.
+        filepath: a file of weights, or a whole model's `.h5`.
+        by_name: take the layers that have the same name in the file and in the model, and leave all others alone;
+            otherwise layers are paired in their order, and all must be there. Only for `.h5` files.
+        skip_mismatch: leave a layer alone, with a warning, where its weights differ from the file's in number or shape.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: an unknown ending, a damaged file, or weights that are missing, left over or of the wrong shape; the
-            model is then as it was.
+        ModelFileError: a damaged file, or weights that are missing, left over or of the wrong shape; the model is then
+            as it was.
+        ValueError: an unknown ending, a model without weights, or `by_name` for a file that has no names.
     """
     path = Path(filepath)
     _, load = _format_of(path, _WEIGHT_FORMATS, "load_weights")
-    load(model, path)
+    if not model.built:
+        raise ValueError(f"load_weights: {model.describe()} has no weights yet: build(input_shape) or fit it first")
+    if not by_name:
+        load(model, path, skip_mismatch=skip_mismatch)
+    elif load is h5_weights.load:
+        load(model, path, by_name=True, skip_mismatch=skip_mismatch)
+    else:
+        raise ValueError(
+            f"load_weights: by_name needs the names of layers, which {path.name!r} does not have; .h5 does"
+        )
+
+
+def export_model(model: Model, filepath: str | Path) -> None:
+    """Write a model for other programs, as ONNX.
+
+    Raises:
+        ImportError: the package `onnx` is not installed.
+        ValueError: an unknown ending, a model that is not built, or something in it that ONNX has no word for.
+    """
+    from minicnn.saving import onnx
+
+    path = Path(filepath)
+    _format_of(path, {".onnx": onnx}, "export").export(model, path)
 
 
 def check_filepath(filepath: str | Path, operation: str, weights_only: bool = False) -> None:

@@ -7,6 +7,7 @@ second layer, a Dense, is ``01_dense/kernel``; layers within layers nest, ``03_s
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from minicnn.layers import InputLayer, Layer
 from minicnn.parameter import Parameter
 from minicnn.registry import snake_case
+from minicnn.saving.errors import ModelFileError
 from minicnn.saving.files import replacing
 
 if TYPE_CHECKING:
@@ -76,27 +78,39 @@ def collect(model: Layer) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(weight.data) for name, weight in named_weights(model).items()}
 
 
-def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str) -> None:
+def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str, skip_mismatch: bool = False) -> None:
     """Give every weight its array.
 
+    Args:
+        model: whose weights.
+        arrays: by their names in files.
+        source: what messages begin with.
+        skip_mismatch: leave layers that do not fit alone, with a warning.
+
     Raises:
-        ValueError: an array is missing, left over or of the wrong shape; nothing is changed then.
+        ModelFileError: an array is missing, left over, of the wrong shape or no floats; nothing is changed then.
     """
     weights = named_weights(model)
-    problems = [f"missing: {name} {weight.shape}" for name, weight in weights.items() if name not in arrays]
-    problems += [f"not in the model: {name} {arrays[name].shape}" for name in arrays if name not in weights]
-    problems += [
-        f"{name} has shape {arrays[name].shape} in the file, {weight.shape} in the model"
+    problems = {name: f"missing: {name} {weight.shape}" for name, weight in weights.items() if name not in arrays}
+    problems |= {name: f"not in the model: {name} {arrays[name].shape}" for name in arrays if name not in weights}
+    problems |= {
+        name: f"{name} has shape {arrays[name].shape} in the file, {weight.shape} in the model"
         for name, weight in weights.items()
         if name in arrays and arrays[name].shape != weight.shape
-    ]
+    }
     if problems:
-        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise ValueError(f"{source}: the weights do not fit the model: {shown}")
-    for name, weight in weights.items():
+        listed = list(problems.values())
+        shown = "; ".join(listed[:8]) + (f"; and {len(listed) - 8} more" if len(listed) > 8 else "")
+        if not skip_mismatch:
+            raise ModelFileError(f"{source}: the weights do not fit the model: {shown}")
+        warnings.warn(f"{source}: layers are skipped: {shown}", stacklevel=5)
+    for name in arrays:
         if arrays[name].dtype.kind != "f":
-            raise ValueError(f"{source}: {name} must hold floats, but has dtype {arrays[name].dtype}")
-        weight.data = arrays[name].astype(weight.dtype, copy=False)
+            raise ModelFileError(f"{source}: {name} must hold floats, but has dtype {arrays[name].dtype}")
+    skipped = {name.rpartition("/")[0] for name in problems}
+    for name, weight in weights.items():
+        if name.rpartition("/")[0] not in skipped:
+            weight.data = arrays[name].astype(weight.dtype, copy=False)
 
 
 def most_bytes(model: Layer, copies: int = 1) -> int:
@@ -132,11 +146,11 @@ def save_safetensors(model: Model, path: Path) -> None:
         file.write(data)
 
 
-def load_safetensors(model: Model, path: Path) -> None:
+def load_safetensors(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
-    assign(model, from_safetensors(path.read_bytes(), source), source)
+    _check_size(path, most_bytes(model), source)
+    assign(model, from_safetensors(path.read_bytes(), source), source, skip_mismatch)
 
 
 def save_npz(model: Model, path: Path) -> None:
@@ -145,18 +159,26 @@ def save_npz(model: Model, path: Path) -> None:
         np.savez(file, **collect(model))  # type: ignore[arg-type]
 
 
-def load_npz(model: Model, path: Path) -> None:
-    """Read the weights from NumPy's archive, without pickled objects, which could run code."""
+def load_npz(model: Model, path: Path, skip_mismatch: bool = False) -> None:
+    """Read the weights from NumPy's archive."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
+    assign(model, read_npz(path, most_bytes(model), source), source, skip_mismatch)
+
+
+def read_npz(path: Path, limit: int, source: str) -> dict[str, np.ndarray]:
+    """Read the arrays of NumPy's archive, but no pickled objects, which could run code.
+
+    Raises:
+        ValueError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
+    """
+    _check_size(path, limit, source)
     try:
-        arrays = _read_npz(path.read_bytes(), most_bytes(model), source)
+        return _unpack_npz(path.read_bytes(), limit, source)
     except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
         raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
-    assign(model, arrays, source)
 
 
-def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
+def _unpack_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
@@ -165,7 +187,7 @@ def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in archive.files}
 
 
-def _check_size(path: Path, model: Layer, source: str) -> None:
+def _check_size(path: Path, limit: int, source: str) -> None:
     size = path.stat().st_size
-    if size > most_bytes(model):
+    if size > limit:
         raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")

@@ -309,7 +309,7 @@ def test_what_cannot_be_saved(tmp_path):
     assert not load_model(path).compiled
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", "", ".pkl"])
+@pytest.mark.parametrize("ending", [".keras", "", ".pkl"])
 def test_unknown_ending(tmp_path, ending):
     path = tmp_path / f"model{ending}"
     with pytest.raises(ValueError, match=r"must be one of \.minicnn"):
