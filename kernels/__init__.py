@@ -9,6 +9,10 @@ strides; float32 gives float32 and float64 gives float64. The letters are listed
 A convolution is one trilinear form in x, w and gy, so its three passes are each other's gradients:
 
     sum over n,i,j,p,q,c,f of  gy[n,i,j,f] * w[p,q,c,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
+
+Convolutions take an `algorithm`: "auto", "direct" or "winograd" (see `winograd`). It never changes what is computed,
+only how, and with that the rounding. It is a hint: `naive` and `reference`, which have one way each, ignore it, and so
+may a pass to which the algorithm brings nothing. Callers ask for "winograd" only where `winograd.obstacle` finds none.
 """
 
 from __future__ import annotations
@@ -72,8 +76,9 @@ __all__ = [
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """Cross-correlate: y[n,i,j,f] = b[f] + sum over p,q,c of w[p,q,c,f] * x[n, i*SH+p*DH-top, j*SW+q*DW-left, c].
 
     With groups, filter f sees only the C/G channels of its group, f // (F/G). Outside the picture x is zero.
@@ -84,12 +89,15 @@ def conv2d(
     Returns:
         (N, OH, OW, F).
     """
-    return choose(x).conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    return choose(x).conv2d(
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm
+    )
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """The trilinear form's derivative by x; also the transposed convolution.
 
     Args:
@@ -99,13 +107,15 @@ def conv2d_input_gradient(
         gx: (N, H, W, C).
     """
     return choose(gy).conv2d_input_gradient(
-        gy, w, input_size=input_size, strides=strides, padding=padding, dilation=dilation, groups=groups
-    )
+        gy, w, input_size=input_size, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        algorithm=algorithm,
+    )  # fmt: skip
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """The trilinear form's derivative by w.
 
     Args:
@@ -115,8 +125,9 @@ def conv2d_kernel_gradient(
         gw: (KH, KW, C/G, F).
     """
     return choose(x).conv2d_kernel_gradient(
-        x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups
-    )
+        x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        algorithm=algorithm,
+    )  # fmt: skip
 
 
 def conv2d_block(
@@ -128,6 +139,7 @@ def conv2d_block(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
     activation: str,
     alpha: float,
     pool_size: Pair | None,
@@ -150,8 +162,9 @@ def conv2d_block(
         y and the winners, as `max_pool2d` returns them; winners are None without pooling.
     """
     return choose(x).conv2d_block(
-        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, activation=activation,
-        alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
+        pool_padding=pool_padding,
     )  # fmt: skip
 
 
@@ -169,6 +182,7 @@ def conv2d_block_gradients(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
     activation: str,
     alpha: float,
     pool_size: Pair | None,
@@ -189,7 +203,7 @@ def conv2d_block_gradients(
     """
     return choose(gy).conv2d_block_gradients(
         gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
-        dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
+        dilation=dilation, groups=groups, algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size,
         pool_strides=pool_strides, pool_padding=pool_padding,
     )  # fmt: skip
 

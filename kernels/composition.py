@@ -73,11 +73,13 @@ def blocks(
 
     def conv2d_block(
         x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
-        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+        algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
         pool_padding: Padding | None,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block`."""
-        z = kernels().conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+        z = kernels().conv2d(
+            x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm
+        )
         y = activate(z, activation, alpha)
         if pool_size is None:
             return y, None
@@ -86,11 +88,13 @@ def blocks(
 
     def conv2d_block_gradients(
         gy: Array, y: Array, winners: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool,
-        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, activation: str, alpha: float,
-        pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, algorithm: str = "auto",
+        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
     ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block_gradients`."""
-        geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        geometry: Any = {
+            "strides": strides, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm,
+        }  # fmt: skip
         size, kernel_size = x.shape[1:3], w.shape[:2]
         g = gradient(gy, y, activation, alpha)
         gb = kernels().sum_rows(g.reshape(-1, g.shape[3])) if needs_b else None

@@ -31,10 +31,12 @@ F(4, 3) by four and leaves A and B exact in float32.
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+
+from .geometry import Pair
 
 Rows = tuple[tuple[Fraction, ...], ...]
 
@@ -71,6 +73,7 @@ class Variant(NamedTuple):
         return f"F({self.outputs}x{self.outputs}, {self.taps}x{self.taps})"
 
 
+ALGORITHMS = ("auto", "direct", "winograd")
 F23, F43, F25, F45 = Variant(2, 3), Variant(4, 3), Variant(2, 5), Variant(4, 5)
 # The finite points by n; infinity is the last.
 POINTS = {
@@ -124,7 +127,7 @@ def toom_cook(m: int, r: int, points: tuple[Fraction, ...]) -> Matrices:
     return Matrices(tuple(A), tuple(BT), tuple(G))
 
 
-@lru_cache(maxsize=None)
+@cache
 def matrices(variant: Variant) -> Matrices:
     """Those that the kernels use.
 
@@ -134,8 +137,25 @@ def matrices(variant: Variant) -> Matrices:
     return toom_cook(variant.outputs, variant.taps, POINTS[variant.size])
 
 
-@lru_cache(maxsize=None)
+@cache
 def kernel_transform(variant: Variant) -> np.ndarray:
     """G g G^T as one matrix, (n*n, r*r) in float64, that multiplies a kernel's taps in reading order."""
     G = np.array([[float(entry) for entry in row] for row in matrices(variant).G])
     return np.kron(G, G)
+
+
+def obstacle(kernel_size: Pair, strides: Pair, dilation: Pair, groups: int) -> str:
+    """Why a convolution cannot be done by Winograd's algorithm; an empty string if it can.
+
+    >>> obstacle((3, 3), (1, 1), (1, 1), 1)
+    ''
+    >>> obstacle((3, 3), (2, 2), (1, 1), 1)
+    'strides of (2, 2) instead of 1'
+    """
+    if kernel_size not in ((3, 3), (5, 5)):
+        return f"a kernel of {kernel_size[0]}x{kernel_size[1]} instead of 3x3 or 5x5"
+    if strides != (1, 1):
+        return f"strides of {strides} instead of 1"
+    if dilation != (1, 1):
+        return f"a dilation of {dilation} instead of 1"
+    return f"{groups} groups instead of 1" if groups != 1 else ""

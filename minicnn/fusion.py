@@ -67,6 +67,7 @@ class Block:
             padding=layer.padding,
             dilation_rate=layer.dilation_rate,
             groups=layer.groups,
+            algorithm=layer.algorithm,
             activation=self._activation,
             alpha=self._alpha,
             pool_size=None if pooling is None else pooling.pool_size,

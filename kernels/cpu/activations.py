@@ -28,6 +28,11 @@ def kind_in_block(activation: str) -> int:
     return kind if kind <= LEAKY_RELU else LINEAR
 
 
+def slope_below(activation: str, alpha: float) -> float:
+    """The slope below zero of the activations that `kind_in_block` names; of the others 1, which changes nothing."""
+    return {RELU: 0.0, LEAKY_RELU: float(alpha)}.get(kind_in_block(activation), 1.0)
+
+
 def finish(y: np.ndarray, activation: str, alpha: float) -> None:
     """Apply in place what `kind_in_block` left out."""
     if activation == "tanh":

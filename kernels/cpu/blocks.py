@@ -19,13 +19,15 @@ import numpy as np
 
 from ..composition import blocks
 from ..geometry import Padding, Pair, output_sizes
-from . import memory
-from .activations import NAMES, activate, finish, gradient, kind_in_block
+from ..winograd import Variant
+from . import memory, winograd
+from .activations import NAMES, activate, finish, gradient, kind_in_block, slope_below
+from .algorithms import choose_variant
 from .arrays import flat, floating
 from .cache import compiled
 from .convolution import Output, output_targets, tap_lines, weight_rows
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
-from .pooling import Grid, grid_of, reaches_over_the_edge
+from .pooling import Grid, grid_of, max_pool2d, reaches_over_the_edge
 from .simd import VECTOR_BYTES, VECTORS, pool_vector
 from .threads import enter, share, take, threads_for
 from .windows import Windows, cut_rows, load_band, windows
@@ -35,6 +37,8 @@ from .winners import Pooled, winners_gradients
 BAND_BYTES = 128 * 1024
 # Winners are one byte.
 MOST_CELLS = 256
+# The pooling that Winograd's output transform does on the way.
+PLAIN_POOLING = ((2, 2), (2, 2), ((0, 0), (0, 0)))
 NO_WINNERS = np.zeros(1, np.uint8)
 
 
@@ -165,20 +169,38 @@ def _cells(window: Pair, row: int, channels: int) -> np.ndarray:
 _composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient)
 
 
+def _winograd_block(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, padding: Padding, variant: Variant, activation: str,
+    alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    pooled = (pool_size, pool_strides, pool_padding) == PLAIN_POOLING
+    y, winners = winograd.conv2d(
+        x, w, b, padding=padding, variant=variant, pooled=pooled, slope=slope_below(activation, alpha)
+    )
+    finish(y, activation, alpha)
+    if pool_size is None or pool_strides is None or pool_padding is None or pooled:
+        return y, winners
+    return max_pool2d(y, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
+
+
 def conv2d_block(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, strides: Pair, padding: Padding, dilation: Pair,
-    groups: int, activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
-    pool_padding: Padding | None,
+    groups: int, algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None,
+    pool_strides: Pair | None, pool_padding: Padding | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """y and winners (N, POH, POW, F) from x (N, H, W, C), w (KH, KW, C/groups, F), b (F,) or None; see the module."""
     dtype = floating("conv2d_block", x)
     KH, KW, inputs, F = w.shape
+    size = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
+    variant = choose_variant(algorithm, len(x), size, x.shape[3], F, (KH, KW), strides, dilation, groups, dtype)
+    if variant is not None:
+        return _winograd_block(x, w, b, padding, variant, activation, alpha, pool_size, pool_strides, pool_padding)
     if pool_size is not None and math.prod(pool_size) > MOST_CELLS:
         return _composed_block(
-            x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, activation=activation,
-            alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+            x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm,
+            activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
+            pool_padding=pool_padding,
         )  # fmt: skip
-    size = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
     grid = pooling_grid(len(x), size, F, pool_size, pool_strides, pool_padding)
     y = memory.empty(grid.output_shape, dtype)
     winners = None if pool_size is None else memory.empty(grid.output_shape, np.uint8)
@@ -206,8 +228,9 @@ def conv2d_block(
 
 def conv2d_block_gradients(
     gy: np.ndarray, y: np.ndarray, winners: np.ndarray | None, x: np.ndarray, w: np.ndarray, *, needs_x: bool,
-    needs_w: bool, needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, activation: str,
-    alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+    needs_w: bool, needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+    pool_padding: Padding | None,
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
     """gx, gw and gb, as far as needed, from gy, y and winners (N, POH, POW, F), x and w; see the module."""
     dtype = floating("conv2d_block_gradients", gy)
@@ -215,8 +238,8 @@ def conv2d_block_gradients(
         # Where each cell has a window, or nearly, going through the winners one by one saves nothing.
         return _composed_gradients(
             gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
-            dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
-            pool_strides=pool_strides, pool_padding=pool_padding,
+            dilation=dilation, groups=groups, algorithm=algorithm, activation=activation, alpha=alpha,
+            pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
         )  # fmt: skip
     size = output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
     grid = pooling_grid(len(x), size, w.shape[3], pool_size, pool_strides, pool_padding)

@@ -7,6 +7,8 @@ dilation DH DW, output OH x OW):
     gx[n,h,w,c] =        sum over i,j,p,q,f that met this x of gy[n,i,j,f] * w[p,q,c,f]
     gw[p,q,c,f] =        sum over n,i,j of gy[n,i,j,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
 
+Where Winograd's algorithm is faster (`algorithms` decides), `winograd` and `winograd_gradient` do it instead.
+
 All three are matrix products whose left matrix consists of windows, and windows overlap in memory, so the register tile
 of `simd` reads them where they lie, through the tables of `windows`:
 
@@ -27,7 +29,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
-from . import memory
+from . import memory, winograd, winograd_gradient
+from .algorithms import choose_for_kernel_gradient, choose_variant
 from .arrays import flat, floating
 from .cache import compiled
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
@@ -114,13 +117,17 @@ def tap_lines(padding: Padding, dilation: Pair, kernel_size: Pair) -> tuple[tupl
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """y (N, OH, OW, F) from x (N, H, W, C), w (KH, KW, C/groups, F) and b (F,) or None; see the module."""
     dtype = floating("conv2d", x)
     N, H, W, C = x.shape
     KH, KW, inputs, F = w.shape
     OH, OW = output_sizes((H, W), (KH, KW), strides, padding, dilation)
+    variant = choose_variant(algorithm, N, (OH, OW), C, F, (KH, KW), strides, dilation, groups, dtype)
+    if variant is not None:
+        return winograd.conv2d(x, w, b, padding=padding, variant=variant)[0]
     y = memory.empty((N, OH, OW, F), dtype)
     if not y.size:
         return y
@@ -140,11 +147,16 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: np.ndarray, w: np.ndarray, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    gy: np.ndarray, w: np.ndarray, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """gx (N, H, W, C) from gy (N, OH, OW, F) and w (KH, KW, C/groups, F), phase by phase; see the module."""
     dtype = floating("conv2d_input_gradient", gy)
-    C = w.shape[2] * groups
+    KH, KW, inputs, F = w.shape
+    C = inputs * groups
+    variant = choose_variant(algorithm, len(gy), input_size, F, C, (KH, KW), strides, dilation, groups, dtype)
+    if variant is not None:
+        return winograd.conv2d_input_gradient(gy, w, input_size=input_size, padding=padding, variant=variant)
     gx = memory.empty((gy.shape[0], *input_size, C), dtype)
     if not gx.size:
         return gx
@@ -297,8 +309,9 @@ def _add_chunks(ticket, tiles, sums, gw, s, output):
 
 
 def conv2d_kernel_gradient(
-    x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """gw (KH, KW, C/groups, F) from x (N, H, W, C) and gy (N, OH, OW, F); see the module."""
     dtype = floating("conv2d_kernel_gradient", x)
     C = x.shape[3]
@@ -308,6 +321,11 @@ def conv2d_kernel_gradient(
     if not (gy.size and gw.size):
         gw[...] = 0
         return gw
+    variant = choose_for_kernel_gradient(
+        algorithm, len(x), (OH, OW), C, F, kernel_size, strides, dilation, groups, dtype
+    )
+    if variant is not None:
+        return winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant)
     found = windows(
         x.shape, *tap_lines(padding, dilation, kernel_size), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * gw.size,

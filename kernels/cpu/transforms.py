@@ -1,21 +1,23 @@
 """The transforms of Winograd's convolution, B^T d B and A^T s A, as vector instructions.
 
-Both are written out for a vector of channels at a time, from the exact matrices of `minicnn.kernels.winograd`: zeros
-cost nothing, ones an addition. Points come in pairs p, -p, so rows of B^T come in pairs too, that differ only in the
-sign of their odd powers; even and odd parts are worked out once, then added and subtracted.
+Bias, activation and 2x2 max pooling follow A^T s A while the numbers are still in registers. The transforms are written
+out for a vector of channels at a time, from the exact matrices of `minicnn.kernels.winograd`: zeros cost nothing, ones
+an addition. Points come in pairs p, -p, so rows of B^T come in pairs too, that differ only in the sign of their odd
+powers; even and odd parts are worked out once, then added and subtracted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
 from .. import winograd
-from ..winograd import Rows
+from ..winograd import Rows, Variant
 from .vectors import (
     INT64,
     VECTOR_BYTES,
@@ -27,6 +29,7 @@ from .vectors import (
     emitted,
 )
 
+INT8 = ir.IntType(8)
 Row = Sequence[Fraction]
 # What compiled code calls the variants: their places here.
 VARIANTS = (winograd.F23, winograd.F43, winograd.F25, winograd.F45)
@@ -87,103 +90,203 @@ def _differ_in_signs(row: Row, other: Row) -> bool:
     return all(abs(a) == abs(b) for a, b in pairs) and any(a == b for a, b in pairs) and any(a != b for a, b in pairs)
 
 
+def _transform(
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value], cases: dict[int, tuple[Rows, int]]
+) -> Any:
+    """The code of the two transforms below: for each case of the first argument its matrix M and the side of d."""
+    element_type, row_step, column_step = signature.args[1], args[3], args[4]
+    simd = Vectors(
+        builder, context.get_value_type(element_type.dtype), VECTOR_BYTES // element_bytes(context, element_type)
+    )
+    source = builder.gep(array_pointer(context, builder, element_type, args[1]), [args[2]])
+    target = builder.gep(array_pointer(context, builder, signature.args[5], args[5]), [args[6]])
+    with cases_of(builder, args[0], tuple(cases)) as emitted_cases:
+        for case in emitted_cases:
+            matrix, side = cases[case]
+            tile = []
+            for i in range(side):
+                row = builder.gep(source, [builder.mul(row_step, INT64(i))])
+                tile.append([simd.load(builder.gep(row, [builder.mul(column_step, INT64(j))])) for j in range(side)])
+            transformed = [value for line in _Algebra(builder, simd).nested(matrix, tile) for value in line]
+            for e, value in enumerate(transformed):
+                simd.store(value, builder.gep(target, [builder.mul(args[7], INT64(e))]))
+    return context.get_dummy_value()
+
+
 @emitted
 def transform_input(typingctx, size, source, base, row_step, column_step, target, target_base, plane_step):
     """target[target_base + (i*n + j)*plane_step + k] = (B^T d B)[i, j] for one vector of k and tiles of n = `size`.
 
     d[i, j] = source[base + i*row_step + j*column_step + k]; all of its vectors must be readable.
     """
+    cases = {size: (winograd.matrices(variant).BT, size) for size, variant in SIZES.items()}
 
     def codegen(context, builder, signature, args):
-        simd = Vectors(
-            builder, context.get_value_type(signature.args[1].dtype),
-            VECTOR_BYTES // element_bytes(context, signature.args[1]),
-        )  # fmt: skip
-        source = builder.gep(array_pointer(context, builder, signature.args[1], args[1]), [args[2]])
-        target = builder.gep(array_pointer(context, builder, signature.args[5], args[5]), [args[6]])
-        with cases_of(builder, args[0], SIZES) as sizes:
-            for n in sizes:
-                tile = []
-                for i in range(n):
-                    row = builder.gep(source, [builder.mul(args[3], INT64(i))])
-                    tile.append([simd.load(builder.gep(row, [builder.mul(args[4], INT64(j))])) for j in range(n)])
-                transformed = _Algebra(builder, simd).nested(winograd.matrices(SIZES[n]).BT, tile)
-                for i in range(n):
-                    for j in range(n):
-                        plane = builder.mul(args[7], INT64(i * n + j))
-                        simd.store(transformed[i][j], builder.gep(target, [plane]))
-        return context.get_dummy_value()
+        return _transform(context, builder, signature, args, cases)
 
     i = types.intp
     return types.void(size, source, i, i, i, target, i, i), codegen
 
 
 @emitted
+def transform_cotangent(typingctx, variant, source, base, row_step, column_step, target, target_base, plane_step):
+    """The adjoint of the output transform, A d A^T: as `transform_input`, from tiles of m x m to n x n.
+
+    `variant` is a place in `VARIANTS`.
+    """
+    cases = {place: (winograd.matrices(variant).A, variant.outputs) for place, variant in enumerate(VARIANTS)}
+
+    def codegen(context, builder, signature, args):
+        return _transform(context, builder, signature, args, cases)
+
+    i = types.intp
+    return types.void(variant, source, i, i, i, target, i, i), codegen
+
+
+class _Outputs:
+    """Emits a tile's outputs, A^T s A + b, and stores those that lie inside the picture."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, source_type: Any) -> None:
+        self.builder = builder
+        self.element = context.get_value_type(source_type.dtype)
+        self.lanes = VECTOR_BYTES // element_bytes(context, source_type)
+        self.simd = Vectors(builder, self.element, self.lanes)
+
+    def compute(
+        self, variant: Variant, source: ir.Value, plane_step: ir.Value, bias: ir.Value
+    ) -> list[list[ir.Value]]:
+        n = variant.size
+        planes = [self.builder.mul(plane_step, INT64(e)) for e in range(n * n)]
+        sums = [self.simd.load(self.builder.gep(source, [plane])) for plane in planes]
+        transposed = tuple(zip(*winograd.matrices(variant).A, strict=True))
+        outputs = _Algebra(self.builder, self.simd).nested(transposed, [sums[i * n : (i + 1) * n] for i in range(n)])
+        shift = self.simd.load(bias)
+        return [[self.builder.fadd(y, shift) for y in row] for row in outputs]
+
+    def activate(self, z: ir.Value, slope: ir.Value) -> ir.Value:
+        """Z above zero, else slope * z, where a slope of zero makes zero of infinity too; NaN stays."""
+        zeros = ir.Constant(self.simd.type, [0.0] * self.lanes)
+        below = self.builder.select(
+            self.builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros,
+            self.builder.fmul(z, self.simd.spread(slope)),
+        )  # fmt: skip
+        return self.builder.select(self.builder.fcmp_ordered("<=", z, zeros), below, z)
+
+    def first_largest(self, cells: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
+        """The largest of some vectors, lane by lane, and which it was: as in `simd.pool_vector`."""
+        builder = self.builder
+        numbers = ir.VectorType(INT8, self.lanes)
+        best, winner = cells[0], ir.Constant(numbers, [0] * self.lanes)
+        for i, value in enumerate(cells[1:], 1):
+            wins = builder.and_(builder.fcmp_unordered(">", value, best), builder.fcmp_ordered("ord", best, best))
+            winner = builder.select(wins, ir.Constant(numbers, [i] * self.lanes), winner)
+            best = builder.select(wins, value, best)
+        return best, winner
+
+    def store(
+        self, grid: Sequence[Sequence[ir.Value]], cell: Callable[[ir.Value, ir.Value], ir.Value], rows: ir.Value,
+        columns: ir.Value, count: ir.Value,
+    ) -> None:  # fmt: skip
+        """Store the first `rows` rows, `columns` columns and `count` lanes of a square of vectors."""
+        builder, side, lanes = self.builder, len(grid), self.lanes
+        element = grid[0][0].type.element
+        whole = builder.and_(
+            builder.and_(builder.icmp_signed(">=", rows, INT64(side)), builder.icmp_signed(">=", columns, INT64(side))),
+            builder.icmp_signed(">=", count, INT64(lanes)),
+        )
+        staging = cgutils.alloca_once(builder, ir.ArrayType(element, side * side * lanes))
+        staging = builder.bitcast(staging, element.as_pointer())
+        cells = [(i, j, grid[i][j]) for i in range(side) for j in range(side)]
+        with builder.if_else(whole) as (inside, on_the_edge):
+            with inside:
+                for i, j, vector in cells:
+                    self._store(vector, cell(INT64(i), INT64(j)))
+            with on_the_edge:
+                for i, j, vector in cells:
+                    self._store(vector, builder.gep(staging, [INT64((i * side + j) * lanes)]))
+                rows, columns = (
+                    builder.select(builder.icmp_signed("<", limit, INT64(side)), limit, INT64(side))
+                    for limit in (rows, columns)
+                )
+                with cgutils.for_range(builder, rows) as i, cgutils.for_range(builder, columns) as j:
+                    place = builder.mul(builder.add(builder.mul(i.index, INT64(side)), j.index), INT64(lanes))
+                    source, target = builder.gep(staging, [place]), cell(i.index, j.index)
+                    with builder.if_else(builder.icmp_signed(">=", count, INT64(lanes))) as (vector, piece):
+                        with vector:
+                            moved = builder.load(builder.bitcast(source, cells[0][2].type.as_pointer()))
+                            moved.align = 1
+                            self._store(moved, target)
+                        with piece:
+                            copy_pieces(builder, element, [source], [target], lanes, count)
+
+    def _store(self, vector: ir.Value, pointer: ir.Value) -> None:
+        stored = self.builder.store(vector, self.builder.bitcast(pointer, vector.type.as_pointer()))
+        stored.align = 1
+
+
+@emitted
 def transform_output(
-    typingctx, variant, source, base, plane_step, bias, bias_base, target, target_base, row_step, column_step, rows,
+    typingctx, variant, source, base, plane_step, bias, bias_base, slope, y, y_base, row_step, column_step, rows,
     columns, count,
 ):  # fmt: skip
-    """target[target_base + i*row_step + j*column_step + k] = (A^T s A)[i, j] + bias[bias_base + k], for i < rows,
-    j < columns and k < count, at most a vector.
+    """y[y_base + i*row_step + j*column_step + k] = activation((A^T s A)[i, j] + bias[bias_base + k]) for i < `rows`,
+    j < `columns` and k < `count`, but at most m, m and a vector.
 
-    s[i, j] = source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. Whole vectors of source and
-    bias must be readable.
+    s[i, j] = source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. The activation has the slope
+    slope[0] below zero. Whole vectors of source and bias must be readable.
     """
 
     def codegen(context, builder, signature, args):
-        element = context.get_value_type(signature.args[1].dtype)
-        lanes = VECTOR_BYTES // element_bytes(context, signature.args[1])
-        simd = Vectors(builder, element, lanes)
-        source = builder.gep(array_pointer(context, builder, signature.args[1], args[1]), [args[2]])
-        bias = simd.load(builder.gep(array_pointer(context, builder, signature.args[4], args[4]), [args[5]]))
-        target = builder.gep(array_pointer(context, builder, signature.args[6], args[6]), [args[7]])
-        most = max(variant.outputs for variant in VARIANTS)
-        staging = builder.bitcast(
-            cgutils.alloca_once(builder, ir.ArrayType(element, most * most * lanes)), element.as_pointer()
-        )
+        def origin(index: int, base: int) -> ir.Value:
+            return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+
+        source, bias, y = origin(1, 2), origin(4, 5), origin(7, 8)
+        slope = builder.load(array_pointer(context, builder, signature.args[6], args[6]))
+        emit = _Outputs(context, builder, signature.args[1])
 
         def cell(i: ir.Value, j: ir.Value) -> ir.Value:
-            return builder.gep(target, [builder.add(builder.mul(i, args[8]), builder.mul(j, args[9]))])
+            return builder.gep(y, [builder.add(builder.mul(i, args[9]), builder.mul(j, args[10]))])
 
         with cases_of(builder, args[0], range(len(VARIANTS))) as places:
             for place in places:
-                m, n = VARIANTS[place].outputs, VARIANTS[place].size
-                tile = [
-                    [simd.load(builder.gep(source, [builder.mul(args[3], INT64(i * n + j))])) for j in range(n)]
-                    for i in range(n)
-                ]
-                transposed = tuple(zip(*winograd.matrices(VARIANTS[place]).A, strict=True))
-                outputs = _Algebra(builder, simd).nested(transposed, tile)
-                outputs = [[builder.fadd(y, bias) for y in row] for row in outputs]
-                smallest = builder.select(builder.icmp_signed("<", args[10], args[11]), args[10], args[11])
-                whole = builder.and_(
-                    builder.icmp_signed(">=", smallest, INT64(m)), builder.icmp_signed(">=", args[12], INT64(lanes))
-                )
-                with builder.if_else(whole) as (all_of_it, part):
-                    with all_of_it:
-                        for i in range(m):
-                            for j in range(m):
-                                simd.store(outputs[i][j], cell(INT64(i), INT64(j)))
-                    with part:
-                        for i in range(m):
-                            for j in range(m):
-                                simd.store(outputs[i][j], builder.gep(staging, [INT64((i * m + j) * lanes)]))
-                        with cgutils.for_range(builder, args[10]) as i, cgutils.for_range(builder, args[11]) as j:
-                            staged = builder.add(builder.mul(i.index, INT64(m)), j.index)
-                            staged = builder.gep(staging, [builder.mul(staged, INT64(lanes))])
-                            _copy_vector(builder, simd, element, staged, cell(i.index, j.index), args[12])
+                outputs = emit.compute(VARIANTS[place], source, args[3], bias)
+                activated = [[emit.activate(z, slope) for z in row] for row in outputs]
+                emit.store(activated, cell, args[11], args[12], args[13])
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(variant, source, i, i, bias, i, target, i, i, i, i, i, i), codegen
+    return types.void(variant, source, i, i, bias, i, slope, y, i, i, i, i, i, i), codegen
 
 
-def _copy_vector(
-    builder: ir.IRBuilder, simd: Vectors, element: ir.Type, source: ir.Value, target: ir.Value, count: ir.Value
-) -> None:
-    """The first `count` lanes; all, if `count` is larger."""
-    with builder.if_else(builder.icmp_signed(">=", count, INT64(simd.lanes))) as (whole, part):
-        with whole:
-            simd.store(simd.load(source), target)
-        with part:
-            copy_pieces(builder, element, [source], [target], simd.lanes, count)
+@emitted
+def pool_output(
+    typingctx, variant, source, base, plane_step, bias, bias_base, slope, y, y_base, winners, winners_base, row_step,
+    column_step, rows, columns, count,
+):  # fmt: skip
+    """`transform_output`, with the largest of each 2x2 outputs and its place in winners, which lie as y does."""
+
+    def codegen(context, builder, signature, args):
+        def origin(index: int, base: int) -> ir.Value:
+            return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
+
+        source, bias, y, winners = origin(1, 2), origin(4, 5), origin(7, 8), origin(9, 10)
+        slope = builder.load(array_pointer(context, builder, signature.args[6], args[6]))
+        emit = _Outputs(context, builder, signature.args[1])
+
+        def cell_of(array: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Value]:
+            return lambda i, j: builder.gep(array, [builder.add(builder.mul(i, args[11]), builder.mul(j, args[12]))])
+
+        with cases_of(builder, args[0], range(len(VARIANTS))) as places:
+            for place in places:
+                z = emit.compute(VARIANTS[place], source, args[3], bias)
+                pooled = [
+                    [emit.first_largest([*upper[j : j + 2], *lower[j : j + 2]]) for j in range(0, len(upper), 2)]
+                    for upper, lower in zip(z[::2], z[1::2], strict=True)
+                ]
+                values = [[emit.activate(best, slope) for best, _ in row] for row in pooled]
+                emit.store(values, cell_of(y), args[13], args[14], args[15])
+                emit.store([[winner for _, winner in row] for row in pooled], cell_of(winners), *args[13:])
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(variant, source, i, i, bias, i, slope, y, i, winners, i, i, i, i, i, i), codegen

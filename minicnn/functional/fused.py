@@ -100,6 +100,7 @@ def conv2d_block(
     padding: PaddingLike = "valid",
     dilation_rate: PairLike = 1,
     groups: int = 1,
+    algorithm: str = "auto",
     activation: str = "relu",
     alpha: float = 1.0,
     pool_size: PairLike | None = None,
@@ -112,7 +113,7 @@ def conv2d_block(
     one may receive the gradient than from the separate operations, where it is zero or rounding made them equal.
 
     Args:
-        x, w, b, strides, padding, dilation_rate, groups: as for `conv2d`.
+        x, w, b, strides, padding, dilation_rate, groups, algorithm: as for `conv2d`.
         activation: "linear", "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
         alpha: the slope of "leaky_relu" and the scale of "elu" below zero; above 0.
         pool_size, pool_strides, pool_padding: as for `max_pool2d`; no pooling where `pool_size` is None.
@@ -137,7 +138,7 @@ def conv2d_block(
     if not alpha > 0:
         raise ValueError(f"conv2d_block: alpha must be above 0, got {alpha!r}")
     operation = "conv2d_block"
-    geometry, operands = convolution_operands(x, w, b, strides, padding, dilation_rate, groups, operation)
+    geometry, operands = convolution_operands(x, w, b, strides, padding, dilation_rate, groups, algorithm, operation)
     windows = None
     if pool_size is not None:
         sizes = _pair(as_array(x).shape[1:3]), _pair(as_array(w).shape[:2])

@@ -201,6 +201,7 @@ X, W = np.zeros((2, 6, 6, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
         ({"padding": "full"}, "conv2d_block: padding must be"),
         ({"activation": "gelu"}, "conv2d_block: activation must be one of 'linear', 'relu'.*got 'gelu'"),
         ({"alpha": 0.0}, "conv2d_block: alpha must be above 0, got 0.0"),
+        ({"algorithm": "fast"}, 'conv2d_block: algorithm must be one of "auto", "direct", "winograd", got .fast.'),
         ({"pool_size": 5}, "conv2d_block: a window of 5x5 does not fit into a picture of 4x4"),
         ({"pool_size": 2, "pool_padding": 2}, "conv2d_block: padding must be smaller than the window"),
         ({"pool_size": 2, "pool_strides": 0}, "conv2d_block: strides must be at least 1"),

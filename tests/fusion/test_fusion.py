@@ -144,3 +144,21 @@ def test_copies_and_files_keep_their_blocks(tmp_path: Any) -> None:
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded):
         assert blocks_of(other) == [["Conv2D", "MaxPooling2D"]]
         np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+
+
+def test_blocks_keep_the_algorithm_of_their_convolution() -> None:
+    x = np.random.default_rng(3).standard_normal((6, 12, 11, 3)).astype("float32")
+    results = {}
+    for algorithm in ("direct", "winograd"):
+        minicnn.set_seed(5)
+        convolution = layers.Conv2D(8, 5, padding="same", activation="relu", algorithm=algorithm)
+        model = chain(convolution, layers.MaxPooling2D(), layers.Conv2D(6, 3, algorithm=algorithm))
+        for fused in (True, False):
+            model.fused = fused
+            results[algorithm, fused] = model.predict(x, verbose=0)
+    scale = np.abs(results["direct", False]).max()
+    for a, b in zip(results["direct", False], results["winograd", True], strict=True):
+        assert np.abs(a - b).max() <= 2e-5 * scale
+    # Winograd's rounding is its own, and it is the same in a block.
+    assert (results["direct", True] != results["winograd", True]).any()
+    np.testing.assert_array_equal(results["winograd", True], results["winograd", False])
