@@ -180,8 +180,8 @@ def markdown(results: dict[str, Any]) -> str:
         'algorithm that "auto" takes, against float64, of the largest number. The last column divides the time of the '
         "direct algorithm by its time.",
     ]
-    found = [passes[pass_] for passes in results["layers"].values() for pass_ in PASSES]
-    names = list(dict.fromkeys(name for race_ in found for name in race_["seconds"]))
+    raced = {name for passes in results["layers"].values() for pass_ in PASSES for name in passes[pass_]["seconds"]}
+    names = [name for name in ("loops", "im2col", "direct", *map(str, VARIANTS), "PyTorch") if name in raced]
     for pass_ in PASSES:
         head = [pass_, *names, '"auto" takes', "error", "direct / auto"]
         lines += ["", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
