@@ -37,7 +37,7 @@ LOOPS = 100_000
 # Short calls are repeated until a turn takes this long.
 TURN = 5e-3
 # The threads of other libraries go on spinning after their work; this lets them fall asleep before the next turn.
-PAUSE = 0.05
+PAUSE = 0.03
 
 
 class Layer(NamedTuple):
@@ -167,7 +167,7 @@ def _seconds(call: Call, repeats: int) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return float(f"{(time.perf_counter() - start) / repeats:.4g}")
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ measurements, which `python -m benchmarks.algorithms` repeats.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def pays(variant: Variant, images: int, output: Pair, channels: int, filters: in
     return winograd * MARGIN < images * math.prod(output) * variant.taps**2 * products
 
 
+@lru_cache(maxsize=1024)
 def choose_variant(
     algorithm: str, images: int, output: Pair, channels: int, filters: int, kernel_size: Pair, strides: Pair,
     dilation: Pair, groups: int, dtype: np.dtype,

@@ -6,7 +6,7 @@ gradients: `Conv2D`, `Conv2DInputGradient` and `Conv2DKernelGradient` are each o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -162,9 +162,8 @@ def convolution_operands(
     if not KH * KW:
         raise ValueError(f"{operation}: w must have at least one tap each way, got shape {kernel.shape}")
     _check_bias(b, F, operation)
-    geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation)
+    geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation, algorithm)
     check_algorithm(algorithm, (KH, KW), geometry.strides, geometry.dilation, groups, operation)
-    geometry = replace(geometry, algorithm=algorithm)
     x, w, b = as_floats(x, w, b)
     return geometry, ((x, w) if b is None else (x, w, b))
 
@@ -193,12 +192,12 @@ def check_algorithm(
 
 def _geometry(
     input_size: Pair, kernel_size: Pair, strides: PairLike, padding: PaddingLike, dilation_rate: PairLike, groups: int,
-    operation: str,
+    operation: str, algorithm: str = "auto",
 ) -> Geometry:  # fmt: skip
     steps, dilation = pair(strides, "strides", operation), pair(dilation_rate, "dilation_rate", operation)
     pads = resolve_padding(padding, input_size, kernel_size, steps, dilation, operation)
     check_fits(input_size, kernel_size, pads, dilation, operation)
-    return Geometry(steps, pads, dilation, groups)
+    return Geometry(steps, pads, dilation, groups, algorithm)
 
 
 def conv2d_transpose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -264,6 +265,29 @@ def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
     finally:
         cpu.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+def test_nothing_large_is_allocated_in_the_steady_state() -> None:
+    generator = np.random.default_rng(3)
+    x, w, gy = (
+        generator.standard_normal(shape, np.float32) for shape in ((8, 28, 28, 32), (3, 3, 32, 40), (8, 28, 28, 40))
+    )
+    padding = ((1, 1), (1, 1))
+
+    def step() -> None:
+        winograd.conv2d(x, w, None, padding=padding, variant=F43, pooled=True)
+        winograd.conv2d_input_gradient(gy, w, input_size=(28, 28), padding=padding, variant=F43)
+        winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=F43)
+
+    step()
+    step()
+    tracemalloc.start()
+    try:
+        step()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024
 
 
 WIDTHS = """
