@@ -93,7 +93,7 @@ def _differ_in_signs(row: Row, other: Row) -> bool:
 def _transform(
     context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value], cases: dict[int, tuple[Rows, int]]
 ) -> Any:
-    """The code of the two transforms below: for each case of the first argument its matrix M and the side of d."""
+    """The code of the two transforms below, M d M^T: M and the side of d for each case of the first argument."""
     element_type, row_step, column_step = signature.args[1], args[3], args[4]
     simd = Vectors(
         builder, context.get_value_type(element_type.dtype), VECTOR_BYTES // element_bytes(context, element_type)
