@@ -19,12 +19,13 @@ import numpy as np
 
 from ..composition import blocks
 from ..geometry import Padding, Pair, output_sizes
-from . import memory
+from . import memory, planes
 from .activations import NAMES, activate, gradient
 from .arrays import flat, floating
-from .cache import compiled
+from .cache import compiled, inlined
 from .convolution import Output, output_targets, tap_lines, weight_rows
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
+from .planes import Planes
 from .pooling import Grid, grid_of, reaches_over_the_edge
 from .simd import VECTOR_BYTES, VECTORS, pool_vector
 from .threads import enter, share, take, threads_for
@@ -45,6 +46,7 @@ class Cut(NamedTuple):
     band_images: int  # pictures to a band; above 1 only for whole pictures
     band_rows: int  # rows of y to a band
     bands: int  # bands to a picture
+    planar: bool  # pixels in the vector lanes
     padded: bool  # windows of the pooling reach over the edge
     row: int  # from a row before pooling to the next
     image: int  # from a picture's rows before pooling to the next
@@ -75,9 +77,9 @@ def pooling_grid(
 @lru_cache(maxsize=1024)
 def _plan(
     shape: tuple[int, int, int, int], kernel: tuple[int, int, int, int], grid: Grid, direct: bool, strides: Pair,
-    padding: Padding, dilation: Pair, itemsize: int,
-) -> tuple[Windows, Cut]:  # fmt: skip
-    KH, KW, inputs, F = kernel
+    padding: Padding, dilation: Pair, dtype: np.dtype,
+) -> tuple[Windows, Cut, Planes]:  # fmt: skip
+    (KH, KW, inputs, F), itemsize = kernel, dtype.itemsize
     tap_rows, tap_columns = tap_lines(padding, dilation, (KH, KW))
     row_bytes = (shape[2] + sum(padding[1])) * shape[3] * itemsize
     work = grid.width * math.prod(kernel)
@@ -98,18 +100,37 @@ def _plan(
     filled_rows = (band_rows - 1) * stride + reach
     filled_columns = (grid.output_columns - 1) * grid.column_stride + grid.window_columns
     row = filled_columns * F
+    edges = reaches_over_the_edge(grid)
+    planar = not (direct or edges) and planes.pays(
+        F, grid.width, KH * KW * inputs, dtype, strides=strides, dilation=dilation, groups=shape[3] // inputs
+    )
+    layout = planes.NONE
+    if planar:
+        layout = planes.planes(found.regions, KW, F, (before - 1) * strides[0] + KH, dtype)
+    region = layout.size if planar else found.scratch
     # One vector more: the last one may reach beyond the last cell.
-    scratch = found.scratch + (0 if direct else images * filled_rows * row + VECTOR_BYTES)
-    return found, Cut(
-        direct, images, band_rows, -(-grid.output_rows // band_rows), reaches_over_the_edge(grid), row,
-        grid.output_rows * row if direct else filled_rows * row, found.scratch, -(-scratch // 16) * 16,
+    scratch = region + (0 if direct else images * filled_rows * row + VECTOR_BYTES)
+    cut = Cut(
+        direct, images, band_rows, -(-grid.output_rows // band_rows), planar, edges, row,
+        grid.output_rows * row if direct else filled_rows * row, region, -(-scratch // 16) * 16,
     )  # fmt: skip
+    return found, cut, layout
+
+
+@inlined
+def _convolve_pictures(x, image, images, first, rows, r, layout, pixels, scratch, base, target, cut):
+    """Rows of some pictures with pixels in the vector lanes, to scratch[target:], one picture after the other."""
+    needed = (rows - 1) * r.row_stride + r.span
+    for n in range(images):
+        planes.load_planes(x, image + n, first * r.row_stride + r.first_row, needed, r, layout, scratch, base)
+        for i in range(rows):
+            planes.convolve_row(scratch, base, i, r, layout, pixels, target + n * cut.image + i * cut.row)
 
 
 @compiled
 def _block(
     ticket, tiles, x, weights, bias, y, winners, positions, targets, runs, run_length, cells, regions, output, grid,
-    cut, kind, alpha, scratch,
+    cut, layout, pixels, kind, alpha, scratch,
 ):  # fmt: skip
     lanes = VECTOR_BYTES // y.itemsize
     width = VECTORS * lanes
@@ -128,20 +149,25 @@ def _block(
         start = i_first * grid.row_stride - grid.top
         first = max(0, start)
         rows = min(grid.height, start + (i_rows - 1) * grid.row_stride + grid.window_rows) - first
-        source, base = load_band(x, regions, image, images, first, rows, scratch, scratch_base)
         band = (image * grid.output_rows + i_first) * line
         out, target = scratch, before + (first - start) * cut.row + grid.left * F
         if cut.direct:
             out, target = y, band
         elif cut.padded:
             scratch[before : before + images * cut.image] = -np.inf
-        for group in range(output.groups):
-            multiply_panels(
-                source, base + group * output.group_inputs, positions,
-                ZERO, images * rows * grid.width, runs, runs.size, run_length, ONE,
-                weights, group * panels * panel, panel, run_length * width, width,
-                bias, group * panels * width, ZERO, out, target + group * columns, targets, columns,
-            )  # fmt: skip
+        if cut.planar:
+            _convolve_pictures(
+                x, image, images, first, rows, regions, layout, pixels, scratch, scratch_base, target, cut
+            )
+        else:
+            source, base = load_band(x, regions, image, images, first, rows, scratch, scratch_base)
+            for group in range(output.groups):
+                multiply_panels(
+                    source, base + group * output.group_inputs, positions,
+                    ZERO, images * rows * grid.width, runs, runs.size, run_length, ONE,
+                    weights, group * panels * panel, panel, run_length * width, width,
+                    bias, group * panels * width, ZERO, out, target + group * columns, targets, columns,
+                )  # fmt: skip
         for i in range(images * i_rows):
             done = band + (i // i_rows * grid.output_rows + i % i_rows) * line
             if not cut.direct:
@@ -184,7 +210,15 @@ def conv2d_block(
     winners = None if pool_size is None else memory.empty(grid.output_shape, np.uint8)
     if not y.size:
         return y, winners
-    found, cut = _plan(x.shape, w.shape, grid, pool_size is None, strides, padding, dilation, dtype.itemsize)
+    kind = NAMES.index(activation)
+    if pool_size is None and planes.pays(
+        F, grid.width, KH * KW * inputs, dtype, strides=strides, dilation=dilation, groups=groups
+    ):
+        first = (-padding[0][0], -padding[1][0])
+        planes.convolve(x, w, b, y, row_stride=strides[0], first=first, kind=kind, alpha=alpha)
+        return y, None
+    found, cut, layout = _plan(x.shape, w.shape, grid, pool_size is None, strides, padding, dilation, dtype)
+    pixels = planes.arrange(w, b, layout, dtype) if cut.planar else planes.no_weights(dtype)
     columns = F // groups
     rows = weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
     weights = pack(flat(w, dtype), rows, 1, columns=columns, groups=groups, group_step=columns)
@@ -197,7 +231,7 @@ def conv2d_block(
         _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights,
         pad_bias(b, columns, groups, dtype), y.reshape(-1), NO_WINNERS if winners is None else winners.reshape(-1),
         found.positions, targets, found.runs, found.run_length,
-        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, NAMES.index(activation),
+        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, layout, pixels, kind,
         float(alpha), scratch,
     )  # fmt: skip
     return y, winners
