@@ -145,10 +145,12 @@ def conv2d_block(
     pool_size: Pair | None,
     pool_strides: Pair | None,
     pool_padding: Padding | None,
+    pooling: str = "max",
+    keep: bool = True,
 ) -> tuple[Array, Array | None]:
     """A fused block: `max_pool2d(activation(conv2d(x, w, b)))`, without ever storing the picture before pooling.
 
-    An implementation may pool before it adds the bias and activates, since all of these rise with their argument. So
+    Or `avg_pool2d` of the same. With the largest of each window, an implementation may pool before it adds the bias and activates, since all of these rise with their argument. So
     where cells of a window are equal after activation only, another one may win than in the three separate steps: a
     dead window of a ReLU, or what rounding has made equal.
 
@@ -157,21 +159,24 @@ def conv2d_block(
         activation: "linear", "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
         alpha: above 0; the slope of "leaky_relu" and the scale of "elu" below zero.
         pool_size: (PH, PW), or None for no pooling, and then neither strides nor padding of it.
+        pooling: "max" or "avg".
+        keep: whether the gradients will be asked for.
 
     Returns:
-        y and the winners, as `max_pool2d` returns them; winners are None without pooling.
+        y, and what the gradients need beside it: with "max" the winners as `max_pool2d` returns them, with "avg" the
+        activation's output before pooling; None without pooling, or if not to be kept.
     """
     return choose(x).conv2d_block(
-        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups,
-        algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
-        pool_padding=pool_padding,
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm,
+        activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+        pooling=pooling, keep=keep,
     )  # fmt: skip
 
 
 def conv2d_block_gradients(
     gy: Array,
     y: Array,
-    winners: Array | None,
+    kept: Array | None,
     x: Array,
     w: Array,
     *,
@@ -188,23 +193,25 @@ def conv2d_block_gradients(
     pool_size: Pair | None,
     pool_strides: Pair | None,
     pool_padding: Padding | None,
+    pooling: str = "max",
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """The gradients of `conv2d_block` by x, w and b, from its output and winners alone.
+    """The gradients of `conv2d_block` by x, w and b, from its output and what it kept.
 
     gy times the activation's derivative at y goes to the winners, and from there through the convolution. Cells that
-    receive nothing contribute nothing: an implementation may leave them out.
+    receive nothing contribute nothing: an implementation may leave them out. With averages, each cell receives its
+    share of gy times the derivative at its own value.
 
     Args:
-        gy, y, winners: of the block's output shape. x, w: its inputs.
+        gy, y: of the block's output shape. kept: as `conv2d_block` returned it. x, w: its inputs.
         needs_x, needs_w, needs_b: which gradients to compute.
 
     Returns:
         gx, gw and gb, each None unless needed.
     """
     return choose(gy).conv2d_block_gradients(
-        gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
+        gy, y, kept, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
         dilation=dilation, groups=groups, algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size,
-        pool_strides=pool_strides, pool_padding=pool_padding,
+        pool_strides=pool_strides, pool_padding=pool_padding, pooling=pooling,
     )  # fmt: skip
 
 

@@ -1,17 +1,18 @@
 """Which layers of a model run together as one block, and as which.
 
-A convolution, its activation and the max pooling behind it, run one after the other, write a feature map to memory
+A convolution, its activation and the pooling behind it, run one after the other, write a feature map to memory
 three times and read it twice. As one block (`minicnn.functional.fused`) they work on tiles that stay in the cache,
-and backward follows only the winners. This pass finds such blocks in the steps of a graph. It is no second definition
+and backward of a max pooling follows only the winners. This pass finds such blocks in the steps of a graph. It is no second definition
 of a layer: what a block computes is what its layers compute, up to rounding, and every model can be told not to use
 it (`model.fused = False`).
 
 Layers are joined only where nobody could tell:
 
-- their classes are exactly `Conv2D`, `Activation`, `ReLU`, `LeakyReLU`, `ELU` and `MaxPooling2D`, no subclasses;
+- their classes are exactly `Conv2D`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `MaxPooling2D` and
+  `AveragePooling2D`, no subclasses;
 - what is left out between them is read by nobody else, and is no output of the model;
 - the activation's derivative is a function of its output, so that backward can do without its input;
-- a window of the pooling has at most 256 cells, so that a byte can say where the winner stood.
+- a window of a max pooling has at most 256 cells, so that a byte can say where the winner stood.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from typing import TYPE_CHECKING, Any
 import minicnn.functional as F
 from minicnn.autograd import Tensor
 from minicnn.functional.fused import conv2d_block
-from minicnn.layers import ELU, Activation, Conv2D, Layer, LeakyReLU, MaxPooling2D, ReLU, activations
+from minicnn.layers import (
+    ELU,
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Layer,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    activations,
+)
 
 if TYPE_CHECKING:
     from minicnn.models.graph import Step
@@ -38,6 +49,8 @@ _KNOWN: dict[Callable[[Any], Any], tuple[str, float]] = {
     activations.leaky_relu: ("leaky_relu", 0.2),
     activations.elu: ("elu", 1.0),
 }
+# What a pooling is called in the kernels.
+_POOLINGS: dict[type, str] = {MaxPooling2D: "max", AveragePooling2D: "avg"}
 
 
 class Block:
@@ -52,7 +65,7 @@ class Block:
         self.layers = tuple(layers)
         self.name = " + ".join(layer.name for layer in layers)
         self._convolution: Any = layers[0]
-        self._pooling: Any = layers[-1] if isinstance(layers[-1], MaxPooling2D) else None
+        self._pooling: Any = layers[-1] if type(layers[-1]) in _POOLINGS else None
         middle = layers[1 : -1 if self._pooling is not None else None]
         self._activation, self._alpha = _known_activation(middle[0] if middle else layers[0]) or ("linear", 1.0)
 
@@ -73,6 +86,7 @@ class Block:
             pool_size=None if pooling is None else pooling.pool_size,
             pool_strides=None if pooling is None else pooling.strides,
             pool_padding="valid" if pooling is None else pooling.padding,
+            pooling=_POOLINGS.get(type(pooling), "max"),
         )
         return layer.from_nhwc(y)
 
@@ -136,10 +150,10 @@ def _known_activation(layer: Any) -> tuple[str, float] | None:
     return _KNOWN.get(layer.activation)
 
 
-def _can_pool(convolution: Conv2D, layer: Layer) -> bool:
+def _can_pool(convolution: Conv2D, layer: Any) -> bool:
     return (
-        type(layer) is MaxPooling2D
+        type(layer) in _POOLINGS
         and layer.data_format == convolution.data_format
         and layer.dtype == convolution.dtype
-        and math.prod(layer.pool_size) <= 256
+        and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
     )

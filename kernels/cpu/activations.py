@@ -1,7 +1,4 @@
-"""Activations of fused blocks: the cheap ones on rows that have just been computed and still lie in the cache.
-
-Those made of exponentials wait until the block is done: NumPy computes them with vectors, which a compiled loop over
-the C library's function does not, and that is worth more than the cache.
+"""Activations of fused blocks, on rows that have just been computed and still lie in the cache.
 
 Each derivative is a function of the activation's output y, so that backward needs nothing but y.
 """
@@ -10,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import composition
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
+from .exponentials import elu, sigmoid, tanh
 from .threads import share, take, threads_for
 
 NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -22,28 +19,9 @@ LINEAR, RELU, LEAKY_RELU, ELU, SIGMOID, TANH = range(len(NAMES))
 BLOCK = 16 * 1024
 
 
-def kind_in_block(activation: str) -> int:
-    """The number of the activation that the block applies itself; LINEAR where `finish` does it."""
-    kind = NAMES.index(activation)
-    return kind if kind <= LEAKY_RELU else LINEAR
-
-
-def slope_below(activation: str, alpha: float) -> float:
-    """The slope below zero of the activations that `kind_in_block` names; of the others 1, which changes nothing."""
-    return {RELU: 0.0, LEAKY_RELU: float(alpha)}.get(kind_in_block(activation), 1.0)
-
-
-def finish(y: np.ndarray, activation: str, alpha: float) -> None:
-    """Apply in place what `kind_in_block` left out."""
-    if activation == "tanh":
-        np.tanh(y, out=y)
-    elif activation in ("sigmoid", "elu"):
-        y[...] = composition.activate(y, activation, alpha)
-
-
 @inlined
 def activate(values, kind, alpha):
-    """One of the cheap activations of each value of a vector, in place."""
+    """The activation of each value of a vector, in place."""
     scale = values.dtype.type(alpha)
     if kind == RELU:
         for i in range(values.size):
@@ -51,6 +29,15 @@ def activate(values, kind, alpha):
     elif kind == LEAKY_RELU:
         for i in range(values.size):
             values[i] = values[i] if values[i] >= 0 else scale * values[i]
+    elif kind == ELU:
+        for i in range(values.size):
+            values[i] = elu(values[i], scale)
+    elif kind == SIGMOID:
+        for i in range(values.size):
+            values[i] = sigmoid(values[i])
+    elif kind == TANH:
+        for i in range(values.size):
+            values[i] = tanh(values[i])
 
 
 @inlined

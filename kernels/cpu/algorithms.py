@@ -28,6 +28,8 @@ TRANSFORM = 20
 KERNEL = 40
 # The same for the calls behind the transformed kernel.
 CALL = 8_000_000
+# With fewer channels or filters the transforms are never worth it, and the direct algorithm has ways of its own.
+FEWEST = 16
 # What Winograd must be ahead by, to be worth its rounding.
 MARGIN = 1.15
 
@@ -44,6 +46,8 @@ def pays(variant: Variant, images: int, output: Pair, channels: int, filters: in
     >>> pays(F43, 32, (28, 28), 32, 32), pays(F43, 32, (28, 28), 1, 32), pays(F43, 1, (8, 8), 128, 128)
     (True, False, False)
     """
+    if min(channels, filters) < FEWEST:
+        return False
     products, transforms = channels * filters, TRANSFORM * (channels + filters)
     tiles = images * multiplications(variant, output) * (products + transforms)
     winograd = tiles + KERNEL * variant.size**2 * products + CALL

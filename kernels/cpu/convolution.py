@@ -7,7 +7,8 @@ dilation DH DW, output OH x OW):
     gx[n,h,w,c] =        sum over i,j,p,q,f that met this x of gy[n,i,j,f] * w[p,q,c,f]
     gw[p,q,c,f] =        sum over n,i,j of gy[n,i,j,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
 
-Where Winograd's algorithm is faster (`algorithms` decides), `winograd` and `winograd_gradient` do it instead.
+Where Winograd's algorithm is faster (`algorithms` decides), `winograd` and `winograd_gradient` take over; where
+filters, or in the input gradient channels, are too few to fill vectors, `planes` takes over the first two.
 
 All three are matrix products whose left matrix consists of windows, and windows overlap in memory, so the register tile
 of `simd` reads them where they lie, through the tables of `windows`:
@@ -29,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
-from . import memory, winograd, winograd_gradient
+from . import memory, planes, winograd, winograd_gradient
 from .algorithms import choose_for_kernel_gradient, choose_variant
 from .arrays import flat, floating
 from .cache import compiled
@@ -131,6 +132,9 @@ def conv2d(
     y = memory.empty((N, OH, OW, F), dtype)
     if not y.size:
         return y
+    if planes.pays(F, OW, KH * KW * inputs, dtype, strides=strides, dilation=dilation, groups=groups):
+        planes.convolve(x, w, b, y, row_stride=strides[0], first=(-padding[0][0], -padding[1][0]))
+        return y
     found = windows(
         x.shape, *tap_lines(padding, dilation, (KH, KW)), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * w.size,
@@ -159,6 +163,13 @@ def conv2d_input_gradient(
         return winograd.conv2d_input_gradient(gy, w, input_size=input_size, padding=padding, variant=variant)
     gx = memory.empty((gy.shape[0], *input_size, C), dtype)
     if not gx.size:
+        return gx
+    if strides == (1, 1) and planes.pays(
+        C, input_size[1], KH * KW * F, dtype, strides=strides, dilation=dilation, groups=groups
+    ):
+        turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
+        first = (padding[0][0] - KH + 1, padding[1][0] - KW + 1)
+        planes.convolve(gy, turned, None, gx, row_stride=1, first=first)
         return gx
     flat_gy, flat_w = flat(gy, dtype), flat(w, dtype)
     for phase in _phases(input_size, w.shape[:2], strides, padding, dilation):

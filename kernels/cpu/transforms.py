@@ -1,8 +1,8 @@
 """The transforms of Winograd's convolution, B^T d B and A^T s A, as vector instructions.
 
-Bias, activation and 2x2 max pooling follow A^T s A while the numbers are still in registers. The transforms are written
-out for a vector of channels at a time, from the exact matrices of `minicnn.kernels.winograd`: zeros cost nothing, ones
-an addition. Points come in pairs p, -p, so rows of B^T come in pairs too, that differ only in the sign of their odd
+Bias and 2x2 max pooling follow A^T s A while the numbers are still in registers. The transforms are written out for a
+vector of channels at a time, from the exact matrices of `minicnn.kernels.winograd`: zeros cost nothing, ones an
+addition. Points come in pairs p, -p, so rows of B^T come in pairs too, that differ only in the sign of their odd
 powers; even and odd parts are worked out once, then added and subtracted.
 """
 
@@ -163,15 +163,6 @@ class _Outputs:
         shift = self.simd.load(bias)
         return [[self.builder.fadd(y, shift) for y in row] for row in outputs]
 
-    def activate(self, z: ir.Value, slope: ir.Value) -> ir.Value:
-        """Z above zero, else slope * z, where a slope of zero makes zero of infinity too; NaN stays."""
-        zeros = ir.Constant(self.simd.type, [0.0] * self.lanes)
-        below = self.builder.select(
-            self.builder.fcmp_ordered("==", slope, slope.type(0.0)), zeros,
-            self.builder.fmul(z, self.simd.spread(slope)),
-        )  # fmt: skip
-        return self.builder.select(self.builder.fcmp_ordered("<=", z, zeros), below, z)
-
     def first_largest(self, cells: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
         """The largest of some vectors, lane by lane, and which it was: as in `simd.pool_vector`."""
         builder = self.builder
@@ -226,41 +217,39 @@ class _Outputs:
 
 @emitted
 def transform_output(
-    typingctx, variant, source, base, plane_step, bias, bias_base, slope, y, y_base, row_step, column_step, rows,
-    columns, count,
+    typingctx, variant, source, base, plane_step, bias, bias_base, y, y_base, row_step, column_step, rows, columns,
+    count,
 ):  # fmt: skip
-    """y[y_base + i*row_step + j*column_step + k] = activation((A^T s A)[i, j] + bias[bias_base + k]) for i < `rows`,
-    j < `columns` and k < `count`, but at most m, m and a vector.
+    """y[y_base + i*row_step + j*column_step + k] = (A^T s A)[i, j] + bias[bias_base + k].
 
-    s[i, j] = source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. The activation has the slope
-    slope[0] below zero. Whole vectors of source and bias must be readable.
+    For i < `rows`, j < `columns` and k < `count`, but at most m, m and a vector, where s[i, j] =
+    source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. Whole vectors of source and bias must be
+    readable.
     """
 
     def codegen(context, builder, signature, args):
         def origin(index: int, base: int) -> ir.Value:
             return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
 
-        source, bias, y = origin(1, 2), origin(4, 5), origin(7, 8)
-        slope = builder.load(array_pointer(context, builder, signature.args[6], args[6]))
+        source, bias, y = origin(1, 2), origin(4, 5), origin(6, 7)
         emit = _Outputs(context, builder, signature.args[1])
 
         def cell(i: ir.Value, j: ir.Value) -> ir.Value:
-            return builder.gep(y, [builder.add(builder.mul(i, args[9]), builder.mul(j, args[10]))])
+            return builder.gep(y, [builder.add(builder.mul(i, args[8]), builder.mul(j, args[9]))])
 
         with cases_of(builder, args[0], range(len(VARIANTS))) as places:
             for place in places:
                 outputs = emit.compute(VARIANTS[place], source, args[3], bias)
-                activated = [[emit.activate(z, slope) for z in row] for row in outputs]
-                emit.store(activated, cell, args[11], args[12], args[13])
+                emit.store(outputs, cell, *args[10:])
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(variant, source, i, i, bias, i, slope, y, i, i, i, i, i, i), codegen
+    return types.void(variant, source, i, i, bias, i, y, i, i, i, i, i, i), codegen
 
 
 @emitted
 def pool_output(
-    typingctx, variant, source, base, plane_step, bias, bias_base, slope, y, y_base, winners, winners_base, row_step,
+    typingctx, variant, source, base, plane_step, bias, bias_base, y, y_base, winners, winners_base, row_step,
     column_step, rows, columns, count,
 ):  # fmt: skip
     """`transform_output`, with the largest of each 2x2 outputs and its place in winners, which lie as y does."""
@@ -269,12 +258,11 @@ def pool_output(
         def origin(index: int, base: int) -> ir.Value:
             return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
 
-        source, bias, y, winners = origin(1, 2), origin(4, 5), origin(7, 8), origin(9, 10)
-        slope = builder.load(array_pointer(context, builder, signature.args[6], args[6]))
+        source, bias, y, winners = origin(1, 2), origin(4, 5), origin(6, 7), origin(8, 9)
         emit = _Outputs(context, builder, signature.args[1])
 
         def cell_of(array: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Value]:
-            return lambda i, j: builder.gep(array, [builder.add(builder.mul(i, args[11]), builder.mul(j, args[12]))])
+            return lambda i, j: builder.gep(array, [builder.add(builder.mul(i, args[10]), builder.mul(j, args[11]))])
 
         with cases_of(builder, args[0], range(len(VARIANTS))) as places:
             for place in places:
@@ -283,10 +271,9 @@ def pool_output(
                     [emit.first_largest([*upper[j : j + 2], *lower[j : j + 2]]) for j in range(0, len(upper), 2)]
                     for upper, lower in zip(z[::2], z[1::2], strict=True)
                 ]
-                values = [[emit.activate(best, slope) for best, _ in row] for row in pooled]
-                emit.store(values, cell_of(y), args[13], args[14], args[15])
-                emit.store([[winner for _, winner in row] for row in pooled], cell_of(winners), *args[13:])
+                emit.store([[best for best, _ in row] for row in pooled], cell_of(y), *args[12:])
+                emit.store([[winner for _, winner in row] for row in pooled], cell_of(winners), *args[12:])
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(variant, source, i, i, bias, i, slope, y, i, winners, i, i, i, i, i, i), codegen
+    return types.void(variant, source, i, i, bias, i, y, i, winners, i, i, i, i, i, i), codegen

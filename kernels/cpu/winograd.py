@@ -8,8 +8,8 @@ a tile of n x n inputs, and the strides are m), and a band in blocks of a few ti
     y          = (A^T S A) + b
 
 A block is so small that V and S stay in the second-level cache. U, the transformed kernel, is packed once for a call:
-it is itself the product of a constant matrix (n*n, r*r) and the kernel (r*r, C*F). Activation and 2x2 max pooling
-happen in registers, before y is written.
+it is itself the product of a constant matrix (n*n, r*r) and the kernel (r*r, C*F). A 2x2 max pooling happens in
+registers, before y is written, and an activation on rows of y that have just been written.
 
 The gradient by the input is the convolution of gy with the kernel turned by 180 degrees, its channels and filters
 exchanged.
@@ -25,6 +25,7 @@ import numpy as np
 from ..geometry import Padding, Pair, output_sizes
 from ..winograd import Variant, kernel_transform
 from . import memory
+from .activations import LINEAR, activate
 from .arrays import flat
 from .cache import compiled
 from .matrices import matmul
@@ -110,8 +111,8 @@ def _plan(
 
 @compiled
 def _correlate_tiles(
-    ticket, tiles, x, weights, zeros, bias, slope, y, winners, positions, no_offset, v_starts, s_starts, regions, cut,
-    scratch,
+    ticket, tiles, x, weights, zeros, bias, y, winners, positions, no_offset, v_starts, s_starts, regions, cut, kind,
+    alpha, scratch,
 ):  # fmt: skip
     lanes = VECTOR_BYTES // y.itemsize
     width = VECTORS * lanes
@@ -149,14 +150,17 @@ def _correlate_tiles(
                 for f in range(0, F, lanes):
                     if cut.pooled:
                         pool_output(
-                            cut.variant, scratch, s + s_starts[t] + f, cut.s_plane, bias, f, slope,
+                            cut.variant, scratch, s + s_starts[t] + f, cut.s_plane, bias, f,
                             y, target + f, winners, target + f, line, F, cut.rows - i, cut.columns - j, F - f,
                         )  # fmt: skip
                     else:
                         transform_output(
-                            cut.variant, scratch, s + s_starts[t] + f, cut.s_plane, bias, f, slope,
+                            cut.variant, scratch, s + s_starts[t] + f, cut.s_plane, bias, f,
                             y, target + f, line, F, cut.rows - i, cut.columns - j, F - f,
                         )  # fmt: skip
+        for i in range(image, image + images):
+            start = (i * cut.rows + row * side) * line
+            activate(y[start : start + min(rows * side, cut.rows - row * side) * line], kind, alpha)
         number = take(ticket)
 
 
@@ -176,7 +180,7 @@ def _transform_kernel(w: np.ndarray, variant: Variant, turned: bool) -> np.ndarr
 
 def _correlate(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, first: Pair, output: Pair, variant: Variant, *,
-    turned: bool = False, pooled: bool = False, slope: float = 1.0,
+    turned: bool = False, pooled: bool = False, kind: int = LINEAR, alpha: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """The correlation with w, or the turned w, whose position (0, 0) begins at `first`, and what follows it."""
     dtype, filters, step = x.dtype, w.shape[2 if turned else 3], 2 if pooled else 1
@@ -191,16 +195,16 @@ def _correlate(
     threads = threads_for(len(x) * used[0] * used[1] * w.size)
     share(
         _correlate_tiles, found.tiles, threads, flat(x, dtype), _transform_kernel(w, variant, turned),
-        pad_bias(None, filters, 1, dtype), pad_bias(b, filters, 1, dtype), np.full(1, slope, dtype), y.reshape(-1),
+        pad_bias(None, filters, 1, dtype), pad_bias(b, filters, 1, dtype), y.reshape(-1),
         _NO_WINNERS if winners is None else winners.reshape(-1), found.positions, _NO_OFFSET, v_starts, s_starts,
-        found.regions, cut, memory.empty((threads * cut.scratch,), dtype),
+        found.regions, cut, kind, alpha, memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
     return y, winners
 
 
 def conv2d(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, padding: Padding, variant: Variant, pooled: bool = False,
-    slope: float = 1.0,
+    kind: int = LINEAR, alpha: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """y and winners from x (N, H, W, C), w (r, r, C, F) and b (F,) or None.
 
@@ -209,14 +213,14 @@ def conv2d(
         padding: ((top, bottom), (left, right)).
         variant: with the kernel's number of taps.
         pooled: followed by a max pooling of 2x2, without padding; else winners are None.
-        slope: below zero, of the activation that comes last: 1 for none, 0 for a ReLU.
+        kind, alpha: the activation that comes last, see `activations`.
 
     Returns:
         y (N, OH, OW, F), and winners of the same shape.
     """
     (top, _), (left, _) = padding
     output = output_sizes(x.shape[1:3], w.shape[:2], (1, 1), padding)
-    return _correlate(x, w, b, (-top, -left), output, variant, pooled=pooled, slope=slope)
+    return _correlate(x, w, b, (-top, -left), output, variant, pooled=pooled, kind=kind, alpha=alpha)
 
 
 def conv2d_input_gradient(

@@ -15,7 +15,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from minicnn.kernels import composition, cpu, naive, reference
-from minicnn.kernels.cpu import algorithms, winograd, winograd_gradient
+from minicnn.kernels.cpu import activations, algorithms, winograd, winograd_gradient
 from minicnn.kernels.winograd import F23, F25, F43, F45, Variant
 from tests.kernels.test_parity import assert_close, doubled, scattered
 
@@ -23,9 +23,10 @@ Array = np.ndarray
 VARIANTS = (F23, F43, F25, F45)
 ZERO = ((0, 0), (0, 0))
 POOLINGS = {
-    "none": (None, None, None),
-    "2x2": ((2, 2), (2, 2), ZERO),
-    "padded and overlapping": ((3, 2), (2, 1), ((1, 0), (0, 1))),
+    "none": (None, None, None, "max"),
+    "2x2": ((2, 2), (2, 2), ZERO, "max"),
+    "padded and overlapping": ((3, 2), (2, 1), ((1, 0), (0, 1)), "max"),
+    "average": ((2, 2), (2, 2), ZERO, "avg"),
 }
 
 
@@ -82,7 +83,7 @@ def test_generated_shapes(variant, size, padding, N, C, F, dtype, seed, how) -> 
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid"])
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (2, 5)], ids=str)
 @pytest.mark.parametrize("k", [3, 5])
 def test_blocks(k: int, size: tuple[int, int], activation: str, pooling: str) -> None:
@@ -91,21 +92,27 @@ def test_blocks(k: int, size: tuple[int, int], activation: str, pooling: str) ->
     x = generator.integers(-3, 4, (3, *size, 3)).astype(np.float64)
     w = generator.integers(-2, 3, (k, k, 3, 21)).astype(np.float64)
     b = generator.integers(-2, 3, 21).astype(np.float64)
-    pool_size, pool_strides, pool_padding = POOLINGS[pooling]
+    pool_size, pool_strides, pool_padding, how = POOLINGS[pooling]
     options = geometry(((k // 2, k // 2), (k // 2, k // 2))) | {
         "activation": activation, "alpha": 0.25, "pool_size": pool_size, "pool_strides": pool_strides,
-        "pool_padding": pool_padding,
+        "pool_padding": pool_padding, "pooling": how,
     }  # fmt: skip
-    y, winners = cpu.conv2d_block(x, w, b, algorithm="winograd", **options)
-    expected, _ = cpu.conv2d_block(x, w, b, algorithm="direct", **options)
+    y, kept = cpu.conv2d_block(x, w, b, algorithm="winograd", **options)
+    expected, wanted = cpu.conv2d_block(x, w, b, algorithm="direct", **options)
     np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
+    again, nothing = cpu.conv2d_block(x, w, b, algorithm="winograd", keep=False, **options)
+    np.testing.assert_array_equal(again, y)
+    assert nothing is None
     if pooling == "none":
-        assert winners is None
+        assert kept is None
         return
-    assert winners.dtype == np.uint8
+    if how == "avg":
+        np.testing.assert_allclose(kept, wanted, rtol=1e-11, atol=1e-11)
+        return
+    assert kept.dtype == np.uint8
     # Cells that are equal after the activation may take each other's place, so the winners need not be the same ones.
     z = reference.conv2d(x, w, b, **geometry(options["padding"]))
-    won = reference.max_pool2d_gather(z, winners, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
+    won = reference.max_pool2d_gather(z, kept, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
     np.testing.assert_allclose(composition.activate(won, activation, 0.25), expected, rtol=1e-11, atol=1e-11)
 
 
@@ -259,7 +266,7 @@ def test_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
                 y, _ = winograd.conv2d(x, w, b, padding=padding, variant=variant)
                 gx = winograd.conv2d_input_gradient(y, w, input_size=(23, 21), padding=padding, variant=variant)
                 gw = winograd_gradient.conv2d_kernel_gradient(x, y, padding=padding, variant=variant)
-                block = winograd.conv2d(x, w, b, padding=padding, variant=variant, pooled=True, slope=0.0)
+                block = winograd.conv2d(x, w, b, padding=padding, variant=variant, pooled=True, kind=activations.RELU)
                 results += [y, gx, gw, *block]
             found.append([array.tobytes() for array in results])
     finally:
