@@ -223,8 +223,8 @@ def transform_output(
     """y[y_base + i*row_step + j*column_step + k] = (A^T s A)[i, j] + bias[bias_base + k].
 
     For i < `rows`, j < `columns` and k < `count`, but at most m, m and a vector, where s[i, j] =
-    source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. Whole vectors of source and bias must be
-    readable.
+    source[base + (i*n + j)*plane_step + k]; `variant` is a place in `VARIANTS`. Whole vectors of source and bias must
+    be readable.
     """
 
     def codegen(context, builder, signature, args):
