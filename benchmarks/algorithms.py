@@ -1,8 +1,8 @@
 """`python -m benchmarks.algorithms`: every way to convolve, on the shapes of the articles' layers.
 
 Loops (on a tiny shape only), im2col and a matrix product, the direct algorithm, each variant of Winograd's and PyTorch
-in its channels-last layout take turns on the same arrays, forward and backward to the picture. First each must give the
-right numbers: those of the direct algorithm in float64, within 1e-5 of the largest.
+in its channels-last layout take turns on the same arrays, forward and backward. First each must give the right numbers:
+those of the direct algorithm in float64, within 1e-5 of the largest.
 
 Writes benchmarks/results/algorithms.json (machine, versions, date, every round) and algorithms.md.
 """
@@ -23,8 +23,8 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.kernels import cpu, naive, reference
-from minicnn.kernels.cpu import winograd
-from minicnn.kernels.cpu.algorithms import choose_variant
+from minicnn.kernels.cpu import winograd, winograd_gradient
+from minicnn.kernels.cpu.algorithms import choose_for_kernel_gradient, choose_variant
 from minicnn.kernels.cpu.transforms import VARIANTS
 
 from . import report
@@ -78,31 +78,48 @@ LAYERS = (
     Layer("besbes 3", 32, 37, 32, 64, 3),
     Layer("as in VGG", 8, 56, 128, 128, 3),
 )
-PASSES = ("forward", "gradient by x")
+FORWARD, BY_X, BY_W = PASSES = ("forward", "gradient by x", "gradient by w")
 Call = Callable[[], Array]
 
 
-def contestants(layer: Layer, pass_: str, x: Array, w: Array) -> dict[str, Call]:
-    """Algorithm -> a call that computes the pass; x is the picture, or the gradient that comes back."""
+def operands(layer: Layer, pass_: str) -> tuple[Array, Array]:
+    """What a pass takes: x and w, gy and w, or x and gy."""
+    generator = np.random.default_rng(0)
+    shapes = {
+        "x": (layer.images, layer.size, layer.size, layer.channels),
+        "gy": (layer.images, layer.size, layer.size, layer.filters),
+        "w": (layer.kernel, layer.kernel, layer.channels, layer.filters),
+    }
+    first, second = {FORWARD: ("x", "w"), BY_X: ("gy", "w"), BY_W: ("x", "gy")}[pass_]
+    return generator.standard_normal(shapes[first], np.float32), generator.standard_normal(shapes[second], np.float32)
+
+
+def contestants(layer: Layer, pass_: str, a: Array, b: Array) -> dict[str, Call]:
+    """Algorithm -> a call that computes the pass from its two operands."""
     options: dict[str, Any] = {"strides": (1, 1), "padding": layer.padding, "dilation": (1, 1), "groups": 1}
-    size = (layer.size, layer.size)
+    size, taps, padding = (layer.size, layer.size), (layer.kernel, layer.kernel), layer.padding
 
     def of(module: Any, **more: Any) -> Call:
-        if pass_ == "forward":
-            return lambda: module.conv2d(x, w, None, **options, **more)
-        return lambda: module.conv2d_input_gradient(x, w, input_size=size, **options, **more)
+        return {
+            FORWARD: lambda: module.conv2d(a, b, None, **options, **more),
+            BY_X: lambda: module.conv2d_input_gradient(a, b, input_size=size, **options, **more),
+            BY_W: lambda: module.conv2d_kernel_gradient(a, b, kernel_size=taps, **options, **more),
+        }[pass_]
 
     def by(variant: Any) -> Call:
-        if pass_ == "forward":
-            return lambda: winograd.conv2d(x, w, None, padding=layer.padding, variant=variant)[0]
-        return lambda: winograd.conv2d_input_gradient(x, w, input_size=size, padding=layer.padding, variant=variant)
+        return {
+            FORWARD: lambda: winograd.conv2d(a, b, None, padding=padding, variant=variant)[0],
+            BY_X: lambda: winograd.conv2d_input_gradient(a, b, input_size=size, padding=padding, variant=variant),
+            BY_W: lambda: winograd_gradient.conv2d_kernel_gradient(a, b, padding=padding, variant=variant),
+        }[pass_]
 
     calls = {"loops": of(naive)} if layer.multiply_adds <= LOOPS else {}
     calls |= {"im2col": of(reference), "direct": of(cpu, algorithm="direct")}
-    calls |= {str(variant): by(variant) for variant in VARIANTS if variant.taps == layer.kernel}
+    if pass_ != BY_W or layer.kernel == 3:  # see `choose_for_kernel_gradient`
+        calls |= {str(variant): by(variant) for variant in VARIANTS if variant.taps == layer.kernel}
     torch = _torch()
     if torch is not None:
-        calls["PyTorch"] = _torch_call(torch, layer, pass_, x, w)
+        calls["PyTorch"] = _torch_call(torch, layer, pass_, a, b)
     return calls
 
 
@@ -114,21 +131,22 @@ def _torch() -> Any:
     return torch
 
 
-def _torch_call(torch: Any, layer: Layer, pass_: str, x: Array, w: Array) -> Call:
-    picture = torch.from_numpy(x).permute(0, 3, 1, 2)  # a view that is channels-last
-    kernel = torch.from_numpy(w).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
-    padding = layer.kernel // 2
+def _torch_call(torch: Any, layer: Layer, pass_: str, a: Array, b: Array) -> Call:
+    def picture(array: Array) -> Any:
+        return torch.from_numpy(array).permute(0, 3, 1, 2)  # a view that is channels-last
 
-    def call() -> Array:
-        if pass_ == "forward":
-            y = torch.nn.functional.conv2d(picture, kernel, padding=padding)
-        else:
-            y = torch.nn.grad.conv2d_input(
-                (layer.images, layer.channels, layer.size, layer.size), kernel, picture, padding=padding
-            )
-        return y.permute(0, 2, 3, 1).numpy()
+    def kernel(array: Array) -> Any:
+        return torch.from_numpy(array).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
 
-    return call
+    padding, sides = layer.kernel // 2, (layer.size, layer.size)
+    first, second = picture(a), picture(b) if pass_ == BY_W else kernel(b)
+    shapes = (layer.images, layer.channels, *sides), (layer.filters, layer.channels, layer.kernel, layer.kernel)
+    gradients = torch.nn.grad
+    return {
+        FORWARD: lambda: torch.nn.functional.conv2d(first, second, padding=padding).permute(0, 2, 3, 1).numpy(),
+        BY_X: lambda: gradients.conv2d_input(shapes[0], second, first, padding=padding).permute(0, 2, 3, 1).numpy(),
+        BY_W: lambda: gradients.conv2d_weight(first, shapes[1], second, padding=padding).permute(2, 3, 1, 0).numpy(),
+    }[pass_]
 
 
 def race(layer: Layer, pass_: str, rounds: int) -> dict[str, Any]:
@@ -137,13 +155,9 @@ def race(layer: Layer, pass_: str, rounds: int) -> dict[str, Any]:
     Raises:
         SystemExit: an algorithm computes something else; then its speed would mean nothing.
     """
-    generator = np.random.default_rng(0)
-    forward = pass_ == "forward"
-    channels = layer.channels if forward else layer.filters
-    x = generator.standard_normal((layer.images, layer.size, layer.size, channels), np.float32)
-    w = generator.standard_normal((layer.kernel, layer.kernel, layer.channels, layer.filters), np.float32)
-    calls = contestants(layer, pass_, x, w)
-    exact = contestants(layer, pass_, x.astype(np.float64), w.astype(np.float64))["direct"]()
+    a, b = operands(layer, pass_)
+    calls = contestants(layer, pass_, a, b)
+    exact = contestants(layer, pass_, a.astype(np.float64), b.astype(np.float64))["direct"]()
     largest, errors, repeats = np.abs(exact).max(), {}, {}
     for name, call in calls.items():
         errors[name] = float(np.abs(call() - exact).max() / largest)
@@ -155,12 +169,18 @@ def race(layer: Layer, pass_: str, rounds: int) -> dict[str, Any]:
         for name, call in calls.items():
             time.sleep(PAUSE)
             found[name].append(_seconds(call, repeats[name]))
-    output = layer.filters if forward else layer.channels
-    chosen = choose_variant(
-        "auto", layer.images, (layer.size, layer.size), channels, output, (layer.kernel, layer.kernel), (1, 1), (1, 1),
-        1, x.dtype,
+    return {"seconds": found, "errors": errors, "auto": _auto(layer, pass_)}
+
+
+def _auto(layer: Layer, pass_: str) -> str:
+    """What "auto" takes."""
+    channels, filters = (layer.filters, layer.channels) if pass_ == BY_X else (layer.channels, layer.filters)
+    choose = choose_for_kernel_gradient if pass_ == BY_W else choose_variant
+    variant = choose(
+        "auto", layer.images, (layer.size, layer.size), channels, filters, (layer.kernel, layer.kernel), (1, 1),
+        (1, 1), 1, np.dtype(np.float32),
     )  # fmt: skip
-    return {"seconds": found, "errors": errors, "auto": "direct" if chosen is None else str(chosen)}
+    return "direct" if variant is None else str(variant)
 
 
 def _seconds(call: Call, repeats: int) -> float:
