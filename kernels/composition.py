@@ -73,32 +73,41 @@ def blocks(
 
     def conv2d_block(
         x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
-        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
-        pool_padding: Padding | None,
+        algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+        pool_padding: Padding | None, pooling: str = "max", keep: bool = True,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block`."""
-        z = kernels().conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+        z = kernels().conv2d(
+            x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm
+        )
         y = activate(z, activation, alpha)
         if pool_size is None:
             return y, None
-        pooled, winners = kernels().max_pool2d(y, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
-        return pooled, winners
+        windows: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        if pooling == "avg":
+            return kernels().avg_pool2d(y, **windows), y if keep else None
+        pooled, winners = kernels().max_pool2d(y, **windows)
+        return pooled, winners if keep else None
 
     def conv2d_block_gradients(
-        gy: Array, y: Array, winners: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool,
-        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, activation: str, alpha: float,
-        pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+        gy: Array, y: Array, kept: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool,
+        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, algorithm: str = "auto",
+        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+        pool_padding: Padding | None, pooling: str = "max",
     ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block_gradients`."""
-        geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        geometry: Any = {
+            "strides": strides, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm,
+        }  # fmt: skip
         size, kernel_size = x.shape[1:3], w.shape[:2]
+        output = output_sizes(size, kernel_size, strides, padding, dilation)
+        windows: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        if pool_size is not None and pooling == "avg":
+            gy, y = kernels().avg_pool2d_gradient(gy, input_size=output, **windows), kept
         g = gradient(gy, y, activation, alpha)
         gb = kernels().sum_rows(g.reshape(-1, g.shape[3])) if needs_b else None
-        if pool_size is not None:
-            g = kernels().max_pool2d_gradient(
-                g, winners, input_size=output_sizes(size, kernel_size, strides, padding, dilation),
-                pool_size=pool_size, strides=pool_strides, padding=pool_padding,
-            )  # fmt: skip
+        if pool_size is not None and pooling == "max":
+            g = kernels().max_pool2d_gradient(g, kept, input_size=output, **windows)
         gx = kernels().conv2d_input_gradient(g, w, input_size=size, **geometry) if needs_x else None
         gw = kernels().conv2d_kernel_gradient(x, g, kernel_size=kernel_size, **geometry) if needs_w else None
         return gx, gw, gb

@@ -36,8 +36,9 @@ def _terms(
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d`."""
     (N, H, W, _), (KH, KW, CG, F) = x.shape, w.shape
     OH, OW = output_sizes((H, W), (KH, KW), strides, padding, dilation)
@@ -52,8 +53,9 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_input_gradient`."""
     N, (KH, KW, CG, F) = len(gy), w.shape
     gx = np.zeros((N, *input_size, CG * groups), dtype=gy.dtype)
@@ -64,8 +66,9 @@ def conv2d_input_gradient(
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     (N, H, W, C), F = x.shape, gy.shape[3]
     CG = C // groups

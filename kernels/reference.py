@@ -101,8 +101,9 @@ def _tiles(x: Array, kernel_size: Pair, strides: Pair, padding: Padding, dilatio
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d`."""
     KH, KW, _, F = w.shape
     OH, OW = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
@@ -116,8 +117,9 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_input_gradient`."""
     KH, KW, channels_per_group, F = w.shape
     N, C = len(gy), channels_per_group * groups
@@ -132,8 +134,9 @@ def conv2d_input_gradient(
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     C, F = x.shape[3], gy.shape[3]
     gw = array_module(x).zeros((*kernel_size, C // groups, F), dtype=x.dtype)

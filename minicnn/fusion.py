@@ -1,19 +1,19 @@
 """Which layers of a model run together as one block, and as which.
 
-A convolution, its activation and the max pooling behind it, run one after the other, write a feature map to memory
+A convolution, its activation and the pooling behind it, run one after the other, write a feature map to memory
 three times and read it twice. As one block (`minicnn.functional.fused`) they work on tiles that stay in the cache,
-and backward follows only the winners. A border of zeros before the convolution becomes its padding, and a dense layer
-applies its activation to each part of its product as it is made. This pass finds such blocks in the steps of a graph.
-It is no second definition of a layer: what a block computes is what its layers compute, up to rounding, and every model
-can be told not to use it (`model.fused = False`).
+and backward of a max pooling follows only the winners. A border of zeros before the convolution becomes its padding,
+and a dense layer applies its activation to each part of its product as it is made. This pass finds such blocks in the
+steps of a graph. It is no second definition of a layer: what a block computes is what its layers compute, up to
+rounding, and every model can be told not to use it (`model.fused = False`).
 
 Layers are joined only where nobody could tell:
 
-- their classes are exactly `ZeroPadding2D`, `Conv2D`, `Dense`, `Activation`, `ReLU`, `LeakyReLU`, `ELU` and
-  `MaxPooling2D`, no subclasses;
+- their classes are exactly `ZeroPadding2D`, `Conv2D`, `Dense`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `MaxPooling2D`
+  and `AveragePooling2D`, no subclasses;
 - what is left out between them is read by nobody else, and is no output of the model;
 - the activation's derivative is a function of its output, so that backward can do without its input;
-- a window of the pooling has at most 256 cells, so that a byte can say where the winner stood.
+- a window of a max pooling has at most 256 cells, so that a byte can say where the winner stood.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from minicnn.functional.fused import conv2d_block, dense_block
 from minicnn.layers import (
     ELU,
     Activation,
+    AveragePooling2D,
     Conv2D,
     Dense,
     Layer,
@@ -51,6 +52,8 @@ _KNOWN: dict[Callable[[Any], Any], tuple[str, float]] = {
     activations.leaky_relu: ("leaky_relu", 0.2),
     activations.elu: ("elu", 1.0),
 }
+# What a pooling is called in the kernels.
+_POOLINGS: dict[type, str] = {MaxPooling2D: "max", AveragePooling2D: "avg"}
 
 
 class Block:
@@ -87,7 +90,7 @@ class ConvBlock(Block):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
-        self._pooling: Any = layers[-1] if isinstance(layers[-1], MaxPooling2D) else None
+        self._pooling: Any = layers[-1] if type(layers[-1]) in _POOLINGS else None
         self._padding = self._weighted.padding
         if isinstance(layers[0], ZeroPadding2D):
             own = ((0, 0), (0, 0)) if self._padding == "valid" else self._padding
@@ -105,11 +108,13 @@ class ConvBlock(Block):
             padding=self._padding,
             dilation_rate=layer.dilation_rate,
             groups=layer.groups,
+            algorithm=layer.algorithm,
             activation=self._activation,
             alpha=self._alpha,
             pool_size=None if pooling is None else pooling.pool_size,
             pool_strides=None if pooling is None else pooling.strides,
             pool_padding="valid" if pooling is None else pooling.padding,
+            pooling=_POOLINGS.get(type(pooling), "max"),
         )
         return layer.from_nhwc(y)
 
@@ -195,11 +200,11 @@ def _can_pad(layer: Layer, convolution: Layer) -> bool:
     )
 
 
-def _can_pool(convolution: Layer, layer: Layer) -> bool:
+def _can_pool(convolution: Layer, layer: Any) -> bool:
     return (
         type(convolution) is Conv2D
-        and type(layer) is MaxPooling2D
+        and type(layer) in _POOLINGS
         and layer.data_format == convolution.data_format
         and layer.dtype == convolution.dtype
-        and math.prod(layer.pool_size) <= 256
+        and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
     )

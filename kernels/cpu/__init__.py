@@ -2,7 +2,9 @@
 
 `vectors` emits vector instructions and `simd` makes the multiply-add loop of them; `panels` and `windows` bring
 matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
-what follows them. `threads` shares tiles among cores, `memory` reuses buffers, `cache` compiles and keeps machine code.
+what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
+multiplications; `transforms` has their vector code. `threads` shares tiles among cores, `memory` reuses buffers,
+`cache` compiles and keeps machine code.
 """
 
 from __future__ import annotations

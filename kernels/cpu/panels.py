@@ -72,18 +72,23 @@ def multiply_panels(
 def transpose(source, base, row_step, rows, count, target, target_base, pitch, room):
     """target[target_base + k*pitch + n] = source[base + n*row_step + k] for n < rows, k < count.
 
-    Up to `room` (at least `rows`) numbers of each target row may be overwritten; the more, the faster.
+    Up to `room` (at least `rows`) numbers of each target row may be overwritten, of which the next row is written
+    later.
     """
     lanes = VECTOR_BYTES // target.itemsize
-    whole = count // lanes * lanes
-    for n in range(0, rows, lanes):
-        vectors = whole if n + lanes <= room else 0
-        for k in range(0, vectors, lanes):
-            transpose_tile(
-                source, base + n * row_step + k, row_step, rows - 1 - n, target, target_base + k * pitch + n, pitch
-            )
+    for block in range(0, rows, lanes):
+        # The last square overlaps the one before where it would not fit behind it.
+        n = block if block + lanes <= room else max(0, rows - lanes)
+        done = 0
+        if count >= lanes and n + lanes <= room:
+            for k in range(0, count, lanes):
+                i = min(k, count - lanes)
+                transpose_tile(
+                    source, base + n * row_step + i, row_step, rows - 1 - n, target, target_base + i * pitch + n, pitch
+                )
+            done = count
         for i in range(n, min(n + lanes, rows)):
-            for k in range(vectors, count):
+            for k in range(done, count):
                 target[target_base + k * pitch + i] = source[base + i * row_step + k]
 
 

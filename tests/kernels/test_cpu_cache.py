@@ -54,11 +54,12 @@ def test_the_hash_of_the_sources_is_a_cell_of_every_compiled_function():
         assert cache.FINGERPRINT in cells
 
 
-def test_an_edit_of_any_kernel_file_means_compiling_anew(package):
+@pytest.mark.parametrize("file", ["cpu/simd.py", "winograd.py"])
+def test_an_edit_of_any_kernel_file_means_compiling_anew(package, file):
     assert run(package) == "0 1"
     assert run(package) == "1 0"
-    simd = package / "minicnn" / "kernels" / "cpu" / "simd.py"
-    simd.write_text(simd.read_text() + "\n# edited\n")
+    source = package / "minicnn" / "kernels" / file
+    source.write_text(source.read_text() + "\n# edited\n")
     assert run(package) == "0 1"
 
 
