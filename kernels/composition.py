@@ -62,13 +62,15 @@ def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> A
 
 
 def blocks(
-    kernels: Callable[[], ModuleType], gradient: Callable[[Array, Array, str, float], Array] = activation_gradient
+    kernels: Callable[[], ModuleType],
+    gradient: Callable[[Array, Array, str, float], Array] = activation_gradient,
+    activate: Callable[[Array, str, float], Array] = activate,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`conv2d_block` and `conv2d_block_gradients` made of an implementation's own kernels.
 
     Args:
         kernels: the implementation, once it is complete.
-        gradient: as `activation_gradient`, for an implementation that has a faster one.
+        gradient, activate: as `activation_gradient` and `activate`, for an implementation that has faster ones.
     """
 
     def conv2d_block(

@@ -21,7 +21,7 @@ from ..composition import blocks
 from ..geometry import Padding, Pair, output_sizes
 from ..winograd import Variant
 from . import memory, planes, winograd
-from .activations import NAMES, activate, gradient
+from .activations import NAMES, activate, activated, gradient
 from .algorithms import choose_variant
 from .arrays import flat, floating
 from .averages import average_row, gradient_before_pooling, tiles_exactly
@@ -224,7 +224,7 @@ def _in_one_pass(grid: Grid, size: Pair, pooling: str) -> bool:
     return grid.window_rows * grid.window_columns <= MOST_CELLS
 
 
-_composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient)
+_composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient, activated)
 
 
 def _winograd_block(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding
+from ..recording import copy
 from ..winograd import Variant, kernel_transform
 from . import memory
 from .arrays import flat
@@ -166,5 +167,5 @@ def conv2d_kernel_gradient(x: np.ndarray, gy: np.ndarray, *, padding: Padding, v
     if cut.z_plane == F:
         return gw
     narrow = memory.empty((r, r, C, F), dtype)
-    narrow[...] = gw[..., :F]
+    copy(narrow, gw[..., :F])
     return narrow
