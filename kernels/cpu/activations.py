@@ -73,8 +73,8 @@ def _activate_tiles(ticket, tiles, y, kind, alpha):
 def activated(y: np.ndarray, activation: str, alpha: float) -> np.ndarray:
     """A contiguous array that nobody else has, with the activation applied in place."""
     if activation != "linear":
-        work = 4 * y.nbytes
-        share(_activate_tiles, -(-y.size // BLOCK), threads_for(work), y.reshape(-1), NAMES.index(activation), float(alpha))
+        kind, threads = NAMES.index(activation), threads_for(4 * y.nbytes)
+        share(_activate_tiles, -(-y.size // BLOCK), threads, y.reshape(-1), kind, float(alpha))
     return y
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from .contestant import ARRAYS, describe_layers
+from .contestant import ARRAYS, describe_layers, is_channels_first
 from .options import Name, data_options
 from .results import Results, computer, replacing, versions
 
@@ -83,7 +83,7 @@ def _backend(wanted: str | None) -> str:
     missing = [package for package in ("keras", wanted) if not _installed(package)]
     if missing:
         raise ValueError(
-            f"bench compares with Keras on {wanted}, but {' and '.join(missing)} is not installed: "
+            f"bench compares with Keras on {wanted}, but these are not installed: {', '.join(missing)}; "
             'python -m pip install "minicnn[bench]"'
         )
     return wanted
@@ -163,6 +163,7 @@ class Match:
         task = {
             "layers": describe_layers(model),
             "input_shape": model.input_shape[1:],
+            "channels_first": is_channels_first(model),
             "optimizer": _describe_optimizer(model.optimizer),
             "loss": self.recipe.loss,
             "metrics": list(self.recipe.metrics),

@@ -21,36 +21,50 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # What Keras' layers of the same name take, of what ours say of themselves.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Activation": ("activation",),
-    "AveragePooling2D": ("pool_size", "strides", "padding", "data_format"),
+    "AveragePooling2D": ("pool_size", "strides", "padding"),
     "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
     "Conv2D": (
         "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "activation", "use_bias",
-        "data_format",
     ),
     "Dense": ("units", "activation", "use_bias"),
     "Dropout": ("rate",),
     "ELU": ("alpha",),
-    "Flatten": ("data_format",),
-    "GlobalAveragePooling2D": ("data_format",),
-    "GlobalMaxPooling2D": ("data_format",),
+    "Flatten": (),
+    "GlobalAveragePooling2D": (),
+    "GlobalMaxPooling2D": (),
     "LeakyReLU": ("negative_slope",),
-    "MaxPooling2D": ("pool_size", "strides", "padding", "data_format"),
+    "MaxPooling2D": ("pool_size", "strides", "padding"),
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "Reshape": ("target_shape",),
     "Softmax": ("axis",),
-    "ZeroPadding2D": ("padding", "data_format"),
+    "ZeroPadding2D": ("padding",),
 }  # fmt: skip
+# Whose arguments would mean something else with the channels last.
+_ABOUT_AXES = ("BatchNormalization", "Reshape")
+
+
+def is_channels_first(model: Any) -> bool:
+    """Whether pictures are (N, C, H, W)."""
+    return any(getattr(layer, "data_format", None) == "channels_first" for layer in model.layers)
 
 
 def describe_layers(model: Any) -> list[tuple[str, dict[str, Any]]]:
-    """A chain's layers as (Keras' class, arguments); ValueError where Keras has none of the kind."""
-    described = []
+    """A chain's layers as (Keras' class, arguments); ValueError where Keras has none of the kind.
+
+    Keras gets pictures as (N, H, W, C) in any case: on processors some of its backends know nothing else. Where ours
+    are (N, C, H, W), a Permute before Flatten keeps the order that the weights of the dense layer belong to.
+    """
+    described: list[tuple[str, dict[str, Any]]] = []
+    channels_first = is_channels_first(model)
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
         if kind == "InputLayer":
             continue
-        if kind not in _ARGUMENTS or (not isinstance(config.get("padding", "same"), str) and kind != "ZeroPadding2D"):
+        own_padding = kind != "ZeroPadding2D" and not isinstance(config.get("padding", "same"), str)
+        if kind not in _ARGUMENTS or own_padding or (channels_first and kind in _ABOUT_AXES):
             raise ValueError(f"{layer.describe()}: bench cannot build this layer in Keras")
+        if kind == "Flatten" and channels_first and config["data_format"] != "channels_first":
+            described.append(("Permute", {"dims": (3, 1, 2)}))
         described.append((kind, {name: config[name] for name in _ARGUMENTS[kind]}))
     return described
 
@@ -118,8 +132,11 @@ def with_keras(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
     import keras
 
     keras.utils.set_random_seed(task["seed"])
+    shape = task["input_shape"]
+    if task["channels_first"]:
+        shape = [*shape[1:], shape[0]]
     stack = [getattr(keras.layers, kind)(**arguments) for kind, arguments in task["layers"]]
-    model = keras.Sequential([keras.Input(task["input_shape"]), *stack])
+    model = keras.Sequential([keras.Input(shape), *stack])
     with np.load(folder / "weights.npz") as weights:
         model.set_weights([weights[f"arr_{i}"] for i in range(len(weights.files))])
     name, config = task["optimizer"]
@@ -152,6 +169,9 @@ def main() -> None:
     engine, folder = sys.argv[1], Path(sys.argv[2])
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
+    if engine == "keras" and task["channels_first"]:
+        for name in ("x_train", "x_test"):
+            arrays[name] = np.ascontiguousarray(arrays[name].transpose(0, 2, 3, 1))
     model, watch, about = (with_minicnn if engine == "minicnn" else with_keras)(folder, task)
     first = np.asarray(model.predict(arrays["x_test"][:64], batch_size=64, verbose=0))
     found = train(model, watch, task, arrays)

@@ -19,10 +19,11 @@ MATCH = ["bench", "lenet5", "--against", "keras", "--dataset", "drawn-digits", "
 
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
-def test_both_train_on_the_same(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["lenet5", "eastmount"])  # eastmount's pictures are channels-first
+def test_both_train_on_the_same(run, tmp_path, monkeypatch, name):
     """Losses agree batch for batch, test figures too: the weights, the pictures and their order are the same."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    result = run(*MATCH, "--epochs", "2", "--seed", "3", "--threads", "1", "--out", "match")
+    result = run("bench", name, *MATCH[2:], "--epochs", "2", "--seed", "3", "--threads", "1", "--out", "match")
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "match" / "bench.json").read_text(encoding="utf-8"))
     ours, theirs = record["minicnn"], record["keras"]
@@ -48,7 +49,7 @@ def test_what_is_missing_is_said_in_one_line(run, monkeypatch):
     result = run(*MATCH, "--backend", "jax")
     assert result.exit_code == 2
     assert result.stderr == (
-        "minicnn: bench compares with Keras on jax, but keras and jax is not installed: "
+        "minicnn: bench compares with Keras on jax, but these are not installed: keras, jax; "
         'python -m pip install "minicnn[bench]"\n'
     )
 
