@@ -157,7 +157,7 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
     if behind is not None and _can_pad(step.layer, behind.layer):
         chain.append(behind)
         behind = following()
-    weighted = chain[-1]
+    weighted: Any = chain[-1]
     if type(weighted.layer) not in (Conv2D, Dense) or weighted.training is not None:
         return None
     if _known_activation(weighted.layer) is None:
@@ -183,7 +183,8 @@ def _known_activation(layer: Any) -> tuple[str, float] | None:
         return ("leaky_relu", layer.negative_slope) if layer.negative_slope > 0 else None
     if type(layer) is ELU:
         return ("elu", layer.alpha) if layer.alpha > 0 else None
-    return _KNOWN.get(getattr(layer, "activation", None))
+    activation: Any = getattr(layer, "activation", None)
+    return _KNOWN.get(activation)
 
 
 def _is_linear(layer: Any) -> bool:

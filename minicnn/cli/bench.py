@@ -251,11 +251,11 @@ class Match:
         figure = self.article.figure("test accuracy", self.epochs)
         if figure is not None and pictures.name == self.article.dataset:
             label = f"seconds of training to the article's {figure.value:.4f}"
-            rows.append(Row(label, *(_seconds_to(side, figure.value) for side in both)))
+            rows.append(Row(label, _seconds_to(ours, figure.value), _seconds_to(theirs, figure.value)))
         rows.append(Row("peak memory, MiB", *(side["peak MiB"] for side in both)))
         for measure in both[0]["test"][-1]:
-            last = [side["test"][-1].get(measure) for side in both]
-            rows.append(Row(f"test {measure}", *last, less_is_better=measure == "loss"))
+            last, other = (side["test"][-1].get(measure) for side in both)
+            rows.append(Row(f"test {measure}", last, other, less_is_better=measure == "loss"))
         return rows
 
     def _draw(self, found: dict[str, dict[str, Any]]) -> None:

@@ -129,7 +129,7 @@ def with_keras(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     version = _limit_threads(backend, task["threads"])
-    import keras
+    import keras  # type: ignore[import-untyped]
 
     keras.utils.set_random_seed(task["seed"])
     shape = task["input_shape"]
