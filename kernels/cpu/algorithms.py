@@ -28,7 +28,7 @@ TRANSFORM = 20
 KERNEL = 40
 # The same for the calls behind the transformed kernel.
 CALL = 8_000_000
-# With fewer channels or filters the transforms are never worth it, and the direct algorithm has ways of its own.
+# With fewer channels or filters the transforms seldom pay, and the direct algorithm has ways of its own.
 FEWEST = 16
 # What Winograd must be ahead by, to be worth its rounding.
 MARGIN = 1.15
