@@ -69,6 +69,11 @@ class ConvBlock(Function):
         results = [None if gradient is None else Tensor(gradient) for gradient in gradients]
         return tuple(results[: len(self.needs_input_gradient)])
 
+    def free(self) -> None:
+        """Let go of what was kept, too."""
+        super().free()
+        self.kept = None
+
     def _separately(self, gy: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor | None = None) -> Any:
         needs_x, needs_w, *needs_b = self.needs_input_gradient
         input_size, kernel_size = _pair(x.shape[1:3]), _pair(w.shape[:2])

@@ -162,8 +162,8 @@ def test_backward_keeps_nothing_of_the_size_of_the_picture_before_pooling() -> N
     assert isinstance(node, ConvBlock)
     kept = [array for array, *_ in node._saved or []] + [node.kept]
     assert [array.shape for array in kept] == [x.shape, w.shape, y.shape, y.shape]
-    assert node.winners.dtype == np.uint8
-    assert not any(isinstance(value, (Tensor, np.ndarray)) for key, value in vars(node).items() if key != "winners")
+    assert node.kept.dtype == np.uint8
+    assert not any(isinstance(value, (Tensor, np.ndarray)) for key, value in vars(node).items() if key != "kept")
 
 
 # --- arrays and errors -----------------------------------------------------------------------------------------------
