@@ -2,9 +2,9 @@
 
 A convolution, its activation and the pooling behind it, run one after the other, write a feature map to memory
 three times and read it twice. As one block (`minicnn.functional.fused`) they work on tiles that stay in the cache,
-and backward of a max pooling follows only the winners. This pass finds such blocks in the steps of a graph. It is no second definition
-of a layer: what a block computes is what its layers compute, up to rounding, and every model can be told not to use
-it (`model.fused = False`).
+and backward of a max pooling follows only the winners. This pass finds such blocks in the steps of a graph. It is no
+second definition of a layer: what a block computes is what its layers compute, up to rounding, and every model can be
+told not to use it (`model.fused = False`).
 
 Layers are joined only where nobody could tell:
 

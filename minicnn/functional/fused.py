@@ -129,8 +129,9 @@ def conv2d_block(
 ) -> Any:
     """`conv2d`, an activation and `max_pool2d` or `avg_pool2d` in one pass.
 
-    y = max_pool2d(activation(conv2d(x, w, b))); the picture between them is never stored. Of the cells of a window that are equal after the activation, another
-    one may receive the gradient than from the separate operations, where it is zero or rounding made them equal.
+    y = max_pool2d(activation(conv2d(x, w, b))); the picture between them is never stored. Of the cells of a window that
+    are equal after the activation, another one may receive the gradient than from the separate operations, where it is
+    zero or rounding made them equal.
 
     Args:
         x, w, b, strides, padding, dilation_rate, groups: as for `conv2d`.
