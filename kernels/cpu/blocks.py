@@ -295,7 +295,8 @@ def conv2d_block_gradients(
     """gx, gw and gb, as far as needed, from gy and y (N, POH, POW, F), what the block kept, x and w; see the module."""
     dtype = floating("conv2d_block_gradients", gy)
     p = _pooling(x.shape, w.shape, strides, padding, dilation, pool_size, pool_strides, pool_padding, pooling)
-    kind, geometry = NAMES.index(activation), {"strides": strides, "padding": padding, "dilation": dilation}
+    kind = NAMES.index(activation)
+    geometry: dict[str, Any] = {"strides": strides, "padding": padding, "dilation": dilation}
     if not gy.size or not p.in_one_pass or (p.kind == "max" and pool_strides == (1, 1)):
         # Where each cell has a window, or nearly, going through the winners one by one saves nothing.
         return _composed_gradients(
@@ -303,10 +304,10 @@ def conv2d_block_gradients(
             activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
             pool_padding=pool_padding, pooling=pooling,
         )  # fmt: skip
-    if p.kind == "max":
+    if p.kind == "max" and kept is not None:
         pooled = Pooled(flat(y, dtype), flat(kept, np.dtype(np.uint8)), p.grid, kind, float(alpha))
         return winners_gradients(gy, pooled, x, w, (needs_x, needs_w, needs_b), **geometry)
-    output = y if p.kind == "none" else kept
+    output = y if p.kind == "none" or kept is None else kept
     g, gb = gradient_before_pooling(gy, output, p.grid, kind, float(alpha), needs_b)
     gx = conv2d_input_gradient(g, w, input_size=x.shape[1:3], **geometry, groups=groups) if needs_x else None
     gw = conv2d_kernel_gradient(x, g, kernel_size=w.shape[:2], **geometry, groups=groups) if needs_w else None
