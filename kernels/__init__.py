@@ -155,9 +155,9 @@ def conv2d_block(
 ) -> tuple[Array, Array | None]:
     """A fused block: `max_pool2d(activation(conv2d(x, w, b)))`, without ever storing the picture before pooling.
 
-    Or `avg_pool2d` of the same. With the largest of each window, an implementation may pool before it adds the bias and activates, since all of these rise with their argument. So
-    where cells of a window are equal after activation only, another one may win than in the three separate steps: a
-    dead window of a ReLU, or what rounding has made equal.
+    Or `avg_pool2d` of the same. With the largest of each window, an implementation may pool before it adds the bias and
+    activates, since all of these rise with their argument. So where cells of a window are equal after activation only,
+    another one may win than in the three separate steps: a dead window of a ReLU, or what rounding has made equal.
 
     Args:
         x, w, b and the geometry: as for `conv2d`.

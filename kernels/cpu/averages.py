@@ -95,10 +95,11 @@ def _spread(ticket, tiles, gy, kept, g, bias_sums, grid, kind, alpha, needs_b, s
                 row = (image * grid.output_rows + i) * grid.output_columns * F
                 source = gy[row : row + grid.output_columns * F]
                 if pooled:
-                    for k in range(source.size):
-                        cell = k // F * grid.window_columns * F + k % F
+                    for j in range(grid.output_columns):
                         for q in range(grid.window_columns):
-                            spread[cell + q * F] = scale * source[k]
+                            cell = (j * grid.window_columns + q) * F
+                            for f in range(F):
+                                spread[cell + f] = scale * source[j * F + f]
                     source = spread
                 for p in range(grid.window_rows):
                     first = ((image * grid.output_rows + i) * grid.window_rows + p) * line

@@ -1,11 +1,11 @@
-"""Fused blocks: convolution, bias, activation and max pooling in one pass over memory.
+"""Fused blocks: convolution, bias, activation and pooling in one pass over memory.
 
 Forward, a thread computes a few rows of the convolution (a band, aligned to rows of pooling windows) into scratch
 memory that stays in its cache, and pools and activates them from there. The picture before pooling, the largest array
 of such a layer, is never stored: what backward keeps of it is one byte for each window, the winner's place.
 
-Pooling comes before the activation, which then works on a fraction of the numbers; activations rise with their
-argument, so the largest value is the same.
+Max pooling comes before the activation, which then works on a fraction of the numbers; activations rise with their
+argument, so the largest value is the same. Averages come behind it, and backward needs what they are made of.
 """
 
 from __future__ import annotations
@@ -73,17 +73,29 @@ def used_size(size: Pair, grid: Grid) -> Pair:
     return min(size[0], rows), min(size[1], columns)
 
 
-def pooling_grid(
-    images: int, size: Pair, filters: int, pool_size: Pair | None, pool_strides: Pair | None,
-    pool_padding: Padding | None,
-) -> Grid:  # fmt: skip
-    """The pooling of a convolution's output of this size; none is one of single cells."""
+class Pooling(NamedTuple):
+    """What follows a convolution whose output has this size."""
+
+    size: Pair
+    grid: Grid  # of the part of it that any window sees
+    kind: str  # "max", "avg" or, with windows of one cell, "none"
+    in_one_pass: bool  # the kernels here do it: winners of one byte, averages of windows side by side
+
+
+@lru_cache(maxsize=1024)
+def _pooling(
+    shape: tuple[int, int, int, int], kernel: tuple[int, int, int, int], strides: Pair, padding: Padding,
+    dilation: Pair, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None, kind: str,
+) -> Pooling:  # fmt: skip
+    size = output_sizes(shape[1:3], kernel[:2], strides, padding, dilation)
     if pool_size is None or pool_strides is None or pool_padding is None:
         pool_size = pool_strides = (1, 1)
-        pool_padding = ((0, 0), (0, 0))
-    grid = grid_of(images, size, filters, pool_size, pool_strides, pool_padding)
+        pool_padding, kind = ((0, 0), (0, 0)), "none"
+    grid = grid_of(shape[0], size, kernel[3], pool_size, pool_strides, pool_padding)
     rows, columns = used_size(size, grid)
-    return grid._replace(height=rows, width=columns)
+    grid = grid._replace(height=rows, width=columns)
+    in_one_pass = tiles_exactly(grid, size) if kind == "avg" else math.prod(pool_size) <= MOST_CELLS
+    return Pooling(size, grid, kind, in_one_pass)
 
 
 @lru_cache(maxsize=1024)
@@ -151,8 +163,8 @@ def _activate_and_keep(image, images, first, rows, grid, kind, alpha, scratch, b
 
 @compiled
 def _block(
-    ticket, tiles, x, weights, bias, y, winners, kept, positions, targets, runs, run_length, cells, regions, output, grid,
-    cut, layout, pixels, kind, alpha, scratch,
+    ticket, tiles, x, weights, bias, y, winners, kept, positions, targets, runs, run_length, cells, regions, output,
+    grid, cut, layout, pixels, kind, alpha, scratch,
 ):  # fmt: skip
     lanes = VECTOR_BYTES // y.itemsize
     width = VECTORS * lanes
@@ -217,13 +229,6 @@ def _cells(window: Pair, row: int, channels: int) -> np.ndarray:
     return (np.arange(window[0])[:, None] * row + np.arange(window[1]) * channels).reshape(-1).astype(np.int64)
 
 
-def _in_one_pass(grid: Grid, size: Pair, pooling: str) -> bool:
-    """Whether the kernels here do it: winners of one byte, averages of windows side by side."""
-    if pooling == "avg":
-        return tiles_exactly(grid, size)
-    return grid.window_rows * grid.window_columns <= MOST_CELLS
-
-
 _composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient, activated)
 
 
@@ -253,53 +258,61 @@ def conv2d_block(
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """y (N, POH, POW, F) and what backward needs, from x (N, H, W, C), w (KH, KW, C/groups, F), b (F,) or None."""
     dtype = floating("conv2d_block", x)
+    p = _pooling(x.shape, w.shape, strides, padding, dilation, pool_size, pool_strides, pool_padding, pooling)
     KH, KW, inputs, F = w.shape
-    size = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
-    variant = choose_variant(algorithm, len(x), size, x.shape[3], F, (KH, KW), strides, dilation, groups, dtype)
+    variant = choose_variant(algorithm, len(x), p.size, x.shape[3], F, (KH, KW), strides, dilation, groups, dtype)
     if variant is not None:
         return _winograd_block(
             x, w, b, padding, variant, activation, alpha, pool_size, pool_strides, pool_padding, pooling, keep
         )
-    grid = pooling_grid(len(x), size, F, pool_size, pool_strides, pool_padding)
-    if not _in_one_pass(grid, size, pooling):
+    if not p.in_one_pass:
         return _composed_block(
             x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm,
             activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
             pool_padding=pool_padding, pooling=pooling, keep=keep,
         )  # fmt: skip
-    average, largest = pool_size is not None and pooling == "avg", pool_size is not None and pooling == "max"
-    y = memory.empty(grid.output_shape, dtype)
-    winners = memory.empty(grid.output_shape if largest else (0,), np.uint8)
-    kept = memory.empty((len(x), *size, F) if average and keep else (0,), dtype)
-    result = y, winners if largest and keep else kept if average and keep else None
-    if not y.size:
-        return result
-    kind = NAMES.index(activation)
-    if pool_size is None and planes.pays(
-        F, grid.width, KH * KW * inputs, dtype, strides=strides, dilation=dilation, groups=groups
+    shape = p.grid.output_shape
+    y = memory.empty(shape, dtype)
+    winners = memory.empty(shape if p.kind == "max" else (0,), np.uint8)
+    before = memory.empty((len(x), *p.size, shape[3]) if p.kind == "avg" and keep else (0,), dtype)
+    if y.size:
+        geometry = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        _run_block(x, w, b, y, winners, before, p, NAMES.index(activation), float(alpha), geometry)
+    kept = {"max": winners, "avg": before, "none": None}[p.kind]
+    return y, kept if keep else None
+
+
+def _run_block(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, winners: np.ndarray, kept: np.ndarray,
+    pooling: Pooling, kind: int, alpha: float, geometry: dict[str, Any],
+) -> None:  # fmt: skip
+    """Fill y, and winners or what is kept of the activation as far as they are not empty."""
+    dtype, grid, (KH, KW, inputs, F) = y.dtype, pooling.grid, w.shape
+    strides, padding, groups = geometry["strides"], geometry["padding"], geometry["groups"]
+    if pooling.kind == "none" and planes.pays(
+        F, grid.width, KH * KW * inputs, dtype, strides=strides, dilation=geometry["dilation"], groups=groups
     ):
         first = (-padding[0][0], -padding[1][0])
         planes.convolve(x, w, b, y, row_stride=strides[0], first=first, kind=kind, alpha=alpha)
-        return result
-    kind_of_pooling = "none" if pool_size is None else pooling
-    found, cut, layout = _plan(x.shape, w.shape, grid, kind_of_pooling, strides, padding, dilation, dtype)
-    pixels = planes.arrange(w, b, layout, dtype) if cut.planar else planes.no_weights(dtype)
-    columns = F // groups
-    rows = weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
-    weights = pack(flat(w, dtype), rows, 1, columns=columns, groups=groups, group_step=columns)
-    r = found.regions
+        return
+    found, cut, layout = _plan(x.shape, w.shape, grid, pooling.kind, strides, padding, geometry["dilation"], dtype)
+    r, columns = found.regions, F // groups
+    if cut.planar:
+        pixels = planes.arrange(w, b, layout, dtype)
+        weights = bias = pixels.bias  # not read
+    else:
+        pixels = planes.no_weights(dtype)
+        rows = weight_rows(found.taps, (KW * inputs * F, inputs * F, F), inputs)
+        weights = pack(flat(w, dtype), rows, 1, columns=columns, groups=groups, group_step=columns)
+        bias = pad_bias(b, columns, groups, dtype)
     targets = output_targets(r.band_images, r.band_rows, grid.width, cut.image, cut.row, F)
-    output = Output(0, 0, 0, groups, inputs, columns)
     threads = threads_for(len(x) * grid.height * grid.width * w.size)
-    scratch = memory.empty((threads * cut.scratch,), dtype)
     share(
-        _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights,
-        pad_bias(b, columns, groups, dtype), y.reshape(-1), winners.reshape(-1), kept.reshape(-1),
-        found.positions, targets, found.runs, found.run_length,
-        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, output, grid, cut, layout, pixels, kind,
-        float(alpha), scratch,
+        _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights, bias, y.reshape(-1),
+        winners.reshape(-1), kept.reshape(-1), found.positions, targets, found.runs, found.run_length,
+        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, Output(0, 0, 0, groups, inputs, columns), grid,
+        cut, layout, pixels, kind, alpha, memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
-    return result
 
 
 def conv2d_block_gradients(
@@ -310,23 +323,21 @@ def conv2d_block_gradients(
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:  # fmt: skip
     """gx, gw and gb, as far as needed, from gy and y (N, POH, POW, F), what the block kept, x and w; see the module."""
     dtype = floating("conv2d_block_gradients", gy)
-    size = output_sizes(x.shape[1:3], w.shape[:2], strides, padding, dilation)
-    grid = pooling_grid(len(x), size, w.shape[3], pool_size, pool_strides, pool_padding)
-    kind, geometry = NAMES.index(activation), {"strides": strides, "padding": padding, "dilation": dilation}
-    largest = pool_size is not None and pooling == "max"
-    if not gy.size or not _in_one_pass(grid, size, pooling) or (largest and pool_strides == (1, 1)):
+    p = _pooling(x.shape, w.shape, strides, padding, dilation, pool_size, pool_strides, pool_padding, pooling)
+    kind = NAMES.index(activation)
+    geometry: dict[str, Any] = {"strides": strides, "padding": padding, "dilation": dilation}
+    if not gy.size or not p.in_one_pass or (p.kind == "max" and pool_strides == (1, 1)):
         # Where each cell has a window, or nearly, going through the winners one by one saves nothing.
         return _composed_gradients(
             gy, y, kept, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, **geometry, groups=groups,
             algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides,
             pool_padding=pool_padding, pooling=pooling,
         )  # fmt: skip
-    if largest:
-        winners = flat(kept, np.dtype(np.uint8))
-        pooled = Pooled(flat(y, dtype), winners, grid, kind, float(alpha))
+    if p.kind == "max" and kept is not None:
+        pooled = Pooled(flat(y, dtype), flat(kept, np.dtype(np.uint8)), p.grid, kind, float(alpha))
         return winners_gradients(gy, pooled, x, w, (needs_x, needs_w, needs_b), **geometry)
-    output = y if pool_size is None else kept
-    g, gb = gradient_before_pooling(gy, output, grid, kind, float(alpha), needs_b)
+    output = y if p.kind == "none" or kept is None else kept
+    g, gb = gradient_before_pooling(gy, output, p.grid, kind, float(alpha), needs_b)
     same: Any = {**geometry, "groups": groups, "algorithm": algorithm}
     gx = conv2d_input_gradient(g, w, input_size=x.shape[1:3], **same) if needs_x else None
     gw = conv2d_kernel_gradient(x, g, kernel_size=w.shape[:2], **same) if needs_w else None

@@ -71,9 +71,8 @@ def no_weights(dtype: np.dtype) -> Weights:
     return Weights(np.empty(0, dtype), np.empty(0, dtype), np.empty(0, np.int64))
 
 
-def pays(
-    filters: int, columns: int, taps: int, dtype: np.dtype, *, strides: Pair, dilation: Pair, groups: int
-) -> bool:
+@lru_cache(maxsize=1024)
+def pays(filters: int, columns: int, taps: int, dtype: np.dtype, *, strides: Pair, dilation: Pair, groups: int) -> bool:
     """Whether this can be done, and takes less time than filters in lanes, for output rows of so many columns."""
     if strides[1] != 1 or dilation != (1, 1) or groups != 1:
         return False

@@ -71,6 +71,7 @@ class Tile:
 
     @property
     def width(self) -> int:
+        """Columns."""
         return self.vectors * self.simd.lanes
 
     def _cells(self) -> Iterator[tuple[int, int, ir.Value]]:

@@ -71,6 +71,11 @@ class ConvBlock(Function):
         results = [None if gradient is None else Tensor(gradient) for gradient in gradients]
         return tuple(results[: len(self.needs_input_gradient)])
 
+    def free(self) -> None:
+        """Let go of what was kept, too."""
+        super().free()
+        self.kept = None
+
     def _separately(self, gy: Tensor, y: Tensor, x: Tensor, w: Tensor, b: Tensor | None = None) -> Any:
         needs_x, needs_w, *needs_b = self.needs_input_gradient
         input_size, kernel_size = _pair(x.shape[1:3]), _pair(w.shape[:2])
@@ -181,8 +186,9 @@ def conv2d_block(
 ) -> Any:
     """`conv2d`, an activation and `max_pool2d` or `avg_pool2d` in one pass.
 
-    y = max_pool2d(activation(conv2d(x, w, b))); the picture between them is never stored. Of the cells of a window that are equal after the activation, another
-    one may receive the gradient than from the separate operations, where it is zero or rounding made them equal.
+    y = max_pool2d(activation(conv2d(x, w, b))); the picture between them is never stored. Of the cells of a window that
+    are equal after the activation, another one may receive the gradient than from the separate operations, where it is
+    zero or rounding made them equal.
 
     Args:
         x, w, b, strides, padding, dilation_rate, groups, algorithm: as for `conv2d`.
