@@ -189,6 +189,8 @@ class Optimizer(Configurable):
 
     def _place_newcomers(self) -> None:
         """Put trainable parameters that have no place yet into blocks: all at the first step, unfrozen ones later."""
+        if sum([len(block.parameters) for block in self._blocks]) == len(self.parameters):
+            return
         placed = {id(parameter) for block in self._blocks for parameter in block.parameters}
         newcomers = [p for p in self.parameters if p.trainable and id(p) not in placed]
         if not newcomers:

@@ -19,6 +19,7 @@ from minicnn import losses, metrics, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
+from minicnn.training.replay import Replays
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -88,6 +89,7 @@ class Trainer:
         self._joined: tuple[int, ...] = ()
         self._regularised: list[Any] = []
         self._warned_of_loss = False
+        self._replays: Replays | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()
@@ -95,9 +97,10 @@ class Trainer:
     def forget(self) -> None:
         """Drop what was derived from the model's outputs, which have changed."""
         self.outputs = None
+        self._replays = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": []}
+        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_replays": None}
 
     # -------------------------------------------------------------------- preparing
 
@@ -163,6 +166,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.note_regularizers()
         self._warned_of_loss = False
+        # The way back would overwrite what a regularizer adds to the gradients.
+        self._replays = None if self._regularised else self._replays or Replays(self.model, self._joined)
 
     def note_regularizers(self) -> None:
         """Note which weights add to the loss."""
@@ -186,12 +191,15 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> None:
         """Make one step of the optimizer and add to the running means."""
-        predictions = self._forward(batch, training=True)
+        replay = None if self._replays is None else self._replays.find(batch.x)
+        predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
         loss = self._loss(batch, predictions)
         value = float(as_array(loss))
         if not math.isfinite(value):
             self._warn_of_loss(value, batch)
         loss.backward()
+        if replay is not None:
+            replay.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)
