@@ -24,6 +24,7 @@ from .dispatch import (
     get_num_threads,
     set_num_threads,
     use_kernels,
+    use_tf32,
 )
 from .geometry import Padding, Pair, output_sizes
 
@@ -68,6 +69,7 @@ __all__ = [
     "softmax_cross_entropy",
     "sum_rows",
     "use_kernels",
+    "use_tf32",
 ]
 
 
