@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import data_options, machine_options, use_machine
+from .options import data_options, device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @data_options("test")
 @machine_options
+@device_option
 def evaluate(
-    file: Path, dataset: str | None, data: Path | None, samples: int | None, threads: int | None, kernels: str | None
-) -> None:
+    file: Path, dataset: str | None, data: Path | None, samples: int | None, threads: int | None,
+    kernels: str | None, device: str,
+) -> None:  # fmt: skip
     """Measure the model in FILE on test pictures.
 
     They are by default those of the data set that it was trained on.
@@ -28,7 +30,7 @@ def evaluate(
     from .listing import saved
 
     use_machine(threads, kernels)
-    model = saved(file)
+    model = saved(file).to(device)
     if not model.compiled:
         raise ValueError(f"{file} holds a model that was never compiled, so it has no loss to measure")
     used = model.preprocessing or {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from .options import machine_options, use_machine
+from .options import device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     "--show", type=click.Path(path_type=Path), metavar="PATH", help="Keep what the network saw: a PNG file or a folder."
 )
 @machine_options
+@device_option
 def predict(
-    file: Path, images: tuple[Path, ...], top: int, show: Path | None, threads: int | None, kernels: str | None
-) -> None:
+    file: Path, images: tuple[Path, ...], top: int, show: Path | None, threads: int | None, kernels: str | None,
+    device: str,
+) -> None:  # fmt: skip
     """Name what the model in FILE sees in each IMAGE.
 
     The most probable classes come first. Networks for digits see pictures as MNIST was made: dark ink on bright paper
@@ -35,7 +37,7 @@ def predict(
     from .pictures import preparation
 
     use_machine(threads, kernels)
-    model = saved(file)
+    model = saved(file).to(device)
     prepare = preparation(model)
     targets = shown_as(show, images)
     for image, target in zip(images, targets, strict=True):

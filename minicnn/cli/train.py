@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from .options import INTERRUPTED, data_options, machine_options, use_machine
+from .options import INTERRUPTED, data_options, device_option, machine_options, use_machine
 from .recorder import CtrlC, Interrupted, Recorder
 from .results import Results, columns, computer, replacing, versions
 
@@ -62,11 +62,14 @@ class Arrays:
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a step (default: the article's).")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Same seed, same result (default: 0).")
 @machine_options
+@device_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Results (default: runs/NAME)."
 )
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch of the training in --out.")
-def train(name: str, threads: int | None, kernels: str | None, out: Path | None, resume: bool, **asked: Any) -> None:
+def train(
+    name: str, threads: int | None, kernels: str | None, device: str, out: Path | None, resume: bool, **asked: Any
+) -> None:
     """Train an article's network and measure it on the test pictures.
 
     NAME is one of those that `minicnn articles` lists. Ctrl-C ends the training with its state saved.
@@ -80,7 +83,7 @@ def train(name: str, threads: int | None, kernels: str | None, out: Path | None,
     use_machine(threads, kernels)
     # Only a training that starts, and was not told which pictures to use, may settle for drawn ones.
     may_draw = record is None and asked["dataset"] is None and asked["data"] is None
-    Training(article, settings, results, record, may_draw).run()
+    Training(article, settings, results, record, may_draw, device).run()
 
 
 def _settings(article: Article, asked: dict[str, Any], record: dict[str, Any] | None) -> Settings:
@@ -117,6 +120,7 @@ class Training:
         results: Results,
         record: dict[str, Any] | None,
         may_draw: bool,
+        device: str,
     ) -> None:
         self.article = article
         self.recipe: Recipe = article.recipe(settings.recipe)
@@ -124,6 +128,7 @@ class Training:
         self.results = results
         self.earlier = record
         self.may_draw = may_draw
+        self.device = device
         self.ctrl_c = CtrlC()
 
     def run(self) -> None:
@@ -177,16 +182,16 @@ class Training:
             metrics=list(self.recipe.metrics),
             clip_probabilities=self.recipe.clip_probabilities,
         )
-        return model
+        return model.to(self.device)
 
     def _resumed(self) -> Sequential:
         """The network after its last finished epoch, or a fresh one if it finished none."""
         from minicnn.saving import load_model
 
         if self.results.checkpoint.exists():
-            return load_model(self.results.checkpoint)
+            return load_model(self.results.checkpoint).to(self.device)
         if self.earlier and self.earlier.get("finished") and self.results.model.exists():
-            return load_model(self.results.model)
+            return load_model(self.results.model).to(self.device)
         click.echo("No epoch was finished before: starting again from the beginning")
         return self._fresh()
 
@@ -282,7 +287,7 @@ class Training:
             "versions": versions(),
             "computer": computer(),
             "threads": minicnn.get_num_threads(),
-            "kernels": minicnn.kernels.current_kernels(),
+            "kernels": minicnn.kernels.current_kernels() if self.device == "cpu" else self.device,
             "reported": [asdict(figure) for figure in self.article.figures],
         }
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import as_array
+from minicnn.device import place, to_host
 from minicnn.models.diagnosis import fits
 
 DEFAULT_BATCH_SIZE = 32
@@ -46,6 +47,12 @@ class Batch:
         self.weights = weights
         self.size = size
         self.samples = samples
+
+    def to(self, device: str) -> Batch:
+        """The same samples on a device."""
+        y = None if self.y is None else [place(array, device) for array in self.y]
+        weights = self.weights and [None if w is None else place(w, device) for w in self.weights]
+        return Batch([place(array, device) for array in self.x], y, weights, self.size, self.samples)
 
 
 class Layout:
@@ -143,7 +150,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
-    return np.asarray(as_array(value))
+    return to_host(as_array(value))
 
 
 # ------------------------------------------------------------------------------------------------ arrays

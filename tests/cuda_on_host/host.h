@@ -96,6 +96,8 @@ struct Launch {
 };
 
 class Block;
+// Kept from launch to launch: asking the system for a hundred stacks takes longer than most launches.
+inline thread_local fibers::Stacks stacks;
 inline thread_local Block* block = nullptr;
 inline thread_local Fiber* current = nullptr;
 
@@ -130,7 +132,7 @@ public:
         }
         for (unsigned i = 0; i < used_; ++i) check_fences(regions_[i]);
         for (Fiber& fiber : fibers_) {
-            if (fiber.stack) stacks_.give_back(fiber.stack);
+            if (fiber.stack) stacks.give_back(fiber.stack);
             fiber.stack = nullptr;
         }
         block = nullptr;
@@ -219,13 +221,13 @@ private:
 
     void resume(Fiber& fiber) {
         if (!fiber.stack) {
-            fiber.stack = stacks_.take();
+            fiber.stack = stacks.take();
             fibers::prepare(fiber.context, fiber.stack, enter);
         }
         current = &fiber;
         fibers::swap(scheduler_, fiber.context);
         if (fiber.state == State::done && fiber.stack) {
-            stacks_.give_back(fiber.stack);
+            stacks.give_back(fiber.stack);
             fiber.stack = nullptr;
         }
     }
@@ -263,7 +265,6 @@ private:
     std::vector<unsigned> order_;
     std::vector<Region> regions_;
     fibers::Context scheduler_;
-    fibers::Stacks stacks_;
 };
 
 inline void work(Launch& launch) {

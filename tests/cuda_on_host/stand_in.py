@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ class Memory(np.ndarray):
     """The bytes below an array, with fences on both sides."""
 
     used: slice
+    owner: Any  # the array that was made with it, as long as that lives
 
     def is_fenced(self) -> bool:
         """Whether nobody wrote beside the array."""
@@ -73,13 +75,15 @@ def _wrap(result: Any) -> Any:
         result = np.asarray(result)
     if not isinstance(result, np.ndarray):
         return result
+    made = ndarray.__new__(ndarray)
     if _memory_of(result) is None:
         order = "F" if result.flags.f_contiguous and not result.flags.c_contiguous else "C"
         placed = _allocate(result.shape, result.dtype, order)
         placed[...] = result
-        result = placed
-    made = ndarray.__new__(ndarray)
-    made._array = result
+        made._array = placed
+        made.memory.owner = weakref.ref(made)
+    else:
+        made._array = result
     return made
 
 
@@ -111,6 +115,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def __init__(self, shape: Any, dtype: Any = float, order: str = "C") -> None:
         self._array = _allocate((shape,) if isinstance(shape, int) else shape, dtype, order)
+        self.memory.owner = weakref.ref(self)
 
     memory = property(lambda self: _memory_of(self._array))
     data = property(lambda self: MemoryPointer(self._array.ctypes.data))
@@ -130,9 +135,9 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     @property
     def base(self) -> Any:
-        """The memory below a view, which stands for the array that owns it; None for an owner."""
-        memory = self.memory
-        return None if memory is None or self._array.nbytes == memory.used.stop - memory.used.start else memory
+        """The array that a view looks into (or, once nobody holds that, its memory); None for one that is no view."""
+        owner = self.memory.owner()
+        return None if owner is self else self.memory if owner is None else owner
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -146,9 +151,10 @@ class ndarray:  # noqa: N801 - CuPy's name
         if method != "__call__" or not hasattr(np, ufunc.__name__):
             return NotImplemented
         out = options.pop("out", None)
+        options = _unwrap(options)
         if out is not None:
             options["out"] = tuple(map(_unwrap, out))
-        result = ufunc(*map(_unwrap, inputs), **_unwrap(options))
+        result = ufunc(*map(_unwrap, inputs), **options)
         return out[0] if out is not None else _wrap(result)
 
     def __array_function__(self, function: Callable[..., Any], kinds: Any, args: Any, options: Any) -> Any:
