@@ -23,6 +23,8 @@ _modules: dict[str, ModuleType] = {}
 _failures: dict[str, Exception] = {}
 _loading = threading.RLock()
 _chosen: str | None = None
+# What `use_kernels` was last given: unlike `_chosen`, never what the default fell back on.
+_asked: str | None = None
 # What `set_num_threads` asked for, kept for kernels that are loaded later.
 _threads: int | None = None
 
@@ -61,7 +63,8 @@ def choose(array: Any) -> ModuleType:
         chosen = _chosen or _default()
         return _modules.get(chosen) or load(chosen)
     # The switch chooses for NumPy's arrays; of its names, only "reference" has a meaning for CuPy's too.
-    return load("reference" if _chosen == "reference" else "cuda")
+    asked = _asked or os.environ.get("MINICNN_KERNELS")
+    return load("reference" if asked == "reference" else "cuda")
 
 
 def load(name: str) -> ModuleType:
@@ -112,6 +115,8 @@ def _checked(name: str, where: str) -> str:
 class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
     """Choose the implementation that serves NumPy arrays, for the whole process.
 
+    CuPy arrays are served by the GPU's own kernels, or, where `"reference"` is chosen, by the same plain array code.
+
     Args:
         name: `"cpu"` (Numba), `"reference"` (plain NumPy: im2col and matrix products), `"naive"` (Python loops:
             the definition itself, for tiny arrays) or None (the fastest that works).
@@ -129,16 +134,17 @@ class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
     """
 
     def __init__(self, name: str | None) -> None:
-        global _chosen
-        self._previous = _chosen
+        global _chosen, _asked
+        self._previous = _chosen, _asked
         _chosen = None if name is None else _checked(name, "use_kernels")
+        _asked = name
 
     def __enter__(self) -> use_kernels:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global _chosen
-        _chosen = self._previous
+        global _chosen, _asked
+        _chosen, _asked = self._previous
 
 
 # Whether convolutions of float32 may round their operands to TF32; None: as the environment says.

@@ -105,10 +105,8 @@ struct WeightsAlongFilters {
     }
 };
 
-constexpr int most_threads(int tile) { return tile == 64 ? 128 : 256; }
-
 template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(most_threads(TILE)) forward(
+__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) forward(
     const T* x, const T* w, const T* bias, T* y, Windows windows, int group_filters, int filters, int activation, T alpha
 ) {
     int group = blockIdx.z, row = blockIdx.x * TILE, column = blockIdx.y * TILE;
@@ -168,7 +166,7 @@ struct Residue {
 };
 
 template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(most_threads(TILE)) input_gradient(
+__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) input_gradient(
     const T* gy, const T* w, T* gx, Windows windows, Taps taps, Residue residue, int all_channels
 ) {
     int group = blockIdx.z, row = blockIdx.x * TILE, column = blockIdx.y * TILE;
@@ -190,7 +188,7 @@ __global__ void __launch_bounds__(most_threads(TILE)) input_gradient(
 
 // Block z sums part z / groups of the windows and writes to its own copy of gw.
 template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(most_threads(TILE)) kernel_gradient(
+__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) kernel_gradient(
     const T* x, const T* gy, T* gw, Windows windows, int group_filters, int filters, int groups
 ) {
     int group = blockIdx.z % groups, part = blockIdx.z / groups, parts = gridDim.z / groups;

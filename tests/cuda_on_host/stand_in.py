@@ -370,4 +370,6 @@ def __getattr__(name: str) -> Any:
     def function(*args: Any, **options: Any) -> Any:
         return _wrap(found(*_unwrap(args), **_unwrap(options)))
 
+    if isinstance(found, np.ufunc):
+        function.at = lambda *args: found.at(*_unwrap(args))  # type: ignore[attr-defined]
     return function

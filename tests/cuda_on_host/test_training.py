@@ -37,7 +37,8 @@ def small(**options: Any) -> minicnn.Sequential:
     layers = [
         Conv2D(8, 3, input_shape=(10, 10, 1), activation="relu"), MaxPooling2D(),
         # A bias before a normalisation has no gradient but rounding, which Adam would follow.
-        Conv2D(8, 3, padding="same", use_bias=False), BatchNormalization(), Dropout(0.25), Flatten(), Dense(10, activation="softmax"),
+        Conv2D(8, 3, padding="same", use_bias=False), BatchNormalization(), Dropout(0.25),
+        Flatten(), Dense(10, activation="softmax"),
     ]  # fmt: skip
     model = minicnn.Sequential(layers)
     model.compile(**{"optimizer": "adam", "loss": "sparse_categorical_crossentropy", **options})

@@ -19,9 +19,9 @@ from minicnn.kernels import dispatch
 
 @pytest.fixture(autouse=True)
 def same_choice_afterwards() -> Iterator[None]:
-    before = dispatch._chosen
+    before = dispatch._chosen, dispatch._asked
     yield
-    dispatch._chosen = before
+    dispatch._chosen, dispatch._asked = before
 
 
 @pytest.fixture
@@ -226,6 +226,19 @@ def test_arrays_on_the_gpu_are_served_by_the_gpus_kernels_or_by_reference(
     with kernels.use_kernels(switch):
         assert dispatch.choose(FakeCuPyArray()) is dispatch.load(server)
         assert dispatch.choose(np.ones(1)) is dispatch.load(switch)
+
+
+def test_the_environment_chooses_reference_for_the_gpu_too(
+    cupy: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not what the default of the processor fell back on for want of Numba."""
+    monkeypatch.setitem(dispatch._modules, "cuda", types.ModuleType("cuda"))
+    monkeypatch.setattr(dispatch, "_asked", None)
+    monkeypatch.setattr(dispatch, "_chosen", "reference")
+    monkeypatch.delenv("MINICNN_KERNELS", raising=False)
+    assert dispatch.choose(FakeCuPyArray()) is dispatch.load("cuda")
+    monkeypatch.setenv("MINICNN_KERNELS", "reference")
+    assert dispatch.choose(FakeCuPyArray()) is dispatch.load("reference")
 
 
 def test_numbers_of_numpy_take_the_device_of_the_arrays_beside_them(cupy: types.ModuleType) -> None:
