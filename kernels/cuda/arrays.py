@@ -9,6 +9,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from ..dispatch import array_module
 from .loading import REAL
 
 # CuPy's array.
@@ -30,9 +31,16 @@ def floating(operation: str, array: Array) -> np.dtype:
     return array.dtype
 
 
+def on_device(array: Array) -> Array:
+    """The array, if it is CuPy's: nothing is copied to the device behind the user's back."""
+    if not isinstance(array, cupy.ndarray):
+        array_module(cupy.empty(0), np.asarray(array))  # raises, and says the cure
+    return array
+
+
 def contiguous(array: Array, dtype: Any) -> Array:
     """The array itself if it is C-contiguous and of this dtype, else a copy that is."""
-    return cupy.ascontiguousarray(array, dtype)
+    return cupy.ascontiguousarray(on_device(array), dtype)
 
 
 def check_count(operation: str, count: int) -> None:

@@ -129,9 +129,8 @@ def conv2d_kernel_gradient(
     shape = _shape(x.shape, w_shape, strides, padding, dilation, groups)
     if _is_direct(shape):
         return _direct_weights(x, gy, None, shape, NO_POOL)
-    gw = cupy.zeros(w_shape, dtype)
     if not gy.size:
-        return gw
+        return cupy.zeros(w_shape, dtype)
     x, gy, plan = contiguous(x, dtype), contiguous(gy, dtype), windows(shape)
     real, vector, arithmetic = _how(shape, dtype, x, gy)
     rows, columns = shape.taps, shape.group_filters
@@ -140,25 +139,23 @@ def conv2d_kernel_gradient(
     grid = -(-rows // how.tile), -(-columns // how.tile), groups * how.parts
     arguments = (x, gy, parts, plan, np.int32(columns), np.int32(shape.filters), np.int32(groups))
     _kernel_gradient[real, how.tile, vector, arithmetic](grid, (how.threads,), arguments)
-    add_parts(parts, gw)
-    return gw
+    return add_parts(parts)
 
 
 def _direct_weights(x: Array, gy: Array, winners: Array | None, shape: Shape, pool: Pool) -> Array:
     """The kernel's gradient from the gradient of y, or of the pooled y and its winners."""
     dtype = x.dtype
-    gw = cupy.zeros((*shape.kernel, shape.group_channels, shape.filters), dtype)
+    w_shape = (*shape.kernel, shape.group_channels, shape.filters)
     if not gy.size:
-        return gw
+        return cupy.zeros(w_shape, dtype)
     x, gy = contiguous(x, dtype), contiguous(gy, dtype)
     winners = None if winners is None else contiguous(winners, winners.dtype)
     plan = direct(shape, pool, gy.shape[1:3], 1, "conv2d_kernel_gradient")
     blocks = -(-shape.filters // FILTERS), shape.taps
     number = max(1, min(int(plan["count"]) // SHORTEST_PART, 1024 // math.prod(blocks)))
-    parts = cupy.empty((number, *gw.shape), dtype)
+    parts = cupy.empty((number, *w_shape), dtype)
     _direct_kernel_gradient[REAL[dtype]]((*blocks, number), (FILTERS, LINES), (x, gy, winners, parts, plan))
-    add_parts(parts, gw)
-    return gw
+    return add_parts(parts)
 
 
 def conv2d_block(

@@ -72,7 +72,7 @@ def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array
     rows, columns = x.shape
     x = contiguous(x, dtype)
     targets = None if targets is None else contiguous(targets, dtype)
-    losses = None if targets is None else cupy.zeros(rows, dtype)
+    losses = None if targets is None else (cupy.empty if x.size else cupy.zeros)(rows, dtype)
     probabilities = cupy.empty(x.shape, dtype)
     if x.size:
         grid, block = (-(-rows // ROWS_TO_A_BLOCK),), (32 * ROWS_TO_A_BLOCK,)

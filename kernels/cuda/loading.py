@@ -35,7 +35,7 @@ class Kernels:
     """
 
     def __init__(
-        self, file: str, template: str, *choices: Sequence[Any], combinations: Iterable[Sequence[Any]] | None = None
+        self, file: str, template: str, *choices: Iterable[Any], combinations: Iterable[Sequence[Any]] | None = None
     ) -> None:
         self.file = file
         wanted = itertools.product(*choices) if combinations is None else combinations
@@ -60,7 +60,10 @@ def source(file: str) -> str:
 
     def insert(match: re.Match[str]) -> str:
         name = match.group(1)
-        return "" if name in seen or seen.add(name) else read(name)
+        if name in seen:
+            return ""
+        seen.add(name)
+        return read(name)
 
     def read(name: str) -> str:
         text = (FOLDER / name).read_text(encoding="utf-8").replace("#pragma once\n", "")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from .arrays import Array, contiguous, floating, launch
+from .arrays import Array, contiguous, floating, launch, on_device
 from .loading import REAL, REALS, Kernels
 
 # (type, tile, numbers copied at once, whether a and b have k as their fast axis)
@@ -62,7 +62,7 @@ class Operand(NamedTuple):
 def _operand(array: Array, dtype: np.dtype, k_axis: int) -> Operand:
     """A matrix with either axis fast as it is; any other is copied."""
     item = dtype.itemsize
-    array = array.astype(dtype, copy=False)
+    array = on_device(array).astype(dtype, copy=False)
     for fast in (k_axis, 1 - k_axis):
         lines = array.strides[1 - fast]
         if array.strides[fast] == item and lines % item == 0 and lines >= array.shape[fast] * item:
@@ -99,14 +99,16 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
         grid, (how.threads,),
         (left.array, np.int64(left.step), right.array, np.int64(right.step), added, target, *sizes),
     )  # fmt: skip
-    if how.parts > 1:
-        add_parts(target, out, bias)
-    return out
+    return out if how.parts == 1 else add_parts(target, out, bias)
 
 
-def add_parts(parts: Array, out: Array, bias: Array | None = None) -> None:
+def add_parts(parts: Array, out: Array | None = None, bias: Array | None = None) -> Array:
     """Sum an array over its first axis, in order, into `out`; a bias goes along the last axis."""
+    if out is None and len(parts) == 1:
+        return parts[0]
+    out = cupy.empty(parts.shape[1:], parts.dtype) if out is None else out
     launch(
         _add_parts[REAL[out.dtype]], out.size, parts, bias, out, np.int64(out.size), np.int32(len(parts)),
         np.int32(out.shape[-1]),
     )  # fmt: skip
+    return out

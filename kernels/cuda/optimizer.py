@@ -16,7 +16,8 @@ _rmsprop = Kernels("optimizer.cu", "rmsprop", REALS)
 _adagrad = Kernels("optimizer.cu", "adagrad", REALS)
 
 
-def _run(kernels: Kernels, buffers: tuple[Array | None, ...], *scalars: float, more: tuple[Any, ...] = ()) -> None:
+def _run(kernels: Kernels, buffers: tuple[Any, ...], *scalars: float, more: tuple[Any, ...] = ()) -> None:
+    """The first buffer is the parameters'; one that is None is not wanted."""
     p = buffers[0]
     dtype = floating(f"an optimiser's step ({kernels.file})", p)
     launch(kernels[REAL[dtype]], p.size, *buffers, np.int64(p.size), *map(dtype.type, scalars), *more)

@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from minicnn import device
@@ -126,10 +127,12 @@ def test_the_commands_train_evaluate_and_predict_on_the_device(on_the_stand_in: 
     Settings.launched.clear()
     run(*train, "--device", "cuda", "--out", out)
     assert any(name.startswith(("adam", "sgd")) for name in Settings.launched)
-    Image.new("L", (28, 28)).save(tmp_path / "black.png")
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    Image.fromarray(digit).save(tmp_path / "one.png")
     model = next(iter((tmp_path / "run").glob("model*")))
     Settings.launched.clear()
-    run("predict", str(model), str(tmp_path / "black.png"), "--device", "auto")
+    run("predict", str(model), str(tmp_path / "one.png"), "--device", "auto")
     assert any(name.startswith("softmax") for name in Settings.launched)
 
 

@@ -43,6 +43,19 @@ def test_arrays_of_both_kinds_are_refused(cupy: Any) -> None:
         kernels.array_module(cupy.zeros(3), np.zeros(3))
 
 
+@pytest.mark.gpu
+def test_nothing_is_copied_to_the_device_behind_the_users_back(cupy: Any) -> None:
+    options: dict[str, Any] = {"padding": ((0, 0), (0, 0)), "strides": (1, 1), "dilation": (1, 1), "groups": 1}
+    x, w = np.zeros((1, 4, 4, 8), np.float32), np.zeros((3, 3, 8, 8), np.float32)
+    for call in (
+        lambda: kernels.conv2d(cupy.asarray(x), w, None, **options),
+        lambda: kernels.matmul(cupy.asarray(x[0, 0]), x[0, 0].T),
+        lambda: kernels.batch_norm(cupy.asarray(x[0, 0]), *[cupy.zeros(8, "f4")] * 3, np.ones(8, "f4"), epsilon=0.1),
+    ):
+        with pytest.raises(TypeError, match="NumPy"):
+            call()
+
+
 @pytest.mark.parametrize(("capability", "tf32", "arithmetic"), [
     ("75", True, "Exact"), ("80", True, "Tensor"), ("120", True, "Tensor"), ("90", False, "Exact")])  # fmt: skip
 def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
