@@ -20,6 +20,7 @@ from .kernels.dispatch import array_module
 __all__ = [
     "NAMES",
     "DeviceError",
+    "DeviceMemoryError",
     "array_module",
     "check",
     "choose",
@@ -27,6 +28,7 @@ __all__ = [
     "native",
     "place",
     "to_host",
+    "total_memory",
     "why_no_gpu",
 ]
 
@@ -35,6 +37,15 @@ NAMES = ("cpu", "cuda")
 
 class DeviceError(RuntimeError):
     """A device that was asked for by name cannot be used; the message says why in one line."""
+
+
+class DeviceMemoryError(MemoryError):
+    """The GPU's memory is full; the message says where, and which batch size should fit."""
+
+
+def total_memory() -> int:
+    """Bytes of memory that the current GPU has."""
+    return int(importlib.import_module("cupy").cuda.Device().mem_info[1])
 
 
 def check(operation: str, name: Any) -> str:

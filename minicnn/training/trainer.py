@@ -196,10 +196,18 @@ class Trainer:
         value = _number(loss)
         if isinstance(value, float) and not math.isfinite(value):
             self._warn_of_loss(value, batch)
-        loss.backward()
+        self._backward(loss, batch)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)
+
+    def _backward(self, loss: Tensor, batch: Batch) -> None:
+        try:
+            loss.backward()
+        except MemoryError as error:
+            if self.model.device == "cpu" or self.model.graph is None:
+                raise
+            raise self.model.graph.explain_memory("the way back", batch.size) from error
 
     def test_step(self, batch: Batch) -> None:
         """Add a batch to the running means without training on it."""

@@ -331,6 +331,7 @@ class Device:
 
     #: Pretended; tests change it.
     compute_capability = "90"
+    mem_info = (2**20, 2**20)  # bytes free, and in all
 
     def __init__(self, device: int | None = None) -> None:
         self.id = device or 0

@@ -11,6 +11,7 @@ import pytest
 import minicnn
 from minicnn import articles, optimizers
 from minicnn.autograd import Tensor, from_dlpack
+from minicnn.device import DeviceMemoryError
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tests.cuda_on_host import device
 from tests.cuda_on_host.launching import Settings
@@ -197,6 +198,28 @@ def test_targets_out_of_range_are_refused_before_they_leave_the_host(cupy: Any, 
     model = small(loss=loss).to("cuda")
     with pytest.raises(ValueError, match="labels must lie in"):
         model.train_on_batch(digits(4, 10)[0], np.asarray(y))
+
+
+@pytest.mark.parametrize(("allowed", "where"), [(0, "conv2d"), (15, "the way back")])
+def test_full_memory_names_the_layer_and_a_batch_that_fits(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch, allowed: int, where: str
+) -> None:
+    if device.on_gpu:
+        pytest.skip("fills the memory that the stand-in pretends to have")
+    x, y = digits(8, 10)
+    model = small().to("cuda")
+    model.train_on_batch(x, y)
+    empty, count = cupy.empty, iter(range(1000))
+
+    def full(*args: Any, **options: Any) -> Any:
+        if next(count) >= allowed:
+            raise MemoryError("out of memory allocating 512 bytes")
+        return empty(*args, **options)
+
+    monkeypatch.setattr(cupy, "empty", full)
+    text = rf"memory \(0\.0 GiB\) is full at {where}.*, with a batch of 8; batch_size=4 should fit"
+    with pytest.raises(DeviceMemoryError, match=text):
+        model.train_on_batch(x, y)
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------------
