@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +26,9 @@ class CompilationError(Exception):
 
 @lru_cache(maxsize=1)
 def compiler() -> str | None:
-    """The C++ compiler: $CXX, or the first of the usual names; None where there is none."""
+    """The C++ compiler: $CXX, or the first of the usual names; None where there is none, or on Windows."""
+    if os.name == "nt":
+        return None
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
     return next(filter(None, map(shutil.which, names)), None)
 
@@ -60,15 +63,30 @@ def compile_library(source: str, kernels: Sequence[str], flags: Sequence[str] = 
     for header in ("host.h", "fibers.h"):
         digest.update((HERE / header).read_bytes())
     target = KEPT / f"{digest.hexdigest()[:32]}.so"
-    if target.exists():
-        return target
     KEPT.mkdir(exist_ok=True)
+    # The processes of a parallel test run want the same libraries at the same time.
+    with alone(target):
+        if not target.exists():
+            _compile(text, [path, *flags], target)
+    return target
+
+
+@contextlib.contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """With nobody else making this file."""
+    import fcntl  # not on Windows, whose compiler these sources are not written for
+
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(text: str, command: Sequence[str], target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=KEPT) as folder:
         written, made = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
         written.write_text(text, encoding="utf-8")
-        command = [path, *flags, "-I", str(HERE), str(written), "-o", str(made)]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        options = ["-I", str(HERE), str(written), "-o", str(made)]
+        answer = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
         if answer.returncode:
             raise CompilationError(answer.stderr)
         made.replace(target)
-    return target

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from minicnn.device import why_no_gpu
+
 #: Set by conftest.py.
 on_gpu = False
 
@@ -22,12 +24,24 @@ on_gpu = False
 def present() -> Iterator[Any]:
     """With CuPy, or its stand-in as `sys.modules["cupy"]`, inside the block."""
     if on_gpu:
+        reason = why_no_gpu()
+        if reason is not None:
+            missing(f"no GPU can be used: {reason}")
         yield importlib.import_module("cupy")
         return
-    from tests.cuda_on_host import builder, stand_in
+    from tests.cuda_on_host import builder
 
     if builder.compiler() is None:
         missing("there is no C++ compiler to run the CUDA kernels on the host with (g++, clang++ or $CXX)")
+    with standing_in() as module:
+        yield module
+
+
+@contextlib.contextmanager
+def standing_in() -> Iterator[Any]:
+    """With the stand-in as `sys.modules["cupy"]`; what only needs its names needs no compiler."""
+    from tests.cuda_on_host import stand_in
+
     before = sys.modules.get("cupy")
     sys.modules["cupy"] = stand_in
     try:
