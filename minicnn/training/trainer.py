@@ -89,6 +89,10 @@ class Trainer:
         self._joined: tuple[int, ...] = ()
         self._regularised: list[Any] = []
         self._warned_of_loss = False
+        # The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
+        self._loss_total: Any = 0.0
+        self._samples = 0
+        self._last: Batch | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()
@@ -275,9 +279,9 @@ class Trainer:
 
     def reset(self) -> None:
         """Start the running means anew."""
-        self._loss_total: Any = 0.0
+        self._loss_total = 0.0
         self._samples = 0
-        self._last: Batch | None = None
+        self._last = None
         for output in self.outputs or ():
             output.total = 0.0
             for _, metric in output.metrics:
