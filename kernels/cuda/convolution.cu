@@ -105,14 +105,14 @@ struct WeightsAlongFilters {
     }
 };
 
-template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) forward(
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
+__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward(
     const T* x, const T* w, const T* bias, T* y, Windows windows, int group_filters, int filters, int activation, T alpha
 ) {
-    int group = blockIdx.z, row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {x + group * (int)windows.channels.divisor, windows};
     Matrix<T, false> b = {w + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, TILE, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
@@ -125,26 +125,26 @@ __global__ void __launch_bounds__(TILE == 64 ? 128 : 256) forward(
 }
 
 // The same for pools that do not overlap and lie in a tile whole: the picture before pooling is never stored.
-template <class T, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(128) forward_pooled(
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
+__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward_pooled(
     const T* x, const T* w, const T* bias, T* y, unsigned char* winners, Windows windows, int group_filters,
     int filters, int activation, T alpha
 ) {
-    constexpr int TILE = 64, LINE = TILE + 4;
-    int group = blockIdx.z, row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    constexpr int LINE = COLUMNS + 4;
+    int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {x + group * (int)windows.channels.divisor, windows};
     Matrix<T, false> b = {w + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, TILE, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
-    constexpr int SIZE = 2 * Work::STAGE > TILE * LINE ? 2 * Work::STAGE : TILE * LINE;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
+    constexpr int SIZE = 2 * Work::STAGE > ROWS * LINE ? 2 * Work::STAGE : ROWS * LINE;
     __shared__ Shared<T, SIZE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
     __syncthreads();  // the last step was read; its memory holds the tile of results now
     sums.each([&](int i, int j, T sum) { shared[i * LINE + j] = sum; });
     __syncthreads();
-    int cells = windows.cells.divisor, pools = min(TILE, windows.windows - row) / cells;
-    for (int item = threadIdx.x; item < pools * TILE; item += blockDim.x) {
-        int pool = item / TILE, j = item % TILE;
+    int cells = windows.cells.divisor, pools = min(ROWS, windows.windows - row) / cells;
+    for (int item = threadIdx.x; item < pools * COLUMNS; item += blockDim.x) {
+        int pool = item / COLUMNS, j = item % COLUMNS;
         if (column + j >= group_filters) continue;
         T best = minus_infinity<T>();
         int winner = 0;
@@ -165,14 +165,14 @@ struct Residue {
     int height, width, first_row, first_column, row_stride, column_stride;
 };
 
-template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) input_gradient(
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
+__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) input_gradient(
     const T* gy, const T* w, T* gx, Windows windows, Taps taps, Residue residue, int all_channels
 ) {
-    int group = blockIdx.z, row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {gy + group * (int)windows.channels.divisor, windows};
     WeightsAlongFilters<T> b = {w + group * (int)windows.channels.divisor, taps};
-    using Work = Product<T, TILE, VECTOR, Arithmetic, WindowRows<T>, WeightsAlongFilters<T>>;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, WeightsAlongFilters<T>>;
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
@@ -187,15 +187,15 @@ __global__ void __launch_bounds__(TILE == 64 ? 128 : 256) input_gradient(
 }
 
 // Block z sums part z / groups of the windows and writes to its own copy of gw.
-template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(TILE == 64 ? 128 : 256) kernel_gradient(
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
+__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) kernel_gradient(
     const T* x, const T* gy, T* gw, Windows windows, int group_filters, int filters, int groups
 ) {
     int group = blockIdx.z % groups, part = blockIdx.z / groups, parts = gridDim.z / groups;
-    int row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    int row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowColumns<T> a = {x + group * (int)windows.channels.divisor, windows};
     Matrix<T, false> b = {gy + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, TILE, VECTOR, Arithmetic, WindowColumns<T>, Matrix<T, false>>;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowColumns<T>, Matrix<T, false>>;
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     int depth = windows.windows;

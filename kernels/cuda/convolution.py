@@ -18,26 +18,35 @@ from .arrays import Array, contiguous, floating, launch
 from .columns import sum_rows
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
 from .loading import REAL, REALS, Kernels
-from .matrices import add_parts, cut, is_aligned
+from .matrices import LARGE, NARROW, SMALL, add_parts, cut, is_aligned, tiled
 from .pooling import max_pool2d, max_pool2d_gradient
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
 # (type, numbers copied at once, arithmetic)
 _HOW = [("float", 4, "Tensor"), ("float", 1, "Tensor"), ("float", 4, "Exact"), ("float", 1, "Exact"),
         ("double", 1, "Exact")]  # fmt: skip
-_TILED = [(real, tile, vector, how) for real, vector, how in _HOW for tile in ((128, 64) if vector == 4 else (64,))]
 
-_forward = Kernels("convolution.cu", "forward", combinations=_TILED)
-_forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_HOW)
-_input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_TILED)
-_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_TILED)
+
+def _tiled(*tiles: Pair) -> list[tuple[str, int, int, int, str]]:
+    """All of these, with each of the tiles that there is for them."""
+    return [
+        (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in tiles
+        if tile == SMALL or (real == "float" and (tile == NARROW or vector == 4))
+    ]  # fmt: skip
+
+
+_forward = Kernels("convolution.cu", "forward", combinations=_tiled(SMALL, NARROW, LARGE))
+_forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_tiled(SMALL, NARROW))
+_input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
+_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
 _direct_forward = Kernels("direct.cu", "direct_forward", REALS)
 _direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", REALS)
 _direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", REALS)
 
 # Up to so many channels or filters to a group, a tile would mostly multiply what is not there.
 FEW = 4
-POOLED_TILE = 64
+# A pool must lie in the rows of a tile whole, of whichever size.
+POOLED_ROWS = 64
 # As direct.cu has them.
 FILTERS, LINES = 32, 8
 # Windows that a block of direct_kernel_gradient should have at least.
@@ -91,10 +100,10 @@ def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str
         plan = windows(shape)
         real, vector, arithmetic = _how(shape, dtype, x, w)
         rows, columns = int(plan["windows"]), shape.group_filters
-        how = cut(rows, columns, 1, vector, shape.groups)
-        grid = -(-rows // how.tile), -(-columns // how.tile), shape.groups
+        how = cut(rows, columns, 1, vector, shape.groups, real == "float")
         arguments = (x, w, b, y, plan, np.int32(columns), np.int32(shape.filters), *last)
-        _forward[real, how.tile, vector, arithmetic](grid, (how.threads,), arguments)
+        kernel = _forward[(real, *how.tile, vector, arithmetic)]
+        kernel((*how.blocks, shape.groups), how.threads, arguments)
     return y
 
 
@@ -113,10 +122,10 @@ def conv2d_input_gradient(
         real, vector, arithmetic = _how(shape, dtype, gy, w)
         for part in gradient_parts(shape):
             rows, columns = int(part.windows["windows"]), shape.group_channels
-            how = cut(rows, columns, 1, vector, groups)
-            grid = -(-rows // how.tile), -(-columns // how.tile), groups
+            how = cut(rows, columns, 1, vector, groups, real == "float")
             arguments = (gy, w, gx, *part, np.int32(shape.channels))
-            _input_gradient[real, how.tile, vector, arithmetic](grid, (how.threads,), arguments)
+            kernel = _input_gradient[(real, *how.tile, vector, arithmetic)]
+            kernel((*how.blocks, groups), how.threads, arguments)
     return gx
 
 
@@ -134,11 +143,11 @@ def conv2d_kernel_gradient(
     x, gy, plan = contiguous(x, dtype), contiguous(gy, dtype), windows(shape)
     real, vector, arithmetic = _how(shape, dtype, x, gy)
     rows, columns = shape.taps, shape.group_filters
-    how = cut(rows, columns, int(plan["windows"]), vector, groups)
+    how = cut(rows, columns, int(plan["windows"]), vector, groups, real == "float")
     parts = cupy.empty((how.parts, *w_shape), dtype)
-    grid = -(-rows // how.tile), -(-columns // how.tile), groups * how.parts
     arguments = (x, gy, parts, plan, np.int32(columns), np.int32(shape.filters), np.int32(groups))
-    _kernel_gradient[real, how.tile, vector, arithmetic](grid, (how.threads,), arguments)
+    kernel = _kernel_gradient[(real, *how.tile, vector, arithmetic)]
+    kernel((*how.blocks, groups * how.parts), how.threads, arguments)
     return add_parts(parts)
 
 
@@ -180,7 +189,7 @@ def _is_fusible(shape: Shape, pool: Pool) -> bool:
     apart = all(stride >= size for size, stride in zip(pool.size, pool.strides, strict=True))
     if _is_direct(shape):
         return apart and cells <= 256
-    return pool.strides == pool.size and POOLED_TILE % cells == 0 and pool.padding == NO_POOL.padding
+    return pool.strides == pool.size and POOLED_ROWS % cells == 0 and pool.padding == NO_POOL.padding
 
 
 def _fused(
@@ -198,9 +207,11 @@ def _fused(
         launch(_direct_forward[REAL[dtype]], y.size, x, w, b, y, winners, plan, *last)
     elif y.size:
         plan, columns = windows(shape, pool), shape.group_filters
-        grid = -(-int(plan["windows"]) // POOLED_TILE), -(-columns // POOLED_TILE), shape.groups
+        real, vector, arithmetic = _how(shape, dtype, x, w)
+        how = tiled(int(plan["windows"]), columns, NARROW if real == "float" and columns <= NARROW[1] else SMALL)
         arguments = (x, w, b, y, winners, plan, np.int32(columns), np.int32(shape.filters), *last)
-        _forward_pooled[_how(shape, dtype, x, w)](grid, (128,), arguments)
+        kernel = _forward_pooled[(real, *how.tile, vector, arithmetic)]
+        kernel((*how.blocks, shape.groups), how.threads, arguments)
     return y, winners
 
 

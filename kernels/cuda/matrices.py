@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import cupy
 import numpy as np
 
+from ..geometry import Pair
 from .arrays import Array, contiguous, floating, launch, on_device
 from .loading import REAL, REALS, Kernels
 
@@ -20,6 +22,7 @@ _multiply = Kernels(
 )  # fmt: skip
 _add_parts = Kernels("matrices.cu", "add_parts", REALS)
 
+LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
 # As many blocks as should at least be at work; a power of two near what large devices hold. Not the device's own
 # number: the bits of a result must not depend on it.
 WANTED_BLOCKS = 256
@@ -30,25 +33,35 @@ SHORTEST_PART = 256
 class Cut(NamedTuple):
     """How a product is shared among blocks."""
 
-    tile: int
+    tile: Pair  # rows and columns that a block makes
+    blocks: Pair
     parts: int  # of the sum over k
 
     @property
-    def threads(self) -> int:
-        """Threads to a block."""
-        return 128 if self.tile == 64 else 256
+    def threads(self) -> tuple[int]:
+        """Threads to a block: THREADS_FOR of product.cuh."""
+        return (256 if math.prod(self.tile) > 64 * 64 else 128,)
+
+
+def tiled(rows: int, columns: int, tile: Pair, parts: int = 1) -> Cut:
+    """A product in tiles of this size."""
+    return Cut(tile, (-(-rows // tile[0]), -(-columns // tile[1])), parts)
 
 
 @lru_cache(maxsize=4096)
-def cut(rows: int, columns: int, depth: int, vector: int, groups: int = 1) -> Cut:
-    """Large tiles read memory less often; where there are too few of them, the sums over k are cut up."""
+def cut(rows: int, columns: int, depth: int, vector: int, groups: int = 1, narrow: bool = False) -> Cut:
+    """Large tiles read memory less often; where there are too few of them, the sums over k are cut up.
 
-    def blocks(tile: int) -> int:
-        return -(-rows // tile) * -(-columns // tile) * groups
-
-    tile = 128 if vector == 4 and blocks(128) >= WANTED_BLOCKS // 2 else 64
-    parts = min(WANTED_BLOCKS // max(blocks(tile), 1), depth // SHORTEST_PART)
-    return Cut(tile, max(parts, 1))
+    Args:
+        rows, columns, depth: of one of `groups` products.
+        vector: numbers copied at once.
+        narrow: whether there are tiles for few columns.
+    """
+    how = tiled(rows, columns, LARGE)
+    if vector != 4 or math.prod(how.blocks) * groups < WANTED_BLOCKS // 2:
+        how = tiled(rows, columns, NARROW if narrow and columns <= NARROW[1] else SMALL)
+    parts = min(WANTED_BLOCKS // max(math.prod(how.blocks) * groups, 1), depth // SHORTEST_PART)
+    return how._replace(parts=max(parts, 1))
 
 
 class Operand(NamedTuple):
@@ -92,11 +105,10 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     vector = 4 if dtype == np.float32 and whole and is_aligned(left.array, right.array) else 1
     how = cut(M, N, K, vector)
     target, added = (out, bias) if how.parts == 1 else (cupy.empty((how.parts, M, N), dtype), None)
-    grid = -(-M // how.tile), -(-N // how.tile), how.parts
-    kernel = _multiply[REAL[dtype], how.tile, vector, left.along_k, right.along_k]
+    kernel = _multiply[REAL[dtype], how.tile[0], vector, left.along_k, right.along_k]
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
-        grid, (how.threads,),
+        (*how.blocks, how.parts), how.threads,
         (left.array, np.int64(left.step), right.array, np.int64(right.step), added, target, *sizes),
     )  # fmt: skip
     return out if how.parts == 1 else add_parts(target, out, bias)

@@ -64,20 +64,21 @@ template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_
 struct Exact {
     static constexpr int LINES = THREADS / 16;
     static constexpr int HEIGHT = ROWS / LINES, WIDTH = COLUMNS / 16;
+    static constexpr int ABREAST = WIDTH < 4 ? WIDTH : 4;  // a thread's columns that lie side by side
     using A = Layout<ROWS, ALONG_A>;
     using B = Layout<COLUMNS, ALONG_B>;
     T sums[HEIGHT][WIDTH] = {};
 
-    // A thread's columns lie side by side in fours where b has its columns side by side.
+    // A thread's columns lie side by side where b has its columns side by side.
     static __device__ __forceinline__ int row(int i) { return (int)threadIdx.x / 16 + i * LINES; }
     static __device__ __forceinline__ int column(int j) {
         int lane = threadIdx.x % 16;
-        return ALONG_B ? lane + 16 * j : lane * 4 + j % 4 + j / 4 * 64;
+        return ALONG_B ? lane + 16 * j : lane * ABREAST + j % ABREAST + j / ABREAST * 16 * ABREAST;
     }
 
     template <int N>
     __device__ __forceinline__ void multiply(Shared<T, N>& shared, int a_first, int b_first) {
-        static_assert(WIDTH % 4 == 0, "whole vectors of columns");
+        static_assert(WIDTH % ABREAST == 0, "whole vectors of columns");
 #pragma unroll
         for (int k = 0; k < DEPTH; k += 4) {
             T a[HEIGHT][4], b[WIDTH][4];
@@ -87,14 +88,16 @@ struct Exact {
                 else for (int d = 0; d < 4; ++d) a[i][d] = shared[a_first + A::at(row(i), k + d)];
             }
 #pragma unroll
-            for (int j = 0; j < WIDTH; j += ALONG_B ? 1 : 4) {
+            for (int j = 0; j < WIDTH; j += ALONG_B ? 1 : ABREAST) {
                 if (ALONG_B) {
                     read_four(b[j], shared.four(b_first + B::at(column(j), k)));
                 } else {
                     for (int d = 0; d < 4; ++d) {
-                        T four[4];
-                        read_four(four, shared.four(b_first + B::at(column(j), k + d)));
-                        for (int side = 0; side < 4; ++side) b[j + side][d] = four[side];
+                        T abreast[4];
+                        int first = b_first + B::at(column(j), k + d);
+                        if (ABREAST == 4) read_four(abreast, shared.four(first));
+                        else for (int side = 0; side < ABREAST; ++side) abreast[side] = shared[first + side];
+                        for (int side = 0; side < ABREAST; ++side) b[j + side][d] = abreast[side];
                     }
                 }
             }
@@ -176,14 +179,17 @@ struct Tensor {
     }
 };
 
-// How large tiles are, and all that goes with it.
-template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic, class SourceA,
-          class SourceB>
+// Threads to a tile.
+#define THREADS_FOR(ROWS, COLUMNS) ((ROWS) * (COLUMNS) > 64 * 64 ? 256 : 128)
+
+// A block's work on its tile of ROWS x COLUMNS.
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic,
+          class SourceA, class SourceB>
 struct Product {
-    static constexpr int THREADS = TILE == 64 ? 128 : 256;
-    using LoaderA = Loader<T, TILE, VECTOR, THREADS, SourceA>;
-    using LoaderB = Loader<T, TILE, VECTOR, THREADS, SourceB>;
-    using Sums = Arithmetic<T, TILE, TILE, THREADS, SourceA::ALONG_K, SourceB::ALONG_K>;
+    static constexpr int THREADS = THREADS_FOR(ROWS, COLUMNS);
+    using LoaderA = Loader<T, ROWS, VECTOR, THREADS, SourceA>;
+    using LoaderB = Loader<T, COLUMNS, VECTOR, THREADS, SourceB>;
+    using Sums = Arithmetic<T, ROWS, COLUMNS, THREADS, SourceA::ALONG_K, SourceB::ALONG_K>;
     static constexpr int STAGE = LoaderA::Tile::SIZE + LoaderB::Tile::SIZE;
 
     // Adds up the products of first <= k < last for the tile that begins at (row, column).

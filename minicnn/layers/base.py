@@ -16,7 +16,7 @@ import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import check, to_host
+from minicnn.device import check, place, to_host
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.parameter import Parameter
 from minicnn.registry import Registry
@@ -305,7 +305,7 @@ class Layer:
                 f"method on {type(self).__name__}"
             )
         batch = 2
-        zeros = [Tensor(np.zeros((batch, *s[1:]), self.dtype)) for s in shapes]
+        zeros = [Tensor(place(np.zeros((batch, *s[1:]), self.dtype), self.device)) for s in shapes]
         with no_grad():
             if not self.built:
                 self._admit(input_shape)

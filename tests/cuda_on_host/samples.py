@@ -160,6 +160,8 @@ def _passes(draw: Callable[..., Array], case: dict[str, Any], tf32: bool) -> Ite
 
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "whole vectors": {"N": 2, "size": (6, 7), "C": 8, "kernel": (3, 3), "F": 12, "geometry": {"padding": SAME}},
+    "many filters and channels": {"N": 1, "size": (4, 5), "C": 36, "kernel": (2, 2), "F": 40},
+    "many, and other numbers": {"N": 1, "size": (4, 5), "C": 37, "kernel": (2, 2), "F": 41},
     "other numbers": {"N": 2, "size": (6, 5), "C": 7, "kernel": (2, 3), "F": 9, "geometry": {"padding": SAME}},
     "strides and dilation": {"N": 2, "size": (9, 8), "C": 5, "kernel": (3, 2), "F": 8,
                              "geometry": {"strides": (2, 3), "dilation": (1, 2)}},
@@ -187,13 +189,15 @@ def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     pools = {
         "pooled in a tile": (8, ((2, 2), (2, 2), ZERO)),
         "pooled in a tile, other numbers": (7, ((2, 1), (2, 1), ZERO)),
+        "pooled, many": (32, ((2, 2), (2, 2), ZERO)),
+        "pooled, many, and other numbers": (33, ((1, 2), (1, 2), ZERO)),
         "overlapping": (8, ((3, 3), (2, 2), SAME)),
         "one channel": (1, ((2, 2), (2, 2), SAME)),
         "no pooling": (8, (None, None, None)),
     }
-    activations = ("relu", "linear", "leaky_relu", "elu", "sigmoid", "tanh")
-    for (C, pool), activation in zip(itertools.cycle(pools.values()), activations * 5, strict=False):
-        for tf32 in (False, True) if single and activation == "linear" else (False,):
+    activations = itertools.cycle(("relu", "linear", "leaky_relu", "elu", "sigmoid", "tanh"))
+    for (C, pool), activation in zip(pools.values(), activations, strict=False):
+        for tf32 in (False, True) if single else (False,):
             yield from _block(draw, C, pool, activation, tf32)
 
 

@@ -73,7 +73,7 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
         options: dict[str, Any] = {"padding": ((0, 0), (0, 0)), "strides": (1, 1), "dilation": (1, 1), "groups": 1}
         with kernels.use_tf32(tf32):
             kernels.conv2d(x, w, None, **options)
-        assert Settings.launched == {f"forward<float, 64, 4, {arithmetic}>"}
+        assert Settings.launched == {f"forward<float, 128, 32, 4, {arithmetic}>"}
     finally:
         convolution.has_tensor_cores.cache_clear()
 
