@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,14 @@ from tests.cuda_on_host.launching import Settings
 def cupy() -> Iterator[Any]:
     with device.present() as module:
         yield module
+
+
+@pytest.mark.parametrize("name", ["arrays", "windows"])
+def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
+    dispatch.load("cuda")
+    module = importlib.import_module(f"minicnn.kernels.cuda.{name}")
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed
 
 
 @pytest.mark.gpu
