@@ -218,7 +218,7 @@ class Parameter(Tensor):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         data, trainable = state.pop("data"), state.pop("trainable")
-        self._device = state.pop("device")
+        self._device = state.pop("device", "cpu")
         Tensor.__init__(self, np.empty(0, state["_dtype"]), requires_grad=trainable)
         self._data = None if data is None else place(data, self._device)
         self.arena, self.arena_offset = None, 0

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .function import Function
 
 Array: TypeAlias = Any
-_CUDA_IN_DLPACK = 2
+# kDLCUDA and kDLCUDAManaged of dlpack.h.
+_GPU_KINDS = (2, 13)
 # What an operation takes: a tensor, an array, or a plain number or nested list of them.
 TensorLike: TypeAlias = Any
 
@@ -297,7 +298,7 @@ def from_dlpack(value: Any) -> Tensor:
     if not hasattr(value, "__dlpack__"):
         raise TypeError(f"from_dlpack: expected an array that has __dlpack__, got {type(value).__name__}")
     kind, _ = value.__dlpack_device__()
-    if kind == _CUDA_IN_DLPACK:
+    if kind in _GPU_KINDS:
         check("from_dlpack", "cuda")
         return Tensor(importlib.import_module("cupy").from_dlpack(value))
     return Tensor(np.from_dlpack(value))

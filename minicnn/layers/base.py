@@ -434,12 +434,12 @@ class Layer:
                 self._settle(layer)
 
     def _settle(self, layer: Layer) -> None:
-        """Let a new sublayer draw from this layer's seed, unless it has one, and live where this layer lives."""
+        """Let a new sublayer draw from this layer's seed, unless it has one; where one of the two is on a GPU, both are."""
         sequence = self.__dict__.get("_seed_sequence")
         if sequence is not None and layer._seed_sequence is None:
             layer.seed_sequence = sequence.spawn(1)[0]
-        if self.__dict__.get("_device", "cpu") != layer.device:
-            layer.to(self._device)
+        if layer.device != self._device:
+            (self if self._device == "cpu" else layer).to("cuda")
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -474,7 +474,7 @@ class Layer:
             ValueError: no such device.
             DeviceError: "cuda", and no GPU can be used; the message says why.
         """
-        check(f"{self.describe()}: to", device)
+        check(f"{self.describe()}.to", device)
         for parameter in self._trainable_parameters + self._fixed_parameters:
             parameter.to(device)
         self._device = device

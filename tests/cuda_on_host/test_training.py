@@ -248,6 +248,30 @@ def test_plain_device_arrays_in_plain_device_arrays_out(cupy: Any) -> None:
     np.testing.assert_allclose(y.get(), expected, atol=1e-6)
 
 
+def test_dlpack_shares_memory_on_the_device_both_ways(cupy: Any) -> None:
+    there = cupy.asarray(np.arange(4, dtype=np.float32))
+    tensor = from_dlpack(there)
+    assert tensor.device == "cuda"
+    there[0] = 9.0
+    back = cupy.from_dlpack(tensor)
+    back[1] = 7.0
+    np.testing.assert_array_equal(tensor.numpy(), [9, 7, 2, 3])
+    np.testing.assert_array_equal(there.get(), [9, 7, 2, 3])
+
+
+def test_a_model_made_of_layers_on_the_device_lives_there_too(cupy: Any) -> None:
+    """And does not take them away from the model that they were made for."""
+    model = small().to("cuda")
+    features = minicnn.Model(model.inputs[0], model.layers[3].output)
+    assert features.device == model.device == "cuda"
+    assert all(isinstance(p.data, cupy.ndarray) for p in model.weights)
+    longer = minicnn.Sequential([*model.layers[:2], Flatten(), Dense(2)])
+    longer.build((None, 10, 10, 1))
+    assert {p.device for p in longer.weights} == {"cuda"}
+    x = digits(2, 10)[0]
+    assert longer.predict(x).shape == (2, 2) and features.predict(x).shape == (2, 4, 4, 8)
+
+
 def test_dlpack_shares_memory_both_ways() -> None:
     values = np.arange(4.0)
     tensor = from_dlpack(values)
