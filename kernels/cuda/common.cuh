@@ -21,6 +21,19 @@ struct alignas(16) Shared {
 };
 #endif
 
+// Four numbers at once, 16 bytes of float, from where 16 bytes begin.
+template <class T>
+struct alignas(16) Four {
+    T cells[4];
+};
+
+template <class T>
+__device__ __forceinline__ void read_four(T (&to)[4], const T* from) {
+    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % 16 == 0, "four numbers that are not aligned");
+    Four<T> four = *reinterpret_cast<const Four<T>*>(from);
+    for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
+}
+
 // Divides by a number that is known before the launch: a multiplication in place of some thirty instructions.
 // (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.) For 0 <= n < 2**31.
 struct Divider {

@@ -39,7 +39,7 @@ _forward = Kernels("convolution.cu", "forward", combinations=_tiled(SMALL, NARRO
 _forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_tiled(SMALL, NARROW))
 _input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
 _kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
-_direct_forward = Kernels("direct.cu", "direct_forward", REALS)
+_direct_forward = Kernels("direct.cu", "direct_forward", REALS, (4, 1))
 _direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", REALS)
 _direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", REALS)
 
@@ -94,8 +94,7 @@ def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str
     y = cupy.empty((shape.images, *shape.output, shape.filters), dtype)
     last = ACTIVATION_NUMBERS[activation], dtype.type(alpha)
     if _is_direct(shape):
-        plan = direct(shape, NO_POOL, shape.output, shape.filters, "conv2d")
-        launch(_direct_forward[REAL[dtype]], y.size, x, w, b, y, None, plan, *last)
+        _convolve_directly(x, w, b, y, None, shape, NO_POOL, *last)
     elif y.size:
         plan = windows(shape)
         real, vector, arithmetic = _how(shape, dtype, x, w)
@@ -105,6 +104,14 @@ def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str
         kernel = _forward[(real, *how.tile, vector, arithmetic)]
         kernel((*how.blocks, shape.groups), how.threads, arguments)
     return y
+
+
+def _convolve_directly(
+    x: Array, w: Array, b: Array | None, y: Array, winners: Array | None, shape: Shape, pool: Pool, *last: Any
+) -> None:
+    abreast = 4 if shape.group_filters % 4 == 0 and is_aligned(w) else 1
+    plan = direct(shape, pool, shape.pooled(pool), shape.filters // abreast, "conv2d")
+    launch(_direct_forward[REAL[y.dtype], abreast], int(plan["count"]), x, w, b, y, winners, plan, *last)
 
 
 def conv2d_input_gradient(
@@ -203,8 +210,7 @@ def _fused(
     winners = cupy.empty(y.shape, np.uint8)
     last: Any = ACTIVATION_NUMBERS[activation], dtype.type(alpha)
     if _is_direct(shape):
-        plan = direct(shape, pool, size, shape.filters, "conv2d_block")
-        launch(_direct_forward[REAL[dtype]], y.size, x, w, b, y, winners, plan, *last)
+        _convolve_directly(x, w, b, y, winners, shape, pool, *last)
     elif y.size:
         plan, columns = windows(shape, pool), shape.group_filters
         real, vector, arithmetic = _how(shape, dtype, x, w)

@@ -14,12 +14,15 @@ struct Direct {
     int count;  // threads that have work
 };
 
-// One number of y before bias and activation.
-template <class T>
-__device__ T window_sum(const T* x, const T* w, const Direct& d, int n, int i, int j, int f) {
+// ABREAST numbers of y, of as many filters side by side, before bias and activation: each number of the picture is read
+// once for all of them, and their weights at once.
+template <class T, int ABREAST>
+__device__ __forceinline__ void window_sums(
+    T (&sums)[ABREAST], const T* x, const T* w, const Direct& d, int n, int i, int j, int f
+) {
     int row = i * d.row_stride - d.top, column = j * d.column_stride - d.left;
     x += (int64)n * d.height * d.width * d.channels + f / d.group_filters * d.group_channels;
-    T sum = 0;
+    for (int a = 0; a < ABREAST; ++a) sums[a] = 0;
     for (int p = 0; p < d.kernel_height; ++p) {
         int r = row + p * d.row_tap;
         if (r < 0 || r >= d.height) continue;
@@ -28,30 +31,44 @@ __device__ T window_sum(const T* x, const T* w, const Direct& d, int n, int i, i
             if (s < 0 || s >= d.width) continue;
             const T* pixel = x + ((int64)r * d.width + s) * d.channels;
             const T* weights = w + (int64)(p * d.kernel_width + q) * d.group_channels * d.filters + f;
-            for (int c = 0; c < d.group_channels; ++c) sum += pixel[c] * weights[(int64)c * d.filters];
+            for (int c = 0; c < d.group_channels; ++c, weights += d.filters) {
+                T number = pixel[c], abreast[4];
+                if (ABREAST == 4) read_four(abreast, weights);
+                else abreast[0] = weights[0];
+#pragma unroll
+                for (int a = 0; a < ABREAST; ++a) sums[a] += number * abreast[a];
+            }
         }
     }
-    return sum;
 }
 
 // Convolution, pooling of any geometry (a window of one cell is none), bias and activation.
-template <class T>
+template <class T, int ABREAST>
 __global__ void direct_forward(
     const T* x, const T* w, const T* bias, T* y, unsigned char* winners, Direct d, int activation, T alpha
 ) {
     for (int index = first_element(); index < d.count; index += element_step()) {
-        int n = index, f = d.counted_depth.split(n), oj = d.counted_columns.split(n), oi = d.counted_rows.split(n);
+        int n = index, f = d.counted_depth.split(n) * ABREAST;
+        int oj = d.counted_columns.split(n), oi = d.counted_rows.split(n);
         int i = oi * d.pool_row_stride - d.pool_top, j = oj * d.pool_column_stride - d.pool_left;
-        T best = minus_infinity<T>();
-        int winner = 0;
+        T best[ABREAST], sums[ABREAST];
+        int winner[ABREAST];
+        for (int a = 0; a < ABREAST; ++a) best[a] = minus_infinity<T>(), winner[a] = 0;
         for (int ph = max(0, -i); ph < d.pool_height && i + ph < d.output_height; ++ph) {
             for (int pw = max(0, -j); pw < d.pool_width && j + pw < d.output_width; ++pw) {
-                T value = window_sum(x, w, d, n, i + ph, j + pw, f);
-                if (wins(value, best)) best = value, winner = ph * d.pool_width + pw;
+                window_sums(sums, x, w, d, n, i + ph, j + pw, f);
+#pragma unroll
+                for (int a = 0; a < ABREAST; ++a) {
+                    if (wins(sums[a], best[a])) best[a] = sums[a], winner[a] = ph * d.pool_width + pw;
+                }
             }
         }
-        y[index] = activate(activation, bias ? best + bias[f] : best, alpha);
-        if (winners) winners[index] = (unsigned char)winner;
+#pragma unroll
+        for (int a = 0; a < ABREAST; ++a) {
+            int64 target = (int64)index * ABREAST + a;
+            y[target] = activate(activation, bias ? best[a] + bias[f + a] : best[a], alpha);
+            if (winners) winners[target] = (unsigned char)winner[a];
+        }
     }
 }
 

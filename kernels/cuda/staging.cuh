@@ -46,18 +46,6 @@ __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
-// Four numbers at once, 16 bytes of float.
-template <class T>
-struct alignas(16) Four {
-    T cells[4];
-};
-
-template <class T>
-__device__ __forceinline__ void read_four(T (&to)[4], const T* from) {
-    Four<T> four = *reinterpret_cast<const Four<T>*>(from);
-    for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
-}
-
 // The nearest number with TF32's 10 bits of mantissa.
 __device__ __forceinline__ float to_tf32(float x) {
 #if defined(CUDA_ON_HOST)

@@ -434,7 +434,7 @@ class Layer:
                 self._settle(layer)
 
     def _settle(self, layer: Layer) -> None:
-        """Let a new sublayer draw from this layer's seed, unless it has one; where one of the two is on a GPU, both are."""
+        """Let a new sublayer draw from this layer's seed, unless it has one; where one is on a GPU, both are."""
         sequence = self.__dict__.get("_seed_sequence")
         if sequence is not None and layer._seed_sequence is None:
             layer.seed_sequence = sequence.spawn(1)[0]

@@ -170,6 +170,7 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "groups": {"N": 2, "size": (5, 5), "C": 16, "kernel": (3, 3), "F": 24, "geometry": {"groups": 2}},
     "more windows than a part": {"N": 3, "size": (16, 16), "C": 8, "kernel": (2, 2), "F": 8},
     "one channel": {"N": 2, "size": (9, 9), "C": 1, "kernel": (5, 5), "F": 6, "geometry": {"strides": (2, 1)}},
+    "filters in fours": {"N": 2, "size": (7, 6), "C": 6, "kernel": (2, 3), "F": 8, "geometry": {"groups": 2}},
     "many windows of one channel": {"N": 2, "size": (24, 24), "C": 1, "kernel": (2, 2), "F": 5},
     "depthwise": {"N": 2, "size": (6, 6), "C": 5, "kernel": (3, 3), "F": 10,
                   "geometry": {"groups": 5, "padding": SAME}},
