@@ -101,8 +101,8 @@ def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str
         rows, columns = int(plan["windows"]), shape.group_filters
         how = cut(rows, columns, 1, vector, shape.groups, real == "float")
         arguments = (x, w, b, y, plan, np.int32(columns), np.int32(shape.filters), *last)
-        kernel = _forward[(real, *how.tile, vector, arithmetic)]
-        kernel((*how.blocks, shape.groups), how.threads, arguments)
+        which = (real, *how.tile, vector, arithmetic)
+        _forward[which]((*how.blocks, shape.groups), how.threads, arguments)
     return y
 
 
@@ -131,8 +131,8 @@ def conv2d_input_gradient(
             rows, columns = int(part.windows["windows"]), shape.group_channels
             how = cut(rows, columns, 1, vector, groups, real == "float")
             arguments = (gy, w, gx, *part, np.int32(shape.channels))
-            kernel = _input_gradient[(real, *how.tile, vector, arithmetic)]
-            kernel((*how.blocks, groups), how.threads, arguments)
+            which = (real, *how.tile, vector, arithmetic)
+            _input_gradient[which]((*how.blocks, groups), how.threads, arguments)
     return gx
 
 
@@ -153,8 +153,8 @@ def conv2d_kernel_gradient(
     how = cut(rows, columns, int(plan["windows"]), vector, groups, real == "float")
     parts = cupy.empty((how.parts, *w_shape), dtype)
     arguments = (x, gy, parts, plan, np.int32(columns), np.int32(shape.filters), np.int32(groups))
-    kernel = _kernel_gradient[(real, *how.tile, vector, arithmetic)]
-    kernel((*how.blocks, groups * how.parts), how.threads, arguments)
+    which = (real, *how.tile, vector, arithmetic)
+    _kernel_gradient[which]((*how.blocks, groups * how.parts), how.threads, arguments)
     return add_parts(parts)
 
 
@@ -216,8 +216,8 @@ def _fused(
         real, vector, arithmetic = _how(shape, dtype, x, w)
         how = tiled(int(plan["windows"]), columns, NARROW if real == "float" and columns <= NARROW[1] else SMALL)
         arguments = (x, w, b, y, winners, plan, np.int32(columns), np.int32(shape.filters), *last)
-        kernel = _forward_pooled[(real, *how.tile, vector, arithmetic)]
-        kernel((*how.blocks, shape.groups), how.threads, arguments)
+        which = (real, *how.tile, vector, arithmetic)
+        _forward_pooled[which]((*how.blocks, shape.groups), how.threads, arguments)
     return y, winners
 
 
