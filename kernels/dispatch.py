@@ -17,6 +17,10 @@ from typing import Any
 import numpy as np
 
 NAMES = ("cpu", "reference", "naive")
+MIXED = (
+    "arrays of NumPy and CuPy are mixed in one operation; move them to one device first "
+    "(cupy.asarray(x), or cupy.asnumpy(x))"
+)
 _NUMBA_CURE = 'python -m pip install --upgrade numba, or use_kernels("reference")'
 
 _modules: dict[str, ModuleType] = {}
@@ -50,10 +54,7 @@ def array_module(*arrays: Any) -> ModuleType:
     kinds = (cupy.ndarray, np.ndarray)
     on_gpu = [isinstance(array, cupy.ndarray) for array in arrays if isinstance(array, kinds)]
     if any(on_gpu) and not all(on_gpu):
-        raise TypeError(
-            "arrays of NumPy and CuPy are mixed in one operation; move them to one device first "
-            "(cupy.asarray(x), or cupy.asnumpy(x))"
-        )
+        raise TypeError(MIXED)
     return cupy if any(on_gpu) else np
 
 

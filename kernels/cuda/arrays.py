@@ -9,7 +9,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..dispatch import array_module
+from ..dispatch import MIXED
 from .loading import REAL
 
 # CuPy's array.
@@ -34,7 +34,7 @@ def floating(operation: str, array: Array) -> np.dtype:
 def on_device(array: Array) -> Array:
     """The array, if it is CuPy's: nothing is copied to the device behind the user's back."""
     if not isinstance(array, cupy.ndarray):
-        array_module(cupy.empty(0), np.asarray(array))  # raises, and says the cure
+        raise TypeError(MIXED)
     return array
 
 
