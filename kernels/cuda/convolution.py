@@ -25,20 +25,17 @@ from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 # (type, numbers copied at once, arithmetic)
 _HOW = [("float", 4, "Tensor"), ("float", 1, "Tensor"), ("float", 4, "Exact"), ("float", 1, "Exact"),
         ("double", 1, "Exact")]  # fmt: skip
+# With each of the tiles that there is for them: (type, rows, columns, numbers copied at once, arithmetic).
+_TILED = [
+    (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in (SMALL, NARROW, LARGE)
+    if tile == SMALL or (real == "float" and (tile == NARROW or vector == 4))
+]  # fmt: skip
+_POOLED = [how for how in _TILED if how[1:3] != LARGE]
 
-
-def _tiled(*tiles: Pair) -> list[tuple[str, int, int, int, str]]:
-    """All of these, with each of the tiles that there is for them."""
-    return [
-        (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in tiles
-        if tile == SMALL or (real == "float" and (tile == NARROW or vector == 4))
-    ]  # fmt: skip
-
-
-_forward = Kernels("convolution.cu", "forward", combinations=_tiled(SMALL, NARROW, LARGE))
-_forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_tiled(SMALL, NARROW))
-_input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
-_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_tiled(SMALL, NARROW, LARGE))
+_forward = Kernels("convolution.cu", "forward", combinations=_TILED)
+_forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_POOLED)
+_input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_TILED)
+_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_TILED)
 _direct_forward = Kernels("direct.cu", "direct_forward", REALS, (4, 1))
 _direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", REALS)
 _direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", REALS)
