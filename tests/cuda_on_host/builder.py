@@ -52,14 +52,14 @@ def library(source: str, kernels: tuple[str, ...]) -> ctypes.CDLL:
     return loaded
 
 
-def compile_library(source: str, kernels: Sequence[str], flags: Sequence[str] = FLAGS) -> Path:
+def compile_library(source: str, kernels: Sequence[str]) -> Path:
     """Where the compiled form lies; compiles it unless it lies there already."""
     path = compiler()
     if path is None:
         raise CompilationError("there is no C++ compiler")
     entries = ",\n".join(f'host::Thunk<&{name}>::entry("{name}")' for name in kernels)
     text = f'#include "host.h"\n#line 1 "kernel source"\n{source}\nHOST_KERNELS({entries})\n'
-    digest = hashlib.sha256("\0".join([text, *flags]).encode() + _version(path))
+    digest = hashlib.sha256("\0".join([text, *FLAGS]).encode() + _version(path))
     for header in ("host.h", "fibers.h"):
         digest.update((HERE / header).read_bytes())
     target = KEPT / f"{digest.hexdigest()[:32]}.so"
@@ -67,7 +67,7 @@ def compile_library(source: str, kernels: Sequence[str], flags: Sequence[str] = 
     # The processes of a parallel test run want the same libraries at the same time.
     with alone(target):
         if not target.exists():
-            _compile(text, [path, *flags], target)
+            _compile(text, [path, *FLAGS], target)
     return target
 
 

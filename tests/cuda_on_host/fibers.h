@@ -12,6 +12,8 @@
 
 #if !defined(__x86_64__) && !defined(__aarch64__)
 #define FIBERS_BY_UCONTEXT
+#endif
+#ifdef FIBERS_BY_UCONTEXT
 #include <ucontext.h>
 #endif
 
@@ -46,7 +48,6 @@ extern "C" __attribute__((visibility("hidden"))) void fibers_swap(void** from, v
 #if defined(__x86_64__)
 asm(R"(
     .text
-    .hidden fibers_swap
     .globl fibers_swap
 fibers_swap:
     pushq %rbp

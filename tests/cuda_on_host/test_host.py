@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.cuda_on_host import device, stand_in
+from tests.cuda_on_host import builder, device, stand_in
 from tests.cuda_on_host.builder import CompilationError, library
 from tests.cuda_on_host.launching import Function, LaunchError
 
@@ -42,6 +42,13 @@ def run(source: str, name: str, blocks: int = 3, threads: int = 64, count: int =
 @pytest.mark.parametrize("blocks", [1, 100])
 def test_a_correct_kernel_runs(blocks):
     run(REVERSE, "reverse<float>", blocks)
+
+
+def test_fibers_switch_by_the_systems_means_too(monkeypatch):
+    """What other processors than x86-64 and 64-bit Arm use."""
+    source = f"#define OTHER_PROCESSOR\n{REVERSE}"  # a source of its own, so that nothing kept from above serves
+    monkeypatch.setattr(builder, "FLAGS", (*builder.FLAGS, "-DFIBERS_BY_UCONTEXT"))
+    run(source, "reverse<float>")
 
 
 def test_a_missing_barrier_shows():
