@@ -20,6 +20,43 @@ __global__ void reverse(const T* x, T* y, int count) {
     if (i >= count) y[i] = 0;
 }
 """
+# Name of a kernel: what it has in place of what the correct one has.
+MISTAKES = {
+    "without_barrier": ("__syncthreads();", ""),
+    "barrier_missed": ("__syncthreads();", "if (i < 63) __syncthreads();"),
+    "two_barriers": ("__syncthreads();", "if (i < 63) {\n__syncthreads();\n} else {\n__syncthreads();\n}"),
+    "index_too_large": ("tile[i] =", "tile[i + 1] ="),
+    "index_negative": ("tile[i] =", "tile[-1] ="),
+    "beside_shared_memory": ("tile[i] =", "if (i == 0) (&tile[63])[1] = 1; tile[i] ="),
+    "filled_once": ("tile[i] = x[", "if (blockIdx.x == 0) tile[i] = x["),
+    "behind_the_array": ("y[i] = 0", "y[64 * 3] = 0"),
+    "before_the_array": ("y[i] = 0", "y[-1] = 0"),
+    "one_place": ("if (i >= count) y[i] = 0;", "y[0] = i;"),
+}
+OTHERS = """
+template <class T>
+__global__ void shuffle_missed(const T* x, T* y, int) {
+    if (threadIdx.x == 5) return;
+    y[threadIdx.x] = __shfl_xor_sync(0xFFFFFFFFu, x[threadIdx.x], 1);
+}
+template <class T>
+__global__ void total(const T* x, T* y, int) {
+    T sum = x[blockIdx.x * 64 + threadIdx.x];
+    for (int mask = 16; mask; mask /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, mask);
+    y[blockIdx.x * 64 + threadIdx.x] = sum;
+}
+template <class T>
+__global__ void copy(const T* x, T* y, int waits) {
+    __shared__ Shared<T, 64> tile;
+    tile.arrive(threadIdx.x, x + blockIdx.x * 64 + threadIdx.x, 1);
+    host_commit();
+    if (waits) host_wait(0);
+    y[blockIdx.x * 64 + threadIdx.x] = tile[threadIdx.x];
+}
+"""
+# All in one source: a library takes seconds to compile.
+SOURCE = "\n".join([REVERSE, OTHERS, *[REVERSE.replace("reverse", name).replace(*m) for name, m in MISTAKES.items()]])
+KERNELS = tuple(f"{name}<float>" for name in ("reverse", "shuffle_missed", "total", "copy", *MISTAKES))
 
 
 @pytest.fixture(autouse=True)
@@ -30,115 +67,66 @@ def compiler():
         yield
 
 
-def run(source: str, name: str, blocks: int = 3, threads: int = 64, count: int = 64, size: int | None = None) -> None:
-    """Launch on arrays of numbers; the second is checked where the kernel reverses."""
+def run(name: str, blocks: int = 3, count: int = 64, threads: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """What a kernel makes of some numbers, and these."""
     x = stand_in.asarray(np.arange(64 * blocks, dtype=np.float32))
-    y = stand_in.empty(64 * blocks if size is None else size, np.float32)
-    Function(source, name, (name,))((blocks,), (threads,), (x, y, np.int32(count)))
-    if "reverse" in name:
-        np.testing.assert_array_equal(y.get().reshape(-1, 64), x.get().reshape(-1, 64)[:, ::-1])
+    y = stand_in.empty(64 * blocks, np.float32)
+    Function(SOURCE, f"{name}<float>", KERNELS)((blocks,), (threads,), (x, y, np.int32(count)))
+    return y.get(), x.get()
 
 
 @pytest.mark.parametrize("blocks", [1, 100])
 def test_a_correct_kernel_runs(blocks):
-    run(REVERSE, "reverse<float>", blocks)
+    y, x = run("reverse", blocks)
+    np.testing.assert_array_equal(y.reshape(-1, 64), x.reshape(-1, 64)[:, ::-1])
 
 
 def test_fibers_switch_by_the_systems_means_too(monkeypatch):
     """What other processors than x86-64 and 64-bit Arm use."""
-    source = f"#define OTHER_PROCESSOR\n{REVERSE}"  # a source of its own, so that nothing kept from above serves
     monkeypatch.setattr(builder, "FLAGS", (*builder.FLAGS, "-DFIBERS_BY_UCONTEXT"))
-    run(source, "reverse<float>")
+    x, y = stand_in.asarray(np.arange(64, dtype=np.float32)), stand_in.empty(64, np.float32)
+    # A source of its own, so that nothing kept from above serves.
+    Function(REVERSE, "reverse<float>", ("reverse<float>",))((1,), (64,), (x, y, np.int32(64)))
+    np.testing.assert_array_equal(y.get(), x.get()[::-1])
 
 
-def test_a_missing_barrier_shows():
-    with pytest.raises(LaunchError, match="a race"):
-        run(REVERSE.replace("__syncthreads();", ""), "reverse<float>")
+@pytest.mark.parametrize(("name", "message"), [
+    ("without_barrier", "a race"),
+    ("barrier_missed", r"waits at line \d+ for threads that never come"),
+    ("two_barriers", "different barriers"),
+    ("index_too_large", "an index outside shared memory"),
+    ("index_negative", "an index outside shared memory"),
+    ("beside_shared_memory", "beside shared memory"),
+    ("behind_the_array", "wrote beside an array"),
+    ("before_the_array", "wrote beside an array"),
+    ("one_place", "a race"),
+    ("shuffle_missed", "waits for its warp for threads that never come"),
+])  # fmt: skip
+def test_a_mistake_shows(name, message):
+    with pytest.raises(LaunchError, match=message):
+        run(name, count=63)
 
 
-def test_a_barrier_that_some_threads_miss_shows():
-    with pytest.raises(LaunchError, match=r"waits at line \d+ for threads that never come"):
-        run(REVERSE.replace("__syncthreads();", "if (i < 63) __syncthreads();"), "reverse<float>")
-
-
-def test_two_barriers_are_not_one():
-    source = REVERSE.replace("__syncthreads();", "if (i < 63) {\n__syncthreads();\n} else {\n__syncthreads();\n}")
-    with pytest.raises(LaunchError, match="different barriers"):
-        run(source, "reverse<float>")
-
-
-@pytest.mark.parametrize("index", ["i + 1", "-1"])
-def test_an_index_outside_shared_memory_shows(index):
+def test_more_threads_than_shared_memory_has_cells_show():
     with pytest.raises(LaunchError, match="an index outside shared memory"):
-        run(REVERSE.replace("tile[i] =", f"tile[{index}] ="), "reverse<float>")
-
-
-def test_writing_beside_shared_memory_through_a_pointer_shows():
-    with pytest.raises(LaunchError, match="beside shared memory"):
-        run(REVERSE.replace("tile[i] =", "if (i == 0) (&tile[63])[1] = 1; tile[i] ="), "reverse<float>")
+        run("reverse", threads=128)
 
 
 def test_shared_memory_is_nan_at_the_start_of_every_block():
     """Also where the block before left it full of numbers."""
-    source = REVERSE.replace("tile[i] = x[", "if (blockIdx.x == 0) tile[i] = x[")
-    x, y = stand_in.asarray(np.zeros(192, np.float32)), stand_in.empty(192, np.float32)
-    Function(source, "reverse<float>", ("reverse<float>",))((3,), (64,), (x, y, np.int32(64)))
-    np.testing.assert_array_equal(np.isnan(y.get()), np.arange(192) >= 64)
-
-
-@pytest.mark.parametrize("index", ["64 * 3", "-1"])
-def test_writing_beside_an_array_shows(index):
-    with pytest.raises(LaunchError, match="wrote beside an array"):
-        run(REVERSE.replace("y[i] = 0", f"y[{index}] = 0"), "reverse<float>", count=63)
-
-
-def test_threads_that_write_to_one_place_are_a_race():
-    with pytest.raises(LaunchError, match="a race"):
-        run(REVERSE.replace("if (i >= count) y[i] = 0;", "y[0] = i;"), "reverse<float>")
-
-
-def test_a_thread_that_leaves_a_shuffle_out_shows():
-    source = """
-    template <class T>
-    __global__ void add(const T* x, T* y, int) {
-        if (threadIdx.x == 5) return;
-        y[threadIdx.x] = __shfl_xor_sync(0xFFFFFFFFu, x[threadIdx.x], 1);
-    }"""
-    with pytest.raises(LaunchError, match="waits for its warp for threads that never come"):
-        run(source, "add<float>")
+    y, _ = run("filled_once")
+    np.testing.assert_array_equal(np.isnan(y), np.arange(192) >= 64)
 
 
 def test_shuffles_hand_values_over_one_after_the_other():
-    source = """
-    template <class T>
-    __global__ void total(const T* x, T* y, int) {
-        T sum = x[blockIdx.x * 64 + threadIdx.x];
-        for (int mask = 16; mask; mask /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, mask);
-        y[blockIdx.x * 64 + threadIdx.x] = sum;
-    }"""
-    x, y = stand_in.asarray(np.arange(128, dtype=np.float32)), stand_in.empty(128, np.float32)
-    Function(source, "total<float>", ("total<float>",))((2,), (64,), (x, y, np.int32(0)))
-    np.testing.assert_array_equal(y.get(), np.repeat(x.get().reshape(4, 32).sum(axis=1), 32))
-
-
-COPY = """
-template <class T>
-__global__ void copy(const T* x, T* y, int) {
-    __shared__ Shared<T, 64> tile;
-    tile.arrive(threadIdx.x, x + blockIdx.x * 64 + threadIdx.x, 1);
-    host_commit();
-    host_wait(0);
-    y[blockIdx.x * 64 + threadIdx.x] = tile[threadIdx.x];
-}
-"""
+    y, x = run("total")
+    np.testing.assert_array_equal(y, np.repeat(x.reshape(-1, 32).sum(axis=1), 32))
 
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_a_copy_arrives_when_it_is_waited_for(waits):
-    x, y = stand_in.asarray(np.ones(64, np.float32)), stand_in.empty(64, np.float32)
-    source = COPY if waits else COPY.replace("host_wait(0);", "")
-    Function(source, "copy<float>", ("copy<float>",))((1,), (64,), (x, y, np.int32(0)))
-    np.testing.assert_array_equal(y.get(), np.full(64, 1 if waits else np.nan, np.float32))
+    y, x = run("copy", count=int(waits))
+    np.testing.assert_array_equal(y, x if waits else np.full_like(x, np.nan))
 
 
 def test_fragments_multiply_as_the_ptx_manual_lays_them_out():
@@ -175,21 +163,21 @@ def test_fragments_multiply_as_the_ptx_manual_lays_them_out():
 def test_an_argument_of_another_type_is_refused(argument, message):
     x, y = stand_in.asarray(np.zeros(64, np.float32)), stand_in.empty(64, np.float32)
     with pytest.raises(LaunchError, match=message):
-        Function(REVERSE, "reverse<float>", ("reverse<float>",))((1,), (64,), (x, y, argument))
+        Function(SOURCE, "reverse<float>", KERNELS)((1,), (64,), (x, y, argument))
 
 
 @pytest.mark.parametrize("array", [np.zeros(64, np.float32), stand_in.asarray(np.zeros(64))], ids=["host", "float64"])
 def test_an_array_that_the_kernel_cannot_read_is_refused(array):
     y = stand_in.empty(64, np.float32)
     with pytest.raises(LaunchError, match=r"no array on the device|an array of float64"):
-        Function(REVERSE, "reverse<float>", ("reverse<float>",))((1,), (64,), (array, y, np.int32(64)))
+        Function(SOURCE, "reverse<float>", KERNELS)((1,), (64,), (array, y, np.int32(64)))
 
 
 @pytest.mark.parametrize(("grid", "block"), [((0,), (64,)), ((1, 65536), (64,)), ((1,), (1025,))])
 def test_sizes_that_no_gpu_has_are_refused(grid, block):
     x = stand_in.asarray(np.zeros(64, np.float32))
     with pytest.raises(LaunchError, match=r"a grid of|a block of"):
-        Function(REVERSE, "reverse<float>", ("reverse<float>",))(grid, block, (x, x, np.int32(64)))
+        Function(SOURCE, "reverse<float>", KERNELS)(grid, block, (x, x, np.int32(64)))
 
 
 def test_a_source_that_does_not_compile_says_why():
