@@ -45,9 +45,9 @@ _NAMES = {
     "load_model": "saving",
 }
 _MODULES = (
-    "articles", "autograd", "callbacks", "constraints", "data", "datasets", "functional", "initializers", "kernels",
-    "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing", "regularizers", "saving",
-    "schedules", "utils",
+    "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "functional",
+    "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
+    "regularizers", "saving", "schedules", "utils",
 )  # fmt: skip
 
 __all__ = sorted([*_NAMES, *_MODULES])

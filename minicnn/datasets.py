@@ -1,8 +1,11 @@
-"""Data sets to train on, by name: ``mnist``, ``fashion_mnist``, ``drawn_digits``, each with ``load_data``."""
+"""Data sets to train on, by name, each with ``load_data``.
+
+``mnist``, ``fashion_mnist``, ``dogs_vs_cats``; ``drawn_digits`` and ``drawn_pets`` where none of these can be had.
+"""
 
 from __future__ import annotations
 
-from minicnn.data import drawn_digits, fashion_mnist, mnist
+from minicnn.data import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
 from minicnn.data.catalogue import NAMES, class_names, find, load
 from minicnn.data.errors import DataError, DownloadError
 from minicnn.data.idx_dataset import Source
@@ -13,7 +16,9 @@ __all__ = [
     "DownloadError",
     "Source",
     "class_names",
+    "dogs_vs_cats",
     "drawn_digits",
+    "drawn_pets",
     "fashion_mnist",
     "find",
     "load",

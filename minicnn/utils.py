@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from minicnn.data.image_dataset import image_dataset_from_directory
+from minicnn.data.images import array_to_img, img_to_array, load_img, save_img
 from minicnn.data.labels import to_categorical
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = [
+    "array_to_img",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "save_img",
+    "set_random_seed",
+    "to_categorical",
+]
 
 
 def set_random_seed(seed: int) -> None:

@@ -45,6 +45,8 @@ def test_each_floor_imports_only_from_below(checkout):
         ("functional", "layers"),
         ("layers", "models"),
         ("models", "plots"),
+        ("models", "applications"),
+        ("applications", "articles"),
         ("plots", "articles"),
         ("articles", "cli"),
     ],

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from . import alexnet, eastmount, fashion, khuyen, lenet, lessons, strika
+from . import alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer
 from .article import Article, Figure, Recipe
 from .pattern import pattern
 from .registry import get, names, register
@@ -21,10 +21,12 @@ for _article in (
     lenet.ARTICLE,
     *fashion.ARTICLES,
     *strika.ARTICLES,
+    besbes.ARTICLE,
+    *transfer.ARTICLES,
     alexnet.ARTICLE,
     *lessons.ARTICLES,
 ):
     register(_article)
 
 # The modules serve the registry; `articles.<module>` is no name to rely on.
-del alexnet, eastmount, fashion, khuyen, lenet, lessons, strika, _article
+del alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer, _article

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from minicnn.errors import unknown_name
 
 if TYPE_CHECKING:
+    from minicnn.applications.bottleneck import Extractor
     from minicnn.models import Sequential
     from minicnn.optimizers import Optimizer
 
@@ -48,6 +49,9 @@ class Recipe:
         clip_probabilities: compute cross-entropies from probabilities clipped at 1e-7, as the articles' Keras does.
         training_samples, validation_samples: take the first so many pictures to train on and the last so many to
             validate on, evenly of all classes; None for all.
+        augmentation: how pictures to train on are distorted, anew in every epoch: arguments of `ImageDataGenerator`;
+            None leaves them as they are.
+        patience: end the training after so many epochs in a row without a lower validation loss; None never does.
         note: where the recipe comes from and what in it is our reading.
     """
 
@@ -64,6 +68,8 @@ class Recipe:
     clip_probabilities: bool = False
     training_samples: int | None = None
     validation_samples: int | None = None
+    augmentation: Mapping[str, float | bool] | None = None
+    patience: int | None = None
     note: str = ""
 
     @property
@@ -88,9 +94,11 @@ class Article:
         positive_class: the class numbered 1 whose probability a single output gives; None where there is one output a
             class.
         build: makes the network, not compiled, with fresh weights.
-        parameters: how many weights it has, as the article counts them.
+        parameters: how many weights it has, as the article counts them; an extractor's are not among them.
         recipes: by name; the first is the default. None at all where there is nothing to train.
         figures: what the article reports for its default recipe.
+        extractor: makes what turns pictures into the features that the network is trained on, a trained network, which
+            raises DataError where its weights are not on this machine; None for networks that take pictures.
         note: what is our reading of the article.
     """
 
@@ -105,6 +113,7 @@ class Article:
     figures: tuple[Figure, ...] = ()
     index: tuple[str, ...] = ()
     positive_class: str | None = None
+    extractor: Callable[[], Extractor] | None = None
     note: str = ""
 
     @property

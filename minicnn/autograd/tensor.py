@@ -159,9 +159,7 @@ class Tensor:
             raise ValueError(f"item: expected a tensor with one element, got shape {self.shape}")
         return self.data.item()
 
-    def backward(
-        self, gradient: TensorLike = None, *, retain_graph: bool = False, create_graph: bool = False
-    ) -> None:
+    def backward(self, gradient: TensorLike = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add d self / d leaf, weighted by `gradient`, to `.grad` of every leaf that requires a gradient.
 
         Args:

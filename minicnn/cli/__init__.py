@@ -24,6 +24,9 @@ _COMMANDS = {
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
     "predict": ("predict", "predict"),
+    "study": ("study", "study"),
+    "reproduce": ("reproduce", "reproduce"),
+    "data": ("data", "data"),
     "doctor": ("doctor", "doctor"),
 }
 

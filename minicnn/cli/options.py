@@ -14,7 +14,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Exit codes: what is wrong with the call or its data, and Ctrl-C as shells have it.
 FAILED, INTERRUPTED = 2, 130
-DATASETS = ("mnist", "fashion-mnist", "drawn-digits")
+DATASETS = ("mnist", "fashion-mnist", "drawn-digits", "dogs-vs-cats", "drawn-pets", "pictures")
 KERNELS = ("cpu", "reference", "naive")
 DEVICES = ("cuda", "cpu", "auto")
 
@@ -41,7 +41,7 @@ def data_options(part: str) -> Callable[[Command], Command]:
             "--samples", type=click.IntRange(min=1), metavar="N", help=f"Use only the first N {part} pictures."
         )(command)
         command = click.option(
-            "--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder that holds the data."
+            "--data", type=click.Path(path_type=Path), metavar="PATH", help="Folder or zip archive with the data."
         )(command)
         return click.option("--dataset", type=Name(DATASETS), help="Which pictures (default: the network's own).")(
             command
@@ -50,10 +50,15 @@ def data_options(part: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def threads_option(command: Command) -> Command:
+    """How many --threads to work with."""
+    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
+
+
 def machine_options(command: Command) -> Command:
     """How to compute: --threads, --kernels."""
     command = click.option("--kernels", type=Name(KERNELS), help="Which implementation of the kernels.")(command)
-    return click.option("--threads", type=click.IntRange(min=1), metavar="N", help="How many threads to use.")(command)
+    return threads_option(command)
 
 
 def device_option(command: Command) -> Command:

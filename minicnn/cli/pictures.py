@@ -37,6 +37,9 @@ class Pictures:
     y_test: np.ndarray
     classes: tuple[str, ...]
     stands_in: bool = False
+    # What is trained and tested on is always the same, so nothing of it has to be remembered.
+    fingerprint: None = None
+    division: None = None
 
     def describe(self) -> str:
         """One line: where from, and how many."""

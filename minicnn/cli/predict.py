@@ -17,27 +17,43 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGE...|FOLDER|ZIP", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=3, metavar="N", help="How many classes (default: 3).")
 @click.option(
     "--show", type=click.Path(path_type=Path), metavar="PATH", help="Keep what the network saw: a PNG file or a folder."
 )
+@click.option(
+    "--csv", "table", type=click.Path(path_type=Path), metavar="PATH", help="Write id and probabilities there."
+)
 @machine_options
 @device_option
 def predict(
-    file: Path, images: tuple[Path, ...], top: int, show: Path | None, threads: int | None, kernels: str | None,
+    file: Path,
+    images: tuple[Path, ...],
+    top: int,
+    show: Path | None,
+    table: Path | None,
+    threads: int | None,
+    kernels: str | None,
     device: str,
-) -> None:  # fmt: skip
-    """Name what the model in FILE sees in each IMAGE.
+) -> None:
+    """Name what the model in FILE sees in each IMAGE, or in every picture of a folder or zip archive.
 
     The most probable classes come first. Networks for digits see pictures as MNIST was made: dark ink on bright paper
-    inverted, cropped, scaled into 20x20 and centred by mass in 28x28.
+    inverted, cropped, scaled into 20x20 and centred by mass in 28x28. Where names or folders say what the pictures of a
+    folder show, the log loss and the accuracy follow.
     """
     from .listing import saved
     from .pictures import preparation
+    from .table import is_collection, predict_table
 
     use_machine(threads, kernels)
     model = saved(file).to(device)
+    if table is not None or any(map(is_collection, images)):
+        if show is not None:
+            raise ValueError("--show is for single pictures, not for folders, archives and --csv")
+        predict_table(model, images, top, table)
+        return
     prepare = preparation(model)
     targets = shown_as(show, images)
     for image, target in zip(images, targets, strict=True):
@@ -52,11 +68,12 @@ def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     """The picture as the network is to see it: (H, W, C) uint8."""
     from minicnn.preprocessing import fit_digit, fit_picture
 
-    if (model.preprocessing or {}).get("fit") == "digit":
+    used = model.preprocessing or {}
+    if used.get("fit") == "digit":
         return fit_digit(image)[:, :, np.newaxis]
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
-    return fit_picture(image, prepare.size, prepare.channels)
+    return fit_picture(image, prepare.size, prepare.channels, used.get("fitting", "squeeze"))
 
 
 def as_probabilities(outputs: np.ndarray) -> np.ndarray:

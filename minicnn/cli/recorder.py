@@ -57,6 +57,33 @@ class CtrlC:
         signal.signal(signal.SIGINT, self._before)
 
 
+class Patience(Callback):
+    """Ends the training when its recorder has seen `patience` epochs in a row without a lower validation loss.
+
+    What was recorded counts, so that a resumed training ends where an uninterrupted one does.
+    """
+
+    def __init__(self, recorder: Recorder, patience: int) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self.patience = patience
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """End the training if it is time."""
+        if is_spent(self.recorder.epochs, self.patience):
+            self.model.stop_training = True
+
+
+def is_spent(epochs: list[dict[str, float]], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no lower validation loss than one before; None is never spent.
+
+    >>> is_spent([{"val_loss": 0.3}, {"val_loss": 0.2}, {"val_loss": 0.4}, {"val_loss": 0.2}], 2)
+    True
+    """
+    losses = [epoch["val_loss"] for epoch in epochs if "val_loss" in epoch]
+    return patience is not None and bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
 class Recorder(Callback):
     """Notes each epoch, saves the state after it, and ends the training when Ctrl-C came.
 

@@ -49,8 +49,7 @@ class Results:
 
     def write_history(self, record: dict[str, Any]) -> None:
         """Replace ``history.json``."""
-        with replacing(self.history) as temporary:
-            temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(self.history, record)
 
     def read_history(self) -> dict[str, Any]:
         """What ``history.json`` says; ValueError if it is missing or damaged."""
@@ -74,6 +73,12 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file of JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

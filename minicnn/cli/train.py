@@ -1,57 +1,28 @@
-"""`minicnn train`: an article's network from its data to a folder with the model, its history and a picture."""
+"""`minicnn train`: a network from its data to a folder with the model, its history and a picture."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from .options import INTERRUPTED, data_options, device_option, machine_options, use_machine
-from .recorder import CtrlC, Interrupted, Recorder
-from .results import Results, columns, computer, replacing, versions
+from .options import INTERRUPTED, Name, data_options, device_option, machine_options, use_machine
+from .recorder import CtrlC, Interrupted, Patience, Recorder, is_spent
+from .results import Results, computer, versions
+from .settings import FITTINGS, Settings, chosen
 
 if TYPE_CHECKING:
-    from minicnn.articles import Article, Recipe
-    from minicnn.models import Sequential
+    from minicnn.applications.bottleneck import Extractor
+    from minicnn.articles import Article
+    from minicnn.models import Model, Sequential
 
+    from .picture_parts import PictureParts
     from .pictures import Pictures
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the bits of a training; kept in ``history.json``, so that `--resume` goes on with the same."""
-
-    recipe: str
-    dataset: str
-    data: str | None
-    samples: int | None
-    epochs: int
-    batch_size: int
-    seed: int
-
-    def command(self, article: str, out: Path) -> str:
-        """The command that repeats this training."""
-        words = ["minicnn", "train", article]
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None:
-                words += [f"--{field.name.replace('_', '-')}", str(value)]
-        return shlex.join([*words, "--out", str(out)])
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """What the network is given."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    from .training_data import TrainingData
 
 
 @click.command()
@@ -61,6 +32,12 @@ class Arrays:
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="How long (default: the article's).")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a step (default: the article's).")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Same seed, same result (default: 0).")
+@click.option(
+    "--augment/--no-augment",
+    default=None,
+    help="Shear, zoom and flip pictures at random (default: the recipe's).",
+)
+@click.option("--fitting", type=Name(FITTINGS), help="How pictures come to the network's size (default: squeeze).")
 @machine_options
 @device_option
 @click.option(
@@ -70,44 +47,22 @@ class Arrays:
 def train(
     name: str, threads: int | None, kernels: str | None, device: str, out: Path | None, resume: bool, **asked: Any
 ) -> None:
-    """Train an article's network and measure it on the test pictures.
+    """Train an article's network and measure it on pictures that it has not seen.
 
-    NAME is one of those that `minicnn articles` lists. Ctrl-C ends the training with its state saved.
+    NAME is one of those that `minicnn articles` lists. --data may name a folder or zip archive of pictures, with a
+    sub-folder for each class, or cats and dogs in any of the usual layouts. Ctrl-C ends the training with its state
+    saved.
     """
     from minicnn import articles
 
     article = articles.get(name)
     results = Results(out or Path("runs") / name)
     record = results.read_history() if resume else None
-    settings = _settings(article, asked, record)
+    settings = chosen(article, asked, record)
     use_machine(threads, kernels)
     # Only a training that starts, and was not told which pictures to use, may settle for drawn ones.
     may_draw = record is None and asked["dataset"] is None and asked["data"] is None
     Training(article, settings, results, record, may_draw, device).run()
-
-
-def _settings(article: Article, asked: dict[str, Any], record: dict[str, Any] | None) -> Settings:
-    """What was asked for; else what the training to be resumed had; else what the article says."""
-    if record is not None and record["article"] != article.name:
-        raise ValueError(f"the training to be resumed is of {record['article']!r}, not of {article.name!r}")
-    earlier = dict(record["settings"]) if record is not None else {}
-    if asked["data"] is not None:
-        asked["data"] = str(asked["data"])
-    for key in ("recipe", "dataset", "samples", "batch_size", "seed"):
-        if record is not None and asked[key] is not None and asked[key] != earlier.get(key):
-            option = "--" + key.replace("_", "-")
-            raise ValueError(f"{option} {asked[key]} differs from the training to be resumed ({earlier.get(key)})")
-    chosen: dict[str, Any] = {key: earlier.get(key) if value is None else value for key, value in asked.items()}
-    chosen["recipe"] = chosen["recipe"] or article.default_recipe
-    recipe = article.recipe(chosen["recipe"])
-    defaults: dict[str, Any] = {
-        "dataset": article.dataset,
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
-        "seed": 0,
-    }
-    complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in chosen.items()}
-    return Settings(**complete)
 
 
 class Training:
@@ -123,23 +78,26 @@ class Training:
         device: str,
     ) -> None:
         self.article = article
-        self.recipe: Recipe = article.recipe(settings.recipe)
+        self.recipe = article.recipe(settings.recipe)
         self.settings = settings
         self.results = results
         self.earlier = record
         self.may_draw = may_draw
         self.device = device
         self.ctrl_c = CtrlC()
+        self.extractor = self._make_extractor()
 
     def run(self) -> None:
         """From the data to the results."""
         pictures = self._load()
         click.echo(pictures.describe())
         self.settings = replace(self.settings, dataset=pictures.name)
+        self._check_collection(pictures)
+        self._adapt(pictures)
         self.results.prepare()
         model = self._resumed() if self.earlier is not None else self._fresh()
-        data = self._arrays(model, pictures)
-        if self.earlier is not None and not self.earlier["finished"] and model.epoch == self.settings.epochs:
+        data = self._data(model, pictures)
+        if self._lacks_only_the_result(model):
             # Stopped after the last epoch, before the result was there.
             self._finish(model, self._recorder(model), data)
             return
@@ -157,14 +115,65 @@ class Training:
             recorder = self._fit(model, data)
         self._finish(model, recorder, data)
 
-    def _load(self) -> Pictures:
-        from . import pictures
+    def _lacks_only_the_result(self, model: Sequential) -> bool:
+        if self.earlier is None or self.earlier["finished"]:
+            return False
+        epochs = self.earlier["epochs"][: model.epoch]
+        return model.epoch == self.settings.epochs or is_spent(epochs, self.recipe.patience)
+
+    def _make_extractor(self) -> Extractor | None:
+        """What makes the features that the network is trained on; None where it takes pictures."""
+        from .picture_parts import NAMES
+
+        if self.article.extractor is None:
+            return None
+        if self.settings.dataset not in NAMES:
+            raise ValueError(f"{self.article.name} is for collections of pictures, not for {self.settings.dataset}")
+        if self.settings.augment:
+            raise ValueError(f"--augment: {self.article.name} is trained on features that are computed once")
+        extractor = self.article.extractor()
+        extractor.fitting = self.settings.fitting
+        return extractor
+
+    def _load(self) -> Pictures | PictureParts:
+        from . import picture_parts, pictures
 
         settings = self.settings
         folder = Path(settings.data) if settings.data else None
+        if settings.dataset in picture_parts.NAMES:
+            size = self.extractor.size if self.extractor else picture_parts.input_size(self.article)
+            return picture_parts.load(
+                settings.dataset, folder, self.article.classes, picture_parts.wanted(self.recipe), size,
+                samples=settings.samples, seed=settings.seed, may_draw=self.may_draw,
+            )  # fmt: skip
         return pictures.load(
             settings.dataset, folder, samples=settings.samples, seed=settings.seed, may_draw=self.may_draw
         )
+
+    def _check_collection(self, pictures: Pictures | PictureParts) -> None:
+        """Refuse to go on with other pictures, of which some that were held out might be trained on."""
+        self.collection = pictures.fingerprint
+        before = None if self.earlier is None else self.earlier.get("collection")
+        if before is not None and before != self.collection:
+            raise ValueError(
+                f"{pictures.where}: these are not the pictures that the training to be resumed was begun on"
+            )
+
+    def _adapt(self, pictures: Pictures | PictureParts) -> None:
+        """Fit the network and the loss to the number of classes, and say so."""
+        self.classes = len(pictures.classes)
+        if self.classes == len(self.article.classes):
+            return
+        outputs = self._built().output_shape[-1]
+        if self.classes > 2 and self.recipe.loss == "binary_crossentropy":
+            self.recipe = replace(self.recipe, loss="categorical_crossentropy")
+        click.echo(f"Network: {outputs} outputs instead of {len(self.article.classes)}, loss {self.recipe.loss}")
+
+    def _built(self) -> Sequential:
+        from minicnn.articles.adapting import with_classes
+
+        model = self.article.build()
+        return model if self.classes == len(self.article.classes) else with_classes(model, self.classes)
 
     def _fresh(self) -> Sequential:
         """The network with new weights that depend on the seed alone."""
@@ -173,7 +182,7 @@ class Training:
 
         minicnn.set_seed(self.settings.seed)
         reset_names()
-        return self._compiled(self.article.build())
+        return self._compiled(self._built())
 
     def _compiled(self, model: Sequential) -> Sequential:
         model.compile(
@@ -191,84 +200,87 @@ class Training:
         if self.results.checkpoint.exists():
             return load_model(self.results.checkpoint).to(self.device)
         if self.earlier and self.earlier.get("finished") and self.results.model.exists():
+            if self.extractor is not None:
+                # The file holds the network that takes pictures, without the optimizer's state.
+                raise ValueError(
+                    f"the training in {self.results.folder} is finished; on features that are computed once it takes "
+                    "little time to train anew: leave out --resume"
+                )
             return load_model(self.results.model).to(self.device)
         click.echo("No epoch was finished before: starting again from the beginning")
         return self._fresh()
 
-    def _arrays(self, model: Sequential, pictures: Pictures) -> Arrays:
-        from .pictures import as_labels, preparation
+    def _data(self, model: Sequential, pictures: Pictures | PictureParts) -> TrainingData:
+        from .picture_parts import PictureParts
+        from .training_data import ArrayData, FeatureData, LoaderData
 
-        recipe = self.recipe
-        form, classes = recipe.labels, len(self.article.classes)
-        measured_scale = recipe.scale if recipe.measured_scale is None else recipe.measured_scale
-        return Arrays(
-            preparation(model, recipe.scale)(pictures.x_train),
-            as_labels(pictures.y_train, form, classes),
-            preparation(model, measured_scale)(pictures.x_test),
-            as_labels(pictures.y_test, form, classes),
-        )
+        settings = self.settings
+        if not isinstance(pictures, PictureParts):
+            return ArrayData(pictures, model, self.recipe, settings.batch_size)
+        if self.extractor is not None:
+            return FeatureData(pictures, self.extractor, model, self.recipe, settings.batch_size)
+        return LoaderData(
+            pictures, model, self.recipe, settings.batch_size, seed=settings.seed, fitting=settings.fitting,
+            augmentation=settings.augmentation(self.recipe),
+        )  # fmt: skip
 
-    def _announce(self, model: Sequential, data: Arrays) -> None:
+    def _announce(self, model: Sequential, data: TrainingData) -> None:
         """Refuse what does not fit into memory; say how long the rest takes."""
         from . import machine
         from .estimate import check_memory, estimate, time_training
 
-        settings, recipe = self.settings, self.recipe
-        memory = check_memory(model, min(settings.batch_size, len(data.x_train)), machine.available_memory())
-        memory += machine.resident_memory() or 0
+        settings = self.settings
+        memory = check_memory(model, min(settings.batch_size, data.trained), machine.available_memory())
+        memory += data.memory + (machine.resident_memory() or 0)
         epochs = settings.epochs - model.epoch
         if epochs < 1:
             raise ValueError(f"this training has {model.epoch} epochs already: ask for more than that with --epochs")
         click.echo(f"Network: {self.article.name}, recipe {settings.recipe}; timing a few steps first ...")
-        timings = time_training(self._fresh, data.x_train, data.y_train, settings.batch_size)
-        held_out = int(len(data.x_train) * recipe.validation_split)
-        after_epoch = len(data.x_test) if recipe.validate_on_test else held_out
+        step, prediction = time_training(self._fresh, *data.example(), settings.batch_size)
         expected = estimate(
-            timings,
-            pictures=len(data.x_train) - held_out,
-            measured=epochs * after_epoch + len(data.x_test),
+            (step + data.loading, prediction + data.loading),
+            pictures=data.trained,
+            measured=epochs * data.after_epoch + data.measured,
             batch_size=settings.batch_size,
             epochs=epochs,
             memory=memory,
         )
         plural = "" if epochs == 1 else "s"
-        click.echo(f"Expect about {expected} for {epochs} epoch{plural} of {len(data.x_train):,} pictures")
+        click.echo(f"Expect about {expected} for {epochs} epoch{plural} of {data.in_all:,} pictures")
 
-    def _describe_use(self, model: Sequential, pictures: Pictures) -> None:
+    def _describe_use(self, model: Sequential, pictures: Pictures | PictureParts) -> None:
         """Let the model's file carry what `evaluate` and `predict` need."""
         from .pictures import preparation
+        from .training_data import label_form
 
         digits = pictures.name in ("mnist", "drawn-digits")
         model.class_names = list(pictures.classes)
         model.preprocessing = {
             "fit": "digit" if digits else "picture",
-            "input": preparation(model, self.recipe.scale).get_config(),
-            "labels": self.recipe.labels,
+            "fitting": self.settings.fitting,
+            "input": None if self.extractor else preparation(model, self.recipe.scale).get_config(),
+            "labels": label_form(model, self.recipe.loss),
             "dataset": pictures.name,
+            "collection": self.collection,
+            "division": pictures.division,
         }
 
-    def _fit(self, model: Sequential, data: Arrays) -> Recorder:
+    def _fit(self, model: Sequential, data: TrainingData) -> Recorder:
         recorder = self._recorder(model)
-        validation: dict[str, Any] = {}
-        if self.recipe.validate_on_test:
-            validation["validation_data"] = (data.x_test, data.y_test)
-        elif self.recipe.validation_split:
-            validation["validation_split"] = self.recipe.validation_split
+        patience = self.recipe.patience
         try:
             model.fit(
-                data.x_train,
-                data.y_train,
-                batch_size=self.settings.batch_size,
                 epochs=self.settings.epochs,
-                shuffle=self.recipe.shuffle,
                 initial_epoch=model.epoch,
-                callbacks=[recorder],
+                callbacks=[recorder] if patience is None else [recorder, Patience(recorder, patience)],
                 verbose=1 if sys.stdout.isatty() else 2,
-                **validation,
+                **data.arguments(model),
             )
         except (Interrupted, KeyboardInterrupt):
             self._stop(model, recorder)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        if recorder.finished < self.settings.epochs:
+            click.echo(f"Stopped after epoch {recorder.finished}: {patience} in a row brought no lower validation loss")
         return recorder
 
     def _recorder(self, model: Sequential) -> Recorder:
@@ -283,6 +295,7 @@ class Training:
             "command": self.settings.command(self.article.name, self.results.folder),
             "settings": asdict(self.settings),
             "seed": self.settings.seed,
+            "collection": self.collection,
             "parameters": model.count_params(),
             "versions": versions(),
             "computer": computer(),
@@ -291,8 +304,15 @@ class Training:
             "reported": [asdict(figure) for figure in self.article.figures],
         }
 
+    def _save(self, model: Sequential) -> None:
+        """Write the network that takes pictures."""
+        whole: Model = model
+        if self.extractor is not None:
+            whole = self._compiled(self.extractor.joined(model))
+        whole.save(self.results.model)
+
     def _stop(self, model: Sequential, recorder: Recorder) -> None:
-        model.save(self.results.model)
+        self._save(model)
         recorder.write()
         click.echo(
             f"\nStopped after {recorder.finished} finished epochs. The network as it is now: {self.results.model}. "
@@ -300,47 +320,18 @@ class Training:
             f"--out {shlex.quote(str(self.results.folder))} --resume"
         )
 
-    def _finish(self, model: Sequential, recorder: Recorder, data: Arrays) -> None:
-        """Measure on the test pictures, save everything, tell."""
-        test = model.evaluate(
-            data.x_test, data.y_test, batch_size=self.settings.batch_size, verbose=0, return_dict=True
-        )
-        model.save(self.results.model)
-        recorder.write(test)
+    def _finish(self, model: Sequential, recorder: Recorder, data: TrainingData) -> None:
+        """Measure on what is held out, save everything, tell."""
+        from .outcome import comparison, draw
+
+        result = data.measure(model)
+        self._save(model)
+        recorder.record |= {"measured_on": data.part, "skipped": [list(item) for item in data.skipped()]}
+        recorder.write(result)
         self.results.forget_unfinished()
-        self._draw(recorder, test)
-        for line in self._comparison(test, self.settings.epochs):
+        epochs, title = recorder.finished, f"{self.article.name} on {self.settings.dataset}"
+        reported = self.article if self.settings.dataset == self.article.dataset else None
+        draw(self.results, recorder, result, data.part, reported, epochs, title)
+        for line in [*comparison(result, data.part, reported, epochs), *data.report()]:
             click.echo(line)
         click.echo(f"Results in {self.results.folder}: {', '.join(self.results.names())}")
-
-    def _comparison(self, test: dict[str, float], epochs: int) -> list[str]:
-        """The test result, measure by measure, beside what the article reports."""
-        lines = []
-        for name, value in test.items():
-            line = f"Test {name} {value:.4f}"
-            figure = self.article.figure(f"test {name}", epochs)
-            if figure is not None and self.settings.dataset == self.article.dataset:
-                plural = "" if figure.epochs == 1 else "s"
-                note = f", {figure.note}" if figure.note else ""
-                line += f"   (the article: {figure.value:.4f} after {figure.epochs} epoch{plural}{note})"
-            lines.append(line)
-        return lines
-
-    def _draw(self, recorder: Recorder, test: dict[str, float]) -> None:
-        from minicnn import plots
-
-        reported = {}
-        if self.settings.dataset == self.article.dataset:
-            for name in test:
-                figure = self.article.figure(f"test {name}", self.settings.epochs)
-                if figure is not None and not figure.note:
-                    reported[name] = figure.value
-        with replacing(self.results.picture) as temporary:
-            plots.history(
-                columns(recorder.epochs),
-                path=temporary,
-                steps=columns(recorder.steps),
-                test=test,
-                reported=reported,
-                title=f"{self.article.name} on {self.settings.dataset}",
-            )

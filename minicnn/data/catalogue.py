@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from minicnn.data import drawn_digits, fashion_mnist, mnist
+from minicnn.data import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
 from minicnn.data.idx_dataset import Arrays, Source
 from minicnn.errors import fold, unknown_name
 
 _MODULES: dict[str, ModuleType] = {
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
+    "dogs-vs-cats": dogs_vs_cats,
     "drawn-digits": drawn_digits,
+    "drawn-pets": drawn_pets,
 }
+_DRAWN = (drawn_digits, drawn_pets)
 
 NAMES = tuple(_MODULES)
 """Every data set's name."""
@@ -24,7 +27,7 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> tuple[Array
 
     Args:
         name: one of `NAMES`.
-        folder: a folder that must have it; see the data set's own ``load_data``. Drawn digits need none.
+        folder: a folder that must have it; see the data set's own ``load_data``. Drawn pictures need none.
 
     Returns:
         ((x_train, y_train), (x_test, y_test)), uint8.
@@ -34,8 +37,8 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> tuple[Array
         DataError: it cannot be had.
     """
     module = _module(name)
-    if module is drawn_digits:
-        return drawn_digits.load_data()
+    if module in _DRAWN:
+        return module.load_data()
     return module.load_data(folder)
 
 
@@ -50,8 +53,8 @@ def find(name: str, folder: str | os.PathLike[str] | None = None) -> Source:
         DataError: `folder` does not have it.
     """
     module = _module(name)
-    if module is drawn_digits:
-        return drawn_digits.find()
+    if module in _DRAWN:
+        return module.find()
     return module.find(folder)
 
 

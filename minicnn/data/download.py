@@ -6,10 +6,7 @@ a later run. The target itself appears only when it is complete and verified.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 import threading
 import time
 import urllib.error
@@ -104,7 +101,7 @@ class _Transfer(threading.Thread):
 def fetch(
     target: Path,
     urls: Sequence[str],
-    verify: Callable[[bytes], None],
+    verify: Callable[[Path], None],
     *,
     max_bytes: int,
     patience: float,
@@ -114,7 +111,7 @@ def fetch(
     Args:
         target: where the file goes; its folder is made. ``NAME.part`` beside it holds an unfinished transfer.
         urls: the mirrors, http or https, tried in turn.
-        verify: is given the complete file and raises `DataError` where it is not the right one.
+        verify: is given where the complete file waits, and raises `DataError` where it is not the right one.
         max_bytes: no honest mirror sends more than this.
         patience: seconds without any data, over all mirrors together, after which the network is given up.
 
@@ -129,29 +126,15 @@ def fetch(
     reasons = []
     for index, url in enumerate(urls):
         try:
-            content = _from_mirror(url, _part(target), verify, max_bytes, clock, len(urls) - index)
+            _from_mirror(url, _part(target), verify, max_bytes, clock, len(urls) - index)
+            _part(target).replace(target)
         except _MirrorError as error:
             reasons.append(f"{urlsplit(url).netloc}: {error}")
             continue
         except OSError as error:
             raise DownloadError(f"{target.name}: cannot write to {target.parent}: {error}") from error
-        write_whole(target, content)
-        with contextlib.suppress(OSError):
-            _part(target).unlink(missing_ok=True)
         return target
     raise DownloadError(f"{target.name} could not be downloaded ({'; '.join(reasons)})")
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Write `content` under a temporary name and rename it: `target` is never seen half-written."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _part(target: Path) -> Path:
@@ -166,8 +149,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _from_mirror(
-    url: str, part: Path, verify: Callable[[bytes], None], max_bytes: int, clock: _Patience, mirrors_left: int
-) -> bytes:
+    url: str, part: Path, verify: Callable[[Path], None], max_bytes: int, clock: _Patience, mirrors_left: int
+) -> None:
+    """Bring `part` to its full length, verified."""
     for attempt in range(_RETRIES + 1):
         before = _size(part)
         try:
@@ -180,16 +164,15 @@ def _from_mirror(
                 raise
             continue
         clock.refresh()
-        content = part.read_bytes()
         try:
-            verify(content)
+            verify(part)
         except DataError as error:
             part.unlink()
             # The rest was put after a beginning that may have come from another mirror's packing of the file.
             if before:
                 continue
             raise _MirrorError(str(error)) from None
-        return content
+        return
     raise _MirrorError("the transfer broke off again and again")
 
 

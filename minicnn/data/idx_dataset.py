@@ -35,8 +35,9 @@ class Source:
     Attributes:
         title: what people call the data set.
         kind: ``"folder"`` (asked for), ``"environment"`` (``$MINICNN_DATA``), ``"cache"``, ``"download"`` (not on this
-            machine yet) or ``"drawn"`` (made on the fly).
-        folder: the folder with the files; for ``"download"`` the one they will go to; None where there are none.
+            machine yet), ``"absent"`` (neither, and it cannot be downloaded) or ``"drawn"`` (made on the fly).
+        folder: the folder with the files, or the archive; for ``"download"`` and ``"absent"`` the one they would be
+            looked for in; None where there are none.
     """
 
     title: str
@@ -48,6 +49,8 @@ class Source:
             return f"{self.title}, drawn on the fly"
         if self.kind == "download":
             return f"{self.title}, to be downloaded to {self.folder}"
+        if self.kind == "absent":
+            return f"{self.title}, not on this machine"
         why = {"environment": " ($MINICNN_DATA)", "cache": " (cache)"}.get(self.kind, "")
         return f"{self.title} from {self.folder}{why}"
 
@@ -262,8 +265,8 @@ def _digest_of_labels(folder: Path, file: IdxFile) -> str:
         return ""
 
 
-def _verifier(file: IdxFile) -> Callable[[bytes], None]:
-    def verify(content: bytes) -> None:
-        file.check(content, file.name)
+def _verifier(file: IdxFile) -> Callable[[Path], None]:
+    def verify(path: Path) -> None:
+        file.check(path.read_bytes(), file.name)
 
     return verify

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _LAYOUTS = ("channels_last", "channels_first")
+_ORDERS = ("rgb", "bgr")
 
 
 class Preprocessing:
@@ -19,6 +20,8 @@ class Preprocessing:
         mean: subtracted after that; a number, or one for each channel.
         std: divided by last; a number, or one for each channel; not 0.
         layout: ``"channels_last"`` gives (N, H, W, C), ``"channels_first"`` (N, C, H, W).
+        order: of the channels that the network, `mean` and `std` see: ``"rgb"``, as pictures come, or ``"bgr"``, as
+            networks trained with Caffe want them.
         shape: the network's input shape without the batch, (H, W, C) or (C, H, W) as `layout` says, or (H, W) for a
             network that takes pictures without a channel axis; None accepts any size.
 
@@ -38,9 +41,13 @@ class Preprocessing:
         std: float | Sequence[float] = 1.0,
         layout: str = "channels_last",
         shape: Sequence[int] | None = None,
+        order: str = "rgb",
     ) -> None:
         if layout not in _LAYOUTS:
             raise ValueError(f"Preprocessing: expected layout {_LAYOUTS[0]!r} or {_LAYOUTS[1]!r}, got {layout!r}")
+        if order not in _ORDERS:
+            raise ValueError(f"Preprocessing: expected order {_ORDERS[0]!r} or {_ORDERS[1]!r}, got {order!r}")
+        self.order = order
         self.factor = _finite("factor", factor)
         self.layout = layout
         self.shape = _checked_shape(shape)
@@ -82,7 +89,7 @@ class Preprocessing:
         if x.ndim == 3:
             x = x[..., None]
         self._check(x, np.shape(pictures))
-        y = x.astype(np.float32)
+        y = (x if self.order == "rgb" else x[..., ::-1]).astype(np.float32)
         y *= np.float32(self.factor)
         if self.mean != 0:
             y -= np.asarray(self.mean, np.float32)
@@ -101,6 +108,7 @@ class Preprocessing:
             "std": self.std,
             "layout": self.layout,
             "shape": None if self.shape is None else list(self.shape),
+            "order": self.order,
         }
 
     @classmethod
@@ -114,7 +122,7 @@ class Preprocessing:
         kind = arguments.pop("kind", "scale")
         if kind != "scale":
             raise ValueError(f"Preprocessing: expected kind 'scale', got {kind!r}")
-        unknown = arguments.keys() - {"factor", "mean", "std", "layout", "shape"}
+        unknown = arguments.keys() - {"factor", "mean", "std", "layout", "shape", "order"}
         if unknown:
             raise ValueError(f"Preprocessing: unknown entries {sorted(map(str, unknown))} in its configuration")
         return cls(**arguments)

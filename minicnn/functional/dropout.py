@@ -12,9 +12,7 @@ from .arithmetic import multiply
 from .shaping import as_floats
 
 
-def dropout(
-    x: TensorLike, rate: float, *, training: bool = True, key: int | None = None, step: int = 0
-) -> Any:
+def dropout(x: TensorLike, rate: float, *, training: bool = True, key: int | None = None, step: int = 0) -> Any:
     """Set each element to 0 with probability `rate` and scale the others by 1 / (1 - rate) (Srivastava et al. 2014).
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 import threading
 from collections import Counter
@@ -24,6 +25,8 @@ from minicnn.registry import Registry
 registry = Registry("layer")
 
 Self = TypeVar("Self", bound="Layer")
+# Values that a layer is tried on at most.
+_MOST_TRIED = 2**24
 
 _name_counts: Counter[str] = Counter()
 # Building is rare and guarded by one lock, so that two threads predicting with a fresh layer build it once.
@@ -296,7 +299,8 @@ class Layer:
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output for this input shape, batch axis included (None stays None).
 
-        Unless a subclass knows better, the layer is tried on zeros; sizes other than the batch must be known then.
+        Unless a subclass knows better, the layer is tried on zeros; sizes other than the batch must be known then, and
+        ValueError is raised where there would be more than 2^24 of them: a file may claim inputs of any size.
         """
         shapes = input_shape if is_shape_list(input_shape) else [input_shape]
         if any(size is None for s in shapes for size in s[1:]):
@@ -305,6 +309,11 @@ class Layer:
                 f"method on {type(self).__name__}"
             )
         batch = 2
+        if sum(batch * math.prod(s[1:]) for s in shapes) > _MOST_TRIED:
+            raise ValueError(
+                f"{self.describe()}: input shape {input_shape} is too large to find the output's shape by trying: "
+                "say it with a compute_output_shape(input_shape) method, or output_shape for a Lambda"
+            )
         zeros = [Tensor(place(np.zeros((batch, *s[1:]), self.dtype), self.device)) for s in shapes]
         with no_grad():
             if not self.built:

@@ -362,9 +362,9 @@ class Conv2DTranspose(_Convolution):
         if size is None:
             return None
         kernel = self.kernel_size[axis]
-        return transposed_axis(
-            axis, size, kernel, self.strides, self.padding, self.output_padding, self.dilation_rate
-        )[0]
+        return transposed_axis(axis, size, kernel, self.strides, self.padding, self.output_padding, self.dilation_rate)[
+            0
+        ]
 
     def output_channels(self, channels: int) -> int:
         """Give the number of filters."""

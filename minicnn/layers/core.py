@@ -361,6 +361,16 @@ class Lambda(Layer):
     be saved.
     """
 
+    #: Functions whose value is never larger than x. A file that names another has to give the output's shape, so that
+    #: loading it does not try what may take any amount of memory.
+    _never_larger = frozenset(
+        {
+            "abs", "clip", "elu", "erf", "exp", "flatten", "gelu", "global_avg_pool2d", "global_max_pool2d",
+            "leaky_relu", "log", "log_softmax", "logsumexp", "max", "mean", "min", "negative", "relu", "reshape",
+            "sigmoid", "sign", "softmax", "softplus", "sqrt", "square", "sum", "tanh", "transpose",
+        }
+    )  # fmt: skip
+
     def __init__(
         self,
         function: Callable[..., Any] | str,
@@ -401,9 +411,26 @@ class Lambda(Layer):
         return {
             **super().get_config(),
             "function": name,
-            "output_shape": self.given_output_shape,
+            "output_shape": self._known_output_shape(),
             "arguments": self.arguments,
         }
+
+    def _known_output_shape(self) -> Shape | None:
+        if self.given_output_shape is not None or self._build_shape is None:
+            return self.given_output_shape
+        shapes = self._build_shape if is_shape_list(self._build_shape) else [self._build_shape]
+        if any(None in shape[1:] for shape in shapes):
+            return None
+        found = self.compute_output_shape(self._build_shape)
+        return None if is_shape_list(found) else found[1:]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """Make a layer from `get_config`'s dictionary."""
+        name = config.get("function")
+        if isinstance(name, str) and name not in cls._never_larger and config.get("output_shape") is None:
+            raise ValueError(f"Lambda '{config.get('name')}': a file that names {name!r} has to give its output_shape")
+        return super().from_config(config)
 
 
 def _functional(name: str, layer: Layer) -> Callable[..., Any]:

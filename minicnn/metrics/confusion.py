@@ -128,6 +128,10 @@ class Recall(_AtThresholds):
         return self._at_thresholds(ratio(self.true_positives, self.true_positives + self.false_negatives))
 
 
+# A file may ask for any number, and each threshold takes memory.
+MOST_THRESHOLDS = 1_000_000
+
+
 @registry.register()
 class AUC(_DecisionCounts):
     """The area under a curve that a falling threshold draws.
@@ -157,8 +161,8 @@ class AUC(_DecisionCounts):
         ):
             if value not in allowed:
                 raise ValueError(f"AUC: expected {argument} to be one of {allowed}, got {value!r}")
-        if thresholds is None and num_thresholds < 2:
-            raise ValueError(f"AUC: expected num_thresholds >= 2, got {num_thresholds}")
+        if thresholds is None and not 2 <= num_thresholds <= MOST_THRESHOLDS:
+            raise ValueError(f"AUC: expected num_thresholds from 2 to {MOST_THRESHOLDS:,}, got {num_thresholds}")
         self.num_thresholds = num_thresholds if thresholds is None else len(thresholds) + 2
         self.curve, self.summation_method, self.from_logits = curve, summation_method, from_logits
         self.thresholds = None if thresholds is None else sorted(thresholds)

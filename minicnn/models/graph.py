@@ -48,6 +48,11 @@ class Graph:
         outputs: the tensors wanted.
         owner: how error messages call the model.
 
+    Attributes:
+        steps: in the order in which they run.
+        output_slots: where the outputs' values lie after the last step.
+        layers: each once, in the order in which they run.
+
     Raises:
         ValueError: an output depends on an `Input` that is not among the inputs.
     """
@@ -61,22 +66,22 @@ class Graph:
         for node in nodes:
             for tensor in node.outputs:
                 self._slots.setdefault(id(tensor), len(self._slots))
-        self._output_slots = tuple(self._slots[id(tensor)] for tensor in self.outputs)
+        self.output_slots = tuple(self._slots[id(tensor)] for tensor in self.outputs)
         self.steps = self._make_steps(nodes)
-        self.fused_steps = fuse(self.steps, self._output_slots)
+        self.fused_steps = fuse(self.steps, self.output_slots)
         self.layers = self._collect_layers()
         # For each output the step that makes it, where that is a step's only output.
         makers = {step.outputs[0]: index for index, step in enumerate(self.steps) if not step.gives_list}
-        self._output_makers = tuple(makers.get(slot) for slot in self._output_slots)
+        self._output_makers = tuple(makers.get(slot) for slot in self.output_slots)
         read = {slot for step in self.steps for slot in step.inputs}
-        self._is_read = tuple(slot in read for slot in self._output_slots)
+        self._is_read = tuple(slot in read for slot in self.output_slots)
 
     def _make_steps(self, nodes: Sequence[Node]) -> list[Step]:
         last_reader: dict[int, int] = {}
         for index, node in enumerate(nodes):
             for tensor in (*node.inputs, *node.outputs):
                 last_reader[self._slots[id(tensor)]] = index
-        kept = set(self._output_slots)
+        kept = set(self.output_slots)
         drops: list[list[int]] = [[] for _ in nodes]
         for slot, index in last_reader.items():
             if slot not in kept:
@@ -120,7 +125,7 @@ class Graph:
         slots: list[Any] = [None] * len(self._slots)
         for slot, (value, tensor) in enumerate(zip(values, self.inputs, strict=True)):
             slots[slot] = value if value.dtype == tensor.dtype else F.cast(value, tensor.dtype)
-        raw = {self._output_slots[index]: index for index in logits}
+        raw = {self.output_slots[index]: index for index in logits}
         results: dict[int, Tensor] = {}
         steps = self.fused_steps if fused else self.steps
         step = None
@@ -148,7 +153,7 @@ class Graph:
             if step is None or step.node.layer.device == "cpu" or isinstance(error, DeviceMemoryError):
                 raise
             raise self.explain_memory(step.layer.name, len(values[0])) from error
-        return [results.get(i, slots[slot]) for i, slot in enumerate(self._output_slots)]
+        return [results.get(i, slots[slot]) for i, slot in enumerate(self.output_slots)]
 
     def explain_memory(self, where: str, batch: int) -> DeviceMemoryError:
         """Make the error to raise where the GPU's memory did not suffice for a batch."""
@@ -177,7 +182,7 @@ class Graph:
             read = [shapes[slot] for slot in step.inputs]
             made = step.layer.compute_output_shape(read if step.takes_list else read[0])
             shapes.update(zip(step.outputs, made if step.gives_list else [made], strict=True))
-        return [shapes[slot] for slot in self._output_slots]
+        return [shapes[slot] for slot in self.output_slots]
 
     def wiring(self) -> dict[str, Any]:
         """Describe the graph by numbers alone: what `from_wiring` and files need beside the layers.
@@ -207,7 +212,7 @@ class Graph:
                     "shapes": [list(tensor.shape) for tensor in step.node.outputs],
                 }
             )
-        return {"nodes": nodes, "outputs": [list(origin[slot]) for slot in self._output_slots]}
+        return {"nodes": nodes, "outputs": [list(origin[slot]) for slot in self.output_slots]}
 
 
 def activation_of(layer: Any) -> Callable[[Any], Any] | None:

@@ -495,22 +495,34 @@ class Model(Layer):
     # --------------------------------------------------------------- files, copies
 
     def save(self, filepath: str | Path) -> None:
-        """Write the model, its training state included, to a file; the ending chooses the format (`.minicnn`)."""
+        """Write the model, its training state included; the ending chooses the format, see `minicnn.saving`."""
         from minicnn.saving import save_model
 
         save_model(self, filepath)
 
+    def export(self, filepath: str | Path) -> None:
+        """Write what `predict` computes to an `.onnx` file, for onnxruntime and others; minicnn does not read it."""
+        from minicnn.saving import export_model
+
+        export_model(self, filepath)
+
     def save_weights(self, filepath: str | Path) -> None:
-        """Write the weights alone, to `.safetensors` or `.npz`."""
+        """Write the weights alone; the ending chooses the format, see `minicnn.saving`."""
         from minicnn.saving import save_weights
 
         save_weights(self, filepath)
 
-    def load_weights(self, filepath: str | Path) -> None:
-        """Read what `save_weights` wrote, into a model of the same layers."""
+    def load_weights(self, filepath: str | Path, by_name: bool = False, skip_mismatch: bool = False) -> None:
+        """Read weights from a file of `save_weights` or of Keras.
+
+        Args:
+            filepath: the file; its ending tells the format, see `minicnn.saving`.
+            by_name: take only layers that have the same name in the file (`.h5`); otherwise their order pairs them.
+            skip_mismatch: leave layers whose weights do not fit alone, with a warning.
+        """
         from minicnn.saving import load_weights
 
-        load_weights(self, filepath)
+        load_weights(self, filepath, by_name, skip_mismatch)
 
     def get_config(self) -> dict[str, Any]:
         """Give what makes the same network again, with fresh weights.

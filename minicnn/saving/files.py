@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def _opened(temporary: Path, path: Path) -> BinaryIO:
     try:
-        return temporary.open("xb")
+        return temporary.open("x+b")
     except OSError as error:
         # The user named `path` and has never heard of the temporary one.
         raise OSError(error.errno, error.strerror, str(path)) from None

@@ -7,9 +7,11 @@ second layer, a Dense, is ``01_dense/kernel``; layers within layers nest, ``03_s
 from __future__ import annotations
 
 import io
-import zipfile
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,8 @@ import numpy as np
 from minicnn.layers import InputLayer, Layer
 from minicnn.parameter import Parameter
 from minicnn.registry import snake_case
+from minicnn.saving.containers import open_zip, read_member
+from minicnn.saving.errors import ModelFileError, refusing
 from minicnn.saving.files import replacing
 
 if TYPE_CHECKING:
@@ -76,27 +80,39 @@ def collect(model: Layer) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(weight.numpy()) for name, weight in named_weights(model).items()}
 
 
-def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str) -> None:
+def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str, skip_mismatch: bool = False) -> None:
     """Give every weight its array.
 
+    Args:
+        model: whose weights.
+        arrays: by their names in files.
+        source: what messages begin with.
+        skip_mismatch: leave layers that do not fit alone, with a warning.
+
     Raises:
-        ValueError: an array is missing, left over or of the wrong shape; nothing is changed then.
+        ModelFileError: an array is missing, left over, of the wrong shape or no floats; nothing is changed then.
     """
     weights = named_weights(model)
-    problems = [f"missing: {name} {weight.shape}" for name, weight in weights.items() if name not in arrays]
-    problems += [f"not in the model: {name} {arrays[name].shape}" for name in arrays if name not in weights]
-    problems += [
-        f"{name} has shape {arrays[name].shape} in the file, {weight.shape} in the model"
+    problems = {name: f"missing: {name} {weight.shape}" for name, weight in weights.items() if name not in arrays}
+    problems |= {name: f"not in the model: {name} {arrays[name].shape}" for name in arrays if name not in weights}
+    problems |= {
+        name: f"{name} has shape {arrays[name].shape} in the file, {weight.shape} in the model"
         for name, weight in weights.items()
         if name in arrays and arrays[name].shape != weight.shape
-    ]
+    }
     if problems:
-        shown = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
-        raise ValueError(f"{source}: the weights do not fit the model: {shown}")
-    for name, weight in weights.items():
+        listed = list(problems.values())
+        shown = "; ".join(listed[:8]) + (f"; and {len(listed) - 8} more" if len(listed) > 8 else "")
+        if not skip_mismatch:
+            raise ModelFileError(f"{source}: the weights do not fit the model: {shown}")
+        warnings.warn(f"{source}: layers are skipped: {shown}", stacklevel=5)
+    for name in arrays:
         if arrays[name].dtype.kind != "f":
-            raise ValueError(f"{source}: {name} must hold floats, but has dtype {arrays[name].dtype}")
-        weight.data = arrays[name].astype(weight.dtype, copy=False)
+            raise ModelFileError(f"{source}: {name} must hold floats, but has dtype {arrays[name].dtype}")
+    skipped = {name.rpartition("/")[0] for name in problems}
+    for name, weight in weights.items():
+        if name.rpartition("/")[0] not in skipped:
+            weight.data = arrays[name].astype(weight.dtype, copy=False)
 
 
 def most_bytes(model: Layer, copies: int = 1) -> int:
@@ -122,7 +138,7 @@ def from_safetensors(data: bytes, source: str) -> dict[str, np.ndarray]:
     try:
         return load(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{source}: not a safetensors file, or damaged ({error})") from error
+        raise ModelFileError(f"{source}: not a safetensors file, or damaged ({error})") from error
 
 
 def save_safetensors(model: Model, path: Path) -> None:
@@ -132,11 +148,12 @@ def save_safetensors(model: Model, path: Path) -> None:
         file.write(data)
 
 
-def load_safetensors(model: Model, path: Path) -> None:
+def load_safetensors(model: Model, path: Path, skip_mismatch: bool = False) -> None:
     """Read the weights from safetensors."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
-    assign(model, from_safetensors(path.read_bytes(), source), source)
+    with refusing(source):
+        _check_size(path, most_bytes(model))
+    assign(model, from_safetensors(path.read_bytes(), source), source, skip_mismatch)
 
 
 def save_npz(model: Model, path: Path) -> None:
@@ -145,27 +162,54 @@ def save_npz(model: Model, path: Path) -> None:
         np.savez(file, **collect(model))  # type: ignore[arg-type]
 
 
-def load_npz(model: Model, path: Path) -> None:
-    """Read the weights from NumPy's archive, without pickled objects, which could run code."""
+def load_npz(model: Model, path: Path, skip_mismatch: bool = False) -> None:
+    """Read the weights from NumPy's archive."""
     source = f"load_weights: {path}"
-    _check_size(path, model, source)
-    try:
-        arrays = _read_npz(path.read_bytes(), most_bytes(model), source)
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{source}: not an .npz file, or damaged ({error})") from error
-    assign(model, arrays, source)
+    assign(model, read_npz(path, most_bytes(model), source), source, skip_mismatch)
 
 
-def _read_npz(data: bytes, limit: int, source: str) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def read_npz(path: Path, limit: int, source: str) -> dict[str, np.ndarray]:
+    """Read the arrays of NumPy's archive.
+
+    Raises:
+        ModelFileError: it is none, is damaged, or is larger than `limit` bytes, as it lies there or unpacked.
+    """
+    with refusing(source):
+        _check_size(path, limit)
+        return _unpack_npz(path.read_bytes(), limit)
+
+
+def _unpack_npz(data: bytes, limit: int) -> dict[str, np.ndarray]:
+    with open_zip(io.BytesIO(data), ".npz") as archive:
         # A few bytes of an archive can claim to unpack to any size.
         if sum(info.file_size for info in archive.infolist()) > limit:
-            raise ValueError(f"{source}: unpacks to more bytes than the model has weights")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+            raise ModelFileError("unpacks to more bytes than the model has weights")
+        return {name.removesuffix(".npy"): _read_npy(read_member(archive, name), name) for name in archive.namelist()}
 
 
-def _check_size(path: Path, model: Layer, source: str) -> None:
+def _read_npy(data: bytes, name: str) -> np.ndarray:
+    """Read NumPy's format, without its pickled objects, which could run code, and no larger than it is.
+
+    `numpy.load` makes an array of whatever size the header claims before it looks for the data.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise ModelFileError(f"{name} has version {version} of the .npy format")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(stream)
+    except (SyntaxError, TokenError) as error:
+        raise ModelFileError(f"the header of {name} is damaged ({error})") from error
+    if dtype.hasobject:
+        raise ModelFileError(f"{name} holds pickled objects, which are not read")
+    rest = data[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(rest) or any(size < 0 for size in shape) or not dtype.itemsize:
+        raise ModelFileError(f"{name} has {len(rest):,} bytes for an array of shape {shape} and dtype {dtype}")
+    return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _check_size(path: Path, limit: int) -> None:
     size = path.stat().st_size
-    if size > most_bytes(model):
-        raise ValueError(f"{source}: has {size:,} bytes, more than the weights of this model can take")
+    if size > limit:
+        raise ModelFileError(f"has {size:,} bytes, more than the weights of this model can take")

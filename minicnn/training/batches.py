@@ -1,4 +1,4 @@
-"""Where batches come from: arrays, cut and gathered, or whatever the user has that gives batches.
+"""Batches of arrays, cut and gathered, and how a model's inputs and outputs are read.
 
 Arrays are never cast or copied as a whole: a batch of them is gathered into a buffer of its own size, which is cast and
 used again for the next batch, unless somebody still holds a view of it.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,7 +189,7 @@ class ArrayFeed:
         self.batch_size = _checked_batch_size(layout.operation, batch_size)
         self.steps: int | None = math.ceil(self.size / self.batch_size)
         self.generator = generator
-        self.class_weight = _class_weights(layout, class_weight, self.y)
+        self.class_weight = class_weights(layout, class_weight, self.y)
         self._x_sources = [_Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
         self._y_sources = [_Source(array, _target_dtype(array, layout.dtype)) for array in self.y or ()]
 
@@ -212,7 +211,7 @@ class ArrayFeed:
             raise ValueError(f"{operation}: there are no samples: {named[0][0]} has shape {named[0][1].shape}")
         return size
 
-    def batches(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
+    def batches(self, epoch: int, steps: int | None = None) -> Generator[Batch, None, None]:
         """Give the batches of an epoch: all of them, or `steps`, starting over where there are fewer."""
         total = self.steps or 0
         count = total if steps is None else steps
@@ -342,9 +341,10 @@ class ClassWeights:
         return [factors * given.reshape(given.shape + (1,) * (factors.ndim - given.ndim)).astype(factors.dtype)]
 
 
-def _class_weights(
+def class_weights(
     layout: Layout, weights: Mapping[int, float] | None, y: Sequence[np.ndarray] | None
 ) -> ClassWeights | None:
+    """Check what `Model.fit` takes as class_weight for a model of these targets; None where they are not known."""
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
@@ -355,173 +355,3 @@ def _class_weights(
     if y is not None and len(y) > 1:
         raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
     return ClassWeights(layout.operation, weights, layout.dtype)
-
-
-# ------------------------------------------------------------------------------------------------- streams
-
-
-_END = object()
-
-
-class StreamFeed:
-    """Batches that the user's object gives: a generator, an iterator, an iterable, or a sequence of batches.
-
-    A sequence (with ``__len__`` and ``__getitem__``) is read anew in every epoch, in a new order where `generator` is
-    given, and its ``on_epoch_end`` is called, if it has one. An iterable is iterated anew in every epoch. An iterator
-    goes on where the last epoch ended.
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        source: Any,
-        *,
-        generator: np.random.Generator | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> None:
-        self.layout = layout
-        self.source = source
-        self.generator = generator
-        self.is_sequence = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
-        self.batch_size = DEFAULT_BATCH_SIZE
-        self.class_weight = _class_weights(layout, class_weight, None)
-        self._iterator: Iterator[Any] | None = None
-        if self.steps == 0:
-            raise ValueError(f"{layout.operation}: there are no batches: the {type(source).__name__} has length 0")
-
-    def batches(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
-        """Give the batches of an epoch: all of them, or `steps`."""
-        if self.is_sequence:
-            yield from self._sequence_batches(epoch, steps)
-            return
-        if steps is None:
-            # An iterator gives itself here, and so goes on where it stands.
-            for item in iter(self.source):
-                yield self.read(item)
-            return
-        for _ in range(steps):
-            item = self._next()
-            if item is _END:
-                return
-            yield self.read(item)
-
-    def _next(self) -> Any:
-        if self._iterator is None:
-            self._iterator = iter(self.source)
-        item = next(self._iterator, _END)
-        if item is _END and self._iterator is not self.source:
-            self._iterator = iter(self.source)
-            item = next(self._iterator, _END)
-        return item
-
-    def _sequence_batches(self, epoch: int, steps: int | None) -> Iterator[Batch]:
-        total = len(self.source)
-        count = total if steps is None else steps
-        first = 0 if steps is None or self.generator is not None else (epoch * count) % total
-        order = np.arange(total) if self.generator is None else self.generator.permutation(total)
-        for step in range(first, first + count):
-            yield self.read(self.source[int(order[step % total])])
-        on_epoch_end = getattr(self.source, "on_epoch_end", None)
-        if on_epoch_end is not None:
-            on_epoch_end()
-
-    def read(self, item: Any) -> Batch:
-        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
-        x, y, sample_weight = unpack(self.layout.operation, item)
-        feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62)
-        feed.class_weight = self.class_weight
-        batch = feed.head()
-        batch.samples = None
-        return batch
-
-
-def unpack(operation: str, item: Any) -> tuple[Any, Any, Any]:
-    """Split a batch, or validation data, into x, y and sample weights; None for what is missing."""
-    if not isinstance(item, tuple):
-        return item, None, None
-    if not 1 <= len(item) <= 3:
-        raise ValueError(f"{operation}: expected (x, y) or (x, y, sample_weight), but a tuple of {len(item)} came")
-    padded = (*item, None, None)
-    return padded[0], padded[1], padded[2]
-
-
-def is_stream(x: Any) -> bool:
-    """Say whether `x` gives batches rather than being data."""
-    if isinstance(x, (np.ndarray, list, tuple, Mapping)) or hasattr(x, "__array__") or hasattr(x, "numpy"):
-        return False
-    return hasattr(x, "__next__") or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
-
-
-Feed = ArrayFeed | StreamFeed
-
-
-def make_feed(
-    layout: Layout,
-    x: Any,
-    y: Any = None,
-    sample_weight: Any = None,
-    *,
-    batch_size: int | None = None,
-    generator: np.random.Generator | None = None,
-    class_weight: Mapping[int, float] | None = None,
-) -> Feed:
-    """Make the feed that fits what the user gave."""
-    if x is None:
-        raise ValueError(f"{layout.operation}: x is missing")
-    if not is_stream(x):
-        return ArrayFeed(
-            layout, x, y, sample_weight, batch_size=batch_size, generator=generator, class_weight=class_weight
-        )
-    for name, value in (("y", y), ("sample_weight", sample_weight), ("batch_size", batch_size)):
-        if value is not None:
-            raise ValueError(
-                f"{layout.operation}: {name} cannot be given with x that makes batches (a {type(x).__name__}); the "
-                "batches bring it themselves"
-            )
-    return StreamFeed(layout, x, generator=generator, class_weight=class_weight)
-
-
-def split_validation(
-    layout: Layout, x: Any, y: Any, sample_weight: Any, share: float
-) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
-    """Cut the last `share` of the samples off, before any shuffling, as Keras does; nothing is copied."""
-    operation = layout.operation
-    if not 0 < share < 1:
-        raise ValueError(f"{operation}: validation_split must lie between 0 and 1, got {share}")
-    if is_stream(x):
-        raise ValueError(f"{operation}: validation_split needs arrays; give batches as validation_data instead")
-    xs = layout.input_arrays(x)
-    ys = None if y is None else layout.output_arrays(y)
-    weights = layout.weight_arrays(sample_weight, 1 if ys is None else len(ys))
-    # Counts the samples, and refuses arrays of different lengths, before anything is cut.
-    count = ArrayFeed(layout, x, y, sample_weight).size
-    border = math.floor(count * (1.0 - share))
-    if border in (0, count):
-        raise ValueError(f"{operation}: validation_split={share} of {count} samples leaves no sample on one side")
-
-    def cut(part: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, Any, Any]:
-        return (
-            [part(array) for array in xs] if len(xs) > 1 else part(xs[0]),
-            None if ys is None else ([part(array) for array in ys] if len(ys) > 1 else part(ys[0])),
-            _cut_weights(weights, part),
-        )
-
-    return cut(lambda array: array[:border]), cut(lambda array: array[border:])
-
-
-def _cut_weights(weights: list[np.ndarray | None] | None, part: Callable[[np.ndarray], np.ndarray]) -> Any:
-    if weights is None:
-        return None
-    cut = [None if weight is None else part(weight) for weight in weights]
-    return cut if len(cut) > 1 else cut[0]
-
-
-def warn_exhausted(operation: str, wanted: int | None) -> None:
-    """Warn that the user's batches ended before the epochs did."""
-    wish = "" if wanted is None else f" ({wanted} batches an epoch are wanted)"
-    warnings.warn(
-        f"{operation}: the batches ran out{wish}; training stops here. A generator needs to go on for as many batches "
-        "as all epochs take",
-        stacklevel=5,
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from minicnn.callbacks import Callback, CallbackList, History, ProgressBar
 from minicnn.device import to_host
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
-from minicnn.training.batches import ArrayFeed, Batch, Feed, make_feed, split_validation, unpack, warn_exhausted
+from minicnn.training.batches import ArrayFeed, Batch
+from minicnn.training.feeds import Feed, make_feed, split_validation, warn_exhausted
+from minicnn.training.streams import StreamFeed, unpack
 from minicnn.training.trainer import Trainer, arrange, make_layout
 
 if TYPE_CHECKING:
@@ -122,15 +125,17 @@ class _Run:
         trainer, hooks, model = self.trainer, self.hooks, self.model
         trainer.reset()
         step = 0
-        for batch in self.feed.batches(epoch, self.steps):
-            if check:
-                self._check(batch, step)
-            hooks.call_batch("on_train_batch_begin", step)
-            trainer.train_step(batch)
-            hooks.call_batch("on_train_batch_end", step, trainer.logs)
-            step += 1
-            if model.stop_training:
-                return step
+        # Closed however the epoch ends: threads that load ahead must not outlive it.
+        with closing(self.feed.batches(epoch, self.steps)) as batches:
+            for batch in batches:
+                if check:
+                    self._check(batch, step)
+                hooks.call_batch("on_train_batch_begin", step)
+                trainer.train_step(batch)
+                hooks.call_batch("on_train_batch_end", step, trainer.logs)
+                step += 1
+                if model.stop_training:
+                    return step
         if step == 0 or (self.steps is not None and step < self.steps):
             self.exhausted = True
             warn_exhausted(self.feed.layout.operation, self.steps)
@@ -200,19 +205,26 @@ def _measure(
     trainer.reset()
     hooks.call("on_test_begin", {})
     step = 0
-    for batch in feed.batches(0, steps):
-        if check:
-            checks.check_batch(feed.layout.operation, batch, step)
-        hooks.call_batch("on_test_batch_begin", step)
-        trainer.prepare(batch)
-        trainer.test_step(batch)
-        hooks.call_batch("on_test_batch_end", step, trainer.logs)
-        step += 1
+    with closing(_from_the_start(feed, steps)) as batches:
+        for batch in batches:
+            if check:
+                checks.check_batch(feed.layout.operation, batch, step)
+            hooks.call_batch("on_test_batch_begin", step)
+            trainer.prepare(batch)
+            trainer.test_step(batch)
+            hooks.call_batch("on_test_batch_end", step, trainer.logs)
+            step += 1
     if step == 0:
         raise ValueError(f"{feed.layout.operation}: there are no batches")
     logs = trainer.logs()
     hooks.call("on_test_end", logs)
     return logs
+
+
+def _from_the_start(feed: Feed, steps: int | None) -> Generator[Batch, None, None]:
+    if isinstance(feed, StreamFeed):
+        feed.rewind()
+    return feed.batches(0, steps)
 
 
 def evaluate(
@@ -254,8 +266,8 @@ def predict(
     size = feed.size if isinstance(feed, ArrayFeed) and steps is None else None
     gathered = _Gathered(size)
     several = False
-    with no_grad():
-        for step, batch in enumerate(feed.batches(0, steps)):
+    with no_grad(), closing(_from_the_start(feed, steps)) as batches:
+        for step, batch in enumerate(batches):
             hooks.call_batch("on_predict_batch_begin", step)
             results = model(arrange(model, batch.x), training=False)
             several = isinstance(results, (list, tuple))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from minicnn import articles
+from minicnn.applications import SqueezeNet
 
 # Counted by hand from the articles' layers.
 PARAMETERS = {
@@ -33,6 +35,10 @@ PARAMETERS = {
     "eastmount-as-run": 543_722,
     "eastmount-pyramid": 3_058_186,
     "khuyen": 484_714,
+    "besbes": 1_355_938,
+    "besbes-vgg16": 4_326_401,
+    "besbes-squeezenet": 4_326_401,
+    "squeezenet-depths": 12_041,
     "besbes-dense-count": 196_608_000,
     "besbes-progress": 538_890,
     "lenet5": 61_706,
@@ -43,7 +49,7 @@ INDEX = {
     *("A1", "A2", "A3", "A4", "A5"),
     *("B1", "B2", "B3", "B10"),
     *("C1", "C2", "D1"),
-    *("E2", "E3", "E4", "E7"),
+    *("E2", "E3", "E4", "E5", "E6", "E7"),
 }
 
 
@@ -155,7 +161,10 @@ def test_each_recipe_makes_a_fresh_optimizer(article):
         ("strika-dense", None, "Adam", 1e-3, 32),
         ("strika-conv24", None, "Adam", 1e-6, 32),
         ("strika-conv128", None, "Adam", 1e-6, 64),
+        ("besbes", None, "SGD", 0.01, 32),
         ("besbes-progress", None, "Adam", 1e-3, 32),
+        ("besbes-vgg16", None, "RMSprop", 1e-3, 32),
+        ("besbes-squeezenet", None, "RMSprop", 1e-3, 32),
     ],
 )
 def test_recipes_say_what_the_articles_say(name, recipe, optimizer, learning_rate, batch_size):
@@ -191,3 +200,15 @@ def test_an_unknown_recipe_names_those_there_are():
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match=r"an article named 'khuyen' is registered already"):
         articles.register(dataclasses.replace(articles.get("lenet5"), name="khuyen"))
+
+
+def test_features_fit_the_networks_that_are_trained_on_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICNN_DATA", str(tmp_path))
+    drawn = {weight.name.replace("_", "/"): weight.numpy() for weight in SqueezeNet(weights=None).weights}
+    np.savez(tmp_path / "squeezenet_v1.1_imagenet.npz", **drawn)
+    for name in ("besbes-squeezenet", "squeezenet-depths"):
+        article = articles.get(name)
+        assert article.extractor().shape == article.build().input_shape[1:]
+        assert article.extractor().fingerprint() == article.extractor().fingerprint()
+    # VGG16's weights are too large to draw here.
+    assert articles.get("besbes-vgg16").build().input_shape[1:] == (4, 4, 512)

@@ -70,7 +70,7 @@ def test_summary_of_a_file(run, trained):
     ("words", "expected"),
     [
         (["trian", "lenet5"], "no command 'trian'; did you mean 'train'?"),
-        (["zzz"], "no command 'zzz'; there are: articles, summary, train, evaluate, predict, doctor"),
+        (["zzz"], "no command 'zzz'; there are: articles, summary, train, evaluate, predict, data, doctor"),
         (["train"], "Missing argument 'NAME'"),
         (["train", "lenet"], "unknown article 'lenet'; did you mean 'lenet5' or 'alexnet'?"),
         (["summary", "khuyn"], "unknown article 'khuyn'; did you mean 'khuyen'?"),
@@ -87,7 +87,7 @@ def test_summary_of_a_file(run, trained):
         (["evaluate", "no.minicnn"], "there is no file no.minicnn"),
         (["evaluate", "."], ". is a folder: name the model file in it"),
         (["predict", "no.minicnn", "seven.png"], "there is no file no.minicnn"),
-        (["predict", "no.minicnn"], "Missing argument 'IMAGE...'"),
+        (["predict", "no.minicnn"], "Missing argument 'IMAGE...|FOLDER|ZIP'"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, words, expected):

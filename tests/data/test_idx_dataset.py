@@ -160,7 +160,7 @@ def test_no_home(monkeypatch):
 
 
 def test_by_name(dataset, monkeypatch):
-    assert datasets.NAMES == ("mnist", "fashion-mnist", "drawn-digits")
+    assert datasets.NAMES == ("mnist", "fashion-mnist", "dogs-vs-cats", "drawn-digits", "drawn-pets")
     assert datasets.find("Fashion_MNIST").title == "Fashion-MNIST"
     assert datasets.find("drawn_digits").kind == "drawn"
     assert len(datasets.class_names("mnist")) == len(datasets.class_names("fashion-mnist")) == 10

@@ -36,6 +36,18 @@ def test_mean_per_channel_with_channels_first():
     np.testing.assert_array_equal(prepare(PICTURES)[:, 2], PICTURES[..., 2] - np.float32(3))
 
 
+def test_blue_green_red():
+    want = PICTURES[..., ::-1] - np.array([1, 2, 3])
+    np.testing.assert_allclose(Preprocessing(mean=[1, 2, 3], order="bgr")(PICTURES), want)
+    first = Preprocessing(mean=[1, 2, 3], order="bgr", layout="channels_first", shape=(3, 5, 4))
+    np.testing.assert_allclose(first(PICTURES), want.transpose(0, 3, 1, 2))
+    assert (
+        Preprocessing.from_config(first.get_config())
+        == first
+        != Preprocessing.from_config({**first.get_config(), "order": "rgb"})
+    )
+
+
 def test_grey_pictures_get_or_lose_their_axis():
     grey = PICTURES[..., 0]
     assert Preprocessing(shape=(5, 4, 1))(grey).shape == (3, 5, 4, 1)
@@ -75,6 +87,7 @@ def test_json_and_back():
         ({"mean": [1, 2], "shape": [5, 4, 3]}, "mean: expected a number or 3, one for each channel, got 2 numbers"),
         ({"mean": []}, "got 0 numbers"),
         ({"layout": "channels_middle"}, "expected layout 'channels_last' or 'channels_first'"),
+        ({"order": "grb"}, "expected order 'rgb' or 'bgr', got 'grb'"),
         ({"shape": [5]}, "expected a shape of 2 or 3 positive sizes"),
         ({"shape": [5, 4, 0]}, "positive"),
     ],

@@ -211,7 +211,7 @@ def test_nan_predictions_count_as_zero():
     [
         (lambda: metrics.Precision(1.5), r"Precision: expected thresholds within \[0, 1\], got 1\.5"),
         (lambda: metrics.Recall([0.1, -1]), r"Recall: expected thresholds within \[0, 1\], got \[0\.1, -1\]"),
-        (lambda: metrics.AUC(1), "AUC: expected num_thresholds >= 2, got 1"),
+        (lambda: metrics.AUC(1), "AUC: expected num_thresholds from 2 to 1,000,000, got 1"),
         (lambda: metrics.AUC(curve="LINE"), r"AUC: expected curve to be one of \('ROC', 'PR'\), got 'LINE'"),
         (lambda: metrics.AUC(summation_method="sum"), "AUC: expected summation_method to be one of"),
     ],

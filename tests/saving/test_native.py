@@ -309,14 +309,14 @@ def test_what_cannot_be_saved(tmp_path):
     assert not load_model(path).compiled
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", "", ".pkl"])
+@pytest.mark.parametrize("ending", ["", ".pkl"])
 def test_unknown_ending(tmp_path, ending):
     path = tmp_path / f"model{ending}"
     with pytest.raises(ValueError, match=r"must be one of \.minicnn"):
         chain().save(path)
     with pytest.raises(ValueError, match=r"must be one of \.minicnn"):
         load_model(path)
-    with pytest.raises(ValueError, match=r"must be one of \.safetensors, \.npz"):
+    with pytest.raises(ValueError, match=r"must be one of \.weights\.h5, \.h5, \.safetensors, \.npz"):
         chain().save_weights(path)
 
 
@@ -375,7 +375,7 @@ def test_packed_members_are_refused(file, tmp_path):
     bomb = tmp_path / "bomb.minicnn"
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
-            target.writestr(name, b"\0" * 10_000_000 if name.startswith("weights") else source.read(name))
+            target.writestr(name, b"\0" * 3_000_000 if name.startswith("weights") else source.read(name))
     assert bomb.stat().st_size < 1_000_000
     with pytest.raises(ValueError, match="is compressed"):
         load_model(bomb)

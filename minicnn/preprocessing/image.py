@@ -1,0 +1,28 @@
+"""Pictures, folders of them, and random changes to them, under the names Keras gives them."""
+
+from __future__ import annotations
+
+from minicnn.data.array_iterator import NumpyArrayIterator
+from minicnn.data.batch_iterator import BatchIterator as Iterator
+from minicnn.data.dataframe_iterator import DataFrameIterator
+from minicnn.data.directory_iterator import DirectoryIterator
+from minicnn.data.image_data_generator import ImageDataGenerator
+from minicnn.data.image_dataset import image_dataset_from_directory
+from minicnn.data.images import array_to_img, img_to_array, load_img, save_img
+from minicnn.data.transforms import apply_affine_transform, apply_brightness_shift, apply_channel_shift
+
+__all__ = [
+    "DataFrameIterator",
+    "DirectoryIterator",
+    "ImageDataGenerator",
+    "Iterator",
+    "NumpyArrayIterator",
+    "apply_affine_transform",
+    "apply_brightness_shift",
+    "apply_channel_shift",
+    "array_to_img",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "load_img",
+    "save_img",
+]

@@ -1,0 +1,104 @@
+"""The articles' paths, as scripts: run by minicnn, and by Keras itself where it still has the names."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import real_data
+
+SCRIPTS = Path(__file__).parent / "scripts"
+TRAIN, TEST = 400, 100
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    """A folder in which Keras finds the same digits that minicnn reads."""
+    root = tmp_path_factory.mktemp("keras")
+    (root / "datasets").mkdir()
+    (x, y), (x_test, y_test) = real_data.require("mnist")
+    real_data.require("fashion-mnist")
+    parts = {"x_train": x[:TRAIN], "y_train": y[:TRAIN], "x_test": x_test[:TEST], "y_test": y_test[:TEST]}
+    np.savez(root / "datasets" / "mnist.npz", **parts)
+    return root
+
+
+def facts(command: list[str], digits: Path) -> list[str]:
+    environment = {**os.environ, "KERAS_HOME": str(digits), "KERAS_BACKEND": "torch"}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", *command], capture_output=True, text=True, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return re.findall(r"^FACT (.*)$", result.stdout, flags=re.MULTILINE)
+
+
+def by_minicnn(digits: Path, script: str, *arguments: object, version: str = "3") -> list[str]:
+    start = ["-m", "minicnn.compat.keras", "--keras-version", version, str(SCRIPTS / script)]
+    return facts([*start, *map(str, arguments)], digits)
+
+
+def by_keras(digits: Path, script: str, *arguments: object) -> list[str]:
+    return facts([str(SCRIPTS / script), *map(str, arguments)], digits)
+
+
+def test_seed_002_in_the_names_of_keras_1(digits):
+    assert by_minicnn(digits, "digits_keras1.py", TRAIN, TEST, version="2.0.8") == [
+        "parameters 543722",
+        "output (None, 10)",
+        "accuracy is a share True True",
+        "both names True",
+    ]
+
+
+def test_all_old_arguments(digits):
+    found = by_minicnn(digits, "digits_keras1_arguments.py", version="2.0.8")
+    assert found[0] == "ordering th channels_first"
+    assert found[1].startswith("shapes [(None, 1, 14, 14), (None, 6, 12, 12), (None, 6, 12, 12), (None, 6, 6, 6), ")
+    assert found[3:] == [
+        "keys ['accuracy', 'loss', 'val_accuracy', 'val_loss'] 2",
+        "predictions (16, 3) True",
+        "classes (2,)",
+    ]
+
+
+def test_seed_003_on_both(digits):
+    found = by_minicnn(digits, "digits.py", TRAIN, TEST)
+    assert found[0] == "parameters 484714"
+    assert found[3:] == ["accuracy True True", "last True"]
+    assert found == by_keras(digits, "digits.py", TRAIN, TEST)
+
+
+def test_seed_001(digits, tmp_path):
+    assert by_minicnn(digits, "fashion.py", TRAIN, TEST, tmp_path, version="2.3") == [
+        "parameters 9770",
+        "errors True (100, 10)",
+        "history 2 2 2",
+        "kernels (3, 3, 1, 10) True",
+        "activations [(1, 28, 28, 10), (1, 28, 28, 20), (1, 28, 28, 1), (1, 784), (1, 10)]",
+    ]
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_seed_000_on_both(digits, tmp_path):
+    (tmp_path / "minicnn").mkdir()
+    (tmp_path / "keras").mkdir()
+    found = by_minicnn(digits, "pets.py", tmp_path / "minicnn")
+    assert found[2:4] == ["loaded predicts the same True", "steps go on True"]
+    assert found == by_keras(digits, "pets.py", tmp_path / "keras")
+
+
+@pytest.mark.parametrize(("version", "patience"), [("2.0.8", 3), ("2.3", 2)])
+def test_seed_004(digits, tmp_path, version, patience):
+    found = by_minicnn(digits, "besbes.py", tmp_path, 24, 2, version=version)
+    # Of SciPy's full convolution, 3x3 adds two rows and columns, 8x8 seven.
+    assert found[:2] == ["filters (40, 40) (42, 42) (47, 47) 255", "upright edges True"]
+    assert found[2] == "classes {'cats': 0, 'dogs': 1} 32 8"
+    assert found[4:6] == ["history True", "loaded True"]
+    assert found[6].endswith(f" {patience}")
+    assert found[7] == "features (32, 1, 1, 512) 14714688 2"

@@ -1,0 +1,119 @@
+"""Methods and logs that Keras has dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def keras(install):
+    install("2.0.8")
+    import keras
+
+    return keras
+
+
+@pytest.fixture
+def data() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=(32, 4)).astype("float32")
+    return x, np.eye(2, dtype="float32")[(x[:, 0] > 0).astype(int)]
+
+
+def compiled(keras, metrics=("accuracy",)):
+    model = keras.models.Sequential([keras.layers.Dense(2, activation="softmax", input_shape=(4,))])
+    model.compile(keras.optimizers.SGD(lr=0.1), "categorical_crossentropy", metrics=list(metrics))
+    return model
+
+
+def batches(x, y, size=8):
+    while True:
+        for first in range(0, len(x), size):
+            yield x[first : first + size], y[first : first + size]
+
+
+@pytest.mark.parametrize("metric", ["acc", "accuracy"])
+def test_history_and_callbacks_answer_both_names(keras, data, metric):
+    seen = []
+
+    class Reader(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((logs.get("acc"), logs["accuracy"], logs.get("val_acc"), logs["val_accuracy"]))
+
+    history = compiled(keras, [metric]).fit(*data, nb_epoch=2, verbose=0, validation_data=data, callbacks=[Reader()])
+    assert history.history["acc"] == history.history["accuracy"] == [entry[0] for entry in seen]
+    assert history.history.get("val_acc") == history.history["val_accuracy"] == [entry[3] for entry in seen]
+    assert "acc" in history.history and "precision" not in history.history
+    assert list(history.history) == ["loss", metric, "val_loss", f"val_{metric}"]
+    with pytest.raises(KeyError):
+        history.history["precision"]
+
+
+def test_stopping_may_watch_the_other_name(keras, data):
+    stopping = keras.callbacks.EarlyStopping(monitor="val_acc", patience=0, min_delta=2, mode="max")
+    history = compiled(keras).fit(*data, epochs=5, verbose=0, validation_data=data, callbacks=stopping)
+    assert len(history.epoch) == 2
+
+
+def test_generators(keras, data):
+    x, y = data
+    model = compiled(keras)
+    history = model.fit_generator(
+        batches(x, y), steps_per_epoch=4, epochs=2, validation_data=batches(x, y), validation_steps=4, verbose=0,
+        workers=2, max_q_size=10,
+    )  # fmt: skip
+    assert len(history.history["val_acc"]) == 2
+    inputs = (batch for batch, _ in batches(x, y))
+    np.testing.assert_array_equal(model.predict_generator(inputs, 4), model.predict(x, batch_size=8))
+    assert model.evaluate_generator(batches(x, y), steps=4) == pytest.approx(model.evaluate(x, y, verbose=0), abs=1e-6)
+
+
+class Counted:
+    """A generator of Keras 1's kind, which told its batch size."""
+
+    batch_size = 8
+
+    def __init__(self, x, y):
+        self._batches = batches(x, y)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._batches)
+
+
+def test_samples_become_batches(keras, data):
+    model = compiled(keras)
+    history = model.fit_generator(
+        Counted(*data), samples_per_epoch=32, nb_epoch=1, validation_data=Counted(*data), nb_val_samples=16, verbose=0
+    )
+    assert model.optimizer.iterations == 4
+    assert len(history.history["val_loss"]) == 1
+    with pytest.raises(ValueError, match=r"samples_per_epoch: the generator does not tell its batch_size"):
+        model.fit_generator(batches(*data), samples_per_epoch=32, nb_epoch=1)
+
+
+def test_classes_and_probabilities(keras, data):
+    x, _ = data
+    model = compiled(keras)
+    np.testing.assert_array_equal(model.predict_classes(x), model.predict(x).argmax(-1))
+    np.testing.assert_array_equal(model.predict_proba(x), model.predict(x))
+    single = keras.models.Sequential([keras.layers.Dense(1, activation="sigmoid", input_dim=4)])
+    np.testing.assert_array_equal(single.predict_classes(x), (single.predict(x) > 0.5).astype("int32"))
+
+
+def test_bars(keras, data, capsys):
+    from keras_tqdm import TQDMNotebookCallback
+
+    from minicnn.compat.keras.progress import TQDMCallback
+
+    compiled(keras).fit(*data, epochs=2, batch_size=8, verbose=0, callbacks=[TQDMCallback()])
+    drawn = capsys.readouterr().err
+    assert "Training: 100%" in drawn
+    assert "Epoch 1: 100%" in drawn and "4/4" in drawn
+    assert "loss: " in drawn and "accuracy: " in drawn and " acc: " not in drawn
+    notebook = TQDMNotebookCallback(leave_inner=True, leave_outer=False)
+    compiled(keras).fit(*data, epochs=2, batch_size=8, verbose=0, callbacks=[notebook])
+    assert "Epoch 1: 100%" in capsys.readouterr().err
