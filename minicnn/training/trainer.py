@@ -17,7 +17,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn import losses, metrics, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import array_module, place, to_host
+from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
 
@@ -226,7 +226,8 @@ class Trainer:
         device = self.model.device
         if device == "cpu":
             return batch
-        self.check_arrays(batch)
+        if all(device_of(y) == "cpu" for y in batch.y or ()):
+            self.check_arrays(batch)
         return batch.to(device)
 
     def _forward(self, batch: Batch, training: bool) -> list[Tensor]:

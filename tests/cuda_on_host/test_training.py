@@ -120,6 +120,26 @@ def test_a_training_step_copies_its_batch_there_and_nothing_back(
     assert cupy.transfers.to_host - before == 2
 
 
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_data_may_stay_on_the_device_whole(cupy: Any, one_hot: bool) -> None:
+    """As bytes too; then a step copies nothing but which pictures it takes."""
+    x, y = (255 * digits(20, 10)[0]).astype(np.uint8), digits(20, 10)[1]
+    targets = np.eye(10, dtype=np.float32)[y] if one_hot else y
+    results = []
+    for place in (np.asarray, cupy.asarray):
+        model = small(loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy").to("cuda")
+        arguments: Any = {"batch_size": 8, "verbose": 0, "validation_split": 0.2, "class_weight": {3: 2.0}}
+        history = model.fit(place(x), place(targets), epochs=2, **arguments)
+        results.append([*history.history["val_loss"], *model.predict(place(x)).ravel()])
+    np.testing.assert_array_equal(results[0], results[1])
+    if not device.on_gpu:
+        there = cupy.asarray(x), cupy.asarray(targets)
+        before = cupy.transfers.to_host, cupy.transfers.to_device
+        model.fit(*there, batch_size=10, verbose=0)
+        # The loss and what the first look at the targets needs; for each of two steps, which x and which y.
+        assert cupy.transfers.to_host - before[0] <= 3 and cupy.transfers.to_device - before[1] == 4
+
+
 def test_fit_evaluate_and_predict_agree_with_the_processor(cupy: Any) -> None:
     x, y = digits(20, 10)
     results = []
