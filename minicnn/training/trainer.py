@@ -353,10 +353,11 @@ def make_layout(model: Model, operation: str) -> Layout:
 
 
 def arrange(model: Model, arrays: Sequence[Any]) -> Any:
-    """Give a model's input arrays as it takes them: where it lives, and alone or in a list."""
+    """Give a model's input arrays as it takes them: on the GPU where it lives there, and alone or in a list."""
     takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
-    arrays = [place(array, model.device) for array in arrays]
-    return arrays if takes_list else arrays[0]
+    if model.device != "cpu":
+        arrays = [place(array, model.device) for array in arrays]
+    return list(arrays) if takes_list else arrays[0]
 
 
 def _known_loss(item: Any) -> Any:

@@ -196,10 +196,12 @@ def test_a_saved_model_does_not_know_the_device(cupy: Any, tmp_path: Any) -> Non
     np.testing.assert_allclose(losses(loaded, x, y, 1, 8), losses(model, x, y, 1, 8), rtol=1e-4)
 
 
-def test_a_model_on_the_device_refuses_an_array_on_the_host(cupy: Any) -> None:
+def test_a_model_and_its_array_must_live_together(cupy: Any) -> None:
     model = small().to("cuda")
     with pytest.raises(TypeError, match="NumPy and CuPy are mixed"):
         model(digits(2, 10)[0])
+    with pytest.raises(TypeError, match="NumPy and CuPy are mixed"):
+        small().predict(cupy.asarray(digits(2, 10)[0]))
     y = model(cupy.asarray(digits(2, 10)[0]))
     assert y.device == "cuda" and y.shape == (2, 10)
 
