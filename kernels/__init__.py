@@ -29,6 +29,7 @@ from .dispatch import (
     room_for,
     set_num_threads,
     use_kernels,
+    use_tf32,
 )
 from .geometry import Padding, Pair, output_sizes
 
@@ -77,6 +78,7 @@ __all__ = [
     "softmax_cross_entropy_gradient",
     "sum_rows",
     "use_kernels",
+    "use_tf32",
 ]
 
 

@@ -17,11 +17,18 @@ from typing import Any
 import numpy as np
 
 NAMES = ("cpu", "reference", "naive")
+MIXED = (
+    "arrays of NumPy and CuPy are mixed in one operation; move them to one device first "
+    "(cupy.asarray(x), or cupy.asnumpy(x))"
+)
+_NUMBA_CURE = 'python -m pip install --upgrade numba, or use_kernels("reference")'
 
 _modules: dict[str, ModuleType] = {}
 _failures: dict[str, Exception] = {}
 _loading = threading.RLock()
 _chosen: str | None = None
+# What `use_kernels` was last given: unlike `_chosen`, never what the default fell back on.
+_asked: str | None = None
 # What `set_num_threads` asked for, kept for kernels that are loaded later.
 _threads: int | None = None
 
@@ -43,12 +50,11 @@ def array_module(*arrays: Any) -> ModuleType:
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return np
-    on_gpu = [isinstance(array, cupy.ndarray) for array in arrays if hasattr(array, "__array_priority__")]
+    # NumPy's scalars, like Python's numbers, take the device of the arrays beside them.
+    kinds = (cupy.ndarray, np.ndarray)
+    on_gpu = [isinstance(array, cupy.ndarray) for array in arrays if isinstance(array, kinds)]
     if any(on_gpu) and not all(on_gpu):
-        raise TypeError(
-            "arrays of NumPy and CuPy are mixed in one operation; move them to one device first "
-            "(cupy.asarray(x), or cupy.asnumpy(x))"
-        )
+        raise TypeError(MIXED)
     return cupy if any(on_gpu) else np
 
 
@@ -57,7 +63,9 @@ def choose(array: Any) -> ModuleType:
     if type(array) is np.ndarray or array_module(array) is np:
         chosen = _chosen or _default()
         return _modules.get(chosen) or load(chosen)
-    return load("reference")
+    # The switch chooses for NumPy's arrays; of its names, only "reference" has a meaning for CuPy's too.
+    asked = _asked or os.environ.get("MINICNN_KERNELS")
+    return load("reference" if asked == "reference" else "cuda")
 
 
 def room_for(a: Any, b: Any) -> Any:
@@ -80,9 +88,9 @@ def load(name: str) -> ModuleType:
             try:
                 _modules[name] = importlib.import_module(f"minicnn.kernels.{name}")
             except Exception as error:
+                cure = 'use_kernels("reference")' if name == "cuda" else _NUMBA_CURE
                 _failures[name] = KernelsUnavailable(
-                    f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. "
-                    'Cure: python -m pip install --upgrade numba, or use_kernels("reference")'
+                    f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
                 )
                 raise _failures[name] from error
             if name == "cpu" and _threads is not None:
@@ -119,6 +127,8 @@ def _checked(name: str, where: str) -> str:
 class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
     """Choose the implementation that serves NumPy arrays, for the whole process.
 
+    CuPy arrays are served by the GPU's own kernels, or, where `"reference"` is chosen, by the same plain array code.
+
     Args:
         name: `"cpu"` (Numba), `"reference"` (plain NumPy: im2col and matrix products), `"naive"` (Python loops:
             the definition itself, for tiny arrays) or None (the fastest that works).
@@ -136,16 +146,63 @@ class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
     """
 
     def __init__(self, name: str | None) -> None:
-        global _chosen
-        self._previous = _chosen
+        global _chosen, _asked
+        self._previous = _chosen, _asked
         _chosen = None if name is None else _checked(name, "use_kernels")
+        _asked = name
 
     def __enter__(self) -> use_kernels:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global _chosen
-        _chosen = self._previous
+        global _chosen, _asked
+        _chosen, _asked = self._previous
+
+
+# Whether convolutions of float32 may round their operands to TF32; None: as the environment says.
+_tf32: bool | None = None
+
+
+class use_tf32:  # noqa: N801 - reads as a function, and as a context manager
+    """Choose the arithmetic of float32 convolutions on a GPU, for the whole process.
+
+    Args:
+        allowed: True: operands are rounded to TF32, whose mantissa has 10 bits, and multiplied on the tensor cores,
+            many times as fast; sums stay float32. That is the default, as it is PyTorch's. False: float32 throughout.
+
+    A plain call switches; as a context manager it switches back at the end. The environment variable ``MINICNN_TF32``
+    (0 or 1) makes the first choice. Devices before compute capability 8.0 have no TF32 and are always exact.
+
+    >>> with use_tf32(False):
+    ...     tf32_is_used()
+    False
+    """
+
+    def __init__(self, allowed: bool) -> None:
+        global _tf32
+        self._previous = _tf32
+        _tf32 = bool(allowed)
+
+    def __enter__(self) -> use_tf32:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        global _tf32
+        _tf32 = self._previous
+
+
+def tf32_is_used() -> bool:
+    """Whether float32 convolutions on a GPU may round their operands to TF32.
+
+    Raises:
+        ValueError: ``MINICNN_TF32`` is neither 0 nor 1.
+    """
+    if _tf32 is not None:
+        return _tf32
+    wanted = os.environ.get("MINICNN_TF32", "1")
+    if wanted not in ("0", "1"):
+        raise ValueError(f"MINICNN_TF32: expected 0 or 1, got {wanted!r}")
+    return wanted == "1"
 
 
 def current_kernels() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import importlib
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Tensor, as_array
+from minicnn.device import check, place
 
 # One lock for all parameters, not one each: a lock can be neither pickled nor copied, and initialising
 # happens once. Reentrant, because an initialiser may look at another parameter.
@@ -24,26 +26,29 @@ class Arena:
     An optimizer moves its parameters into an arena so that its step is one sweep over contiguous memory. The
     parameters keep the arena alive; it outlives the optimizer, and a second optimizer finds them there.
 
-    data, gradient: 1-D arrays of the same length and dtype.
+    data, gradient: 1-D arrays of the same length and dtype, on one device.
     """
 
     # Segments start on cache-line boundaries, which is also the widest vector; the gaps stay zero.
     alignment = 64
 
-    def __init__(self, sizes: Sequence[int], dtype: Any):
+    def __init__(self, sizes: Sequence[int], dtype: Any, device: str = "cpu"):
         self.offsets: list[int] = []
         step = self.alignment // np.dtype(dtype).itemsize
         total = 0
         for size in sizes:
             self.offsets.append(total)
             total += -(-size // step) * step
-        self.data = aligned_zeros(total, dtype)
-        self.gradient = aligned_zeros(total, dtype)
+        self.data = aligned_zeros(total, dtype, device)
+        self.gradient = aligned_zeros(total, dtype, device)
 
 
-def aligned_zeros(size: int, dtype: Any) -> np.ndarray:
+def aligned_zeros(size: int, dtype: Any, device: str = "cpu") -> Any:
     """Give a 1-D array of `size` zeros that starts on a cache-line boundary."""
     dtype = np.dtype(dtype)
+    if device == "cuda":
+        # CuPy's memory begins at multiples of 512 bytes.
+        return importlib.import_module("cupy").zeros(size, dtype)
     spare = Arena.alignment // dtype.itemsize
     buffer = np.zeros(size + spare, dtype)
     start = (-buffer.ctypes.data % Arena.alignment) // dtype.itemsize
@@ -90,6 +95,29 @@ class Parameter(Tensor):
         self.seed_sequence = np.random.SeedSequence() if seed_sequence is None else seed_sequence
         self.arena: Arena | None = None
         self.arena_offset = 0
+        self._device = "cpu"
+
+    @property
+    def device(self) -> str:
+        """Where the array lives, or will once it exists: "cpu" or "cuda"."""
+        return self._device
+
+    def to(self, device: str) -> Parameter:
+        """Move to a device, "cpu" or "cuda", and give itself; its gradient is forgotten.
+
+        An optimizer that holds the parameter notices at its next step and brings its own arrays along.
+        """
+        if check("Parameter.to", device) != self._device:
+            with _INITIALISING:
+                if self._data is not None:
+                    self._data = place(self._data, device)
+                    if device == "cpu" and self.arena is not None:
+                        self._data = self._data.copy()
+                self._device = device
+            self.arena, self.arena_offset = None, 0
+            self.grad = self.gradient_buffer = None
+            self.bump_version()
+        return self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -144,9 +172,9 @@ class Parameter(Tensor):
             raise ValueError(f"parameter {self.name!r}: expected an array of shape {self._shape}, got {array.shape}")
         with _INITIALISING:
             if self._data is None:
-                self._data = np.array(array, dtype=self._dtype, order="C")
+                self._data = place(array, self._device).astype(self._dtype, order="C", copy=True)
             else:
-                self._data[...] = array
+                self._data[...] = place(array, self._device)
         self.bump_version()
 
     def move_into(self, arena: Arena, offset: int) -> None:
@@ -154,9 +182,9 @@ class Parameter(Tensor):
         window = slice(offset, offset + self.size)
         data = arena.data[window].reshape(self._shape)
         gradient = arena.gradient[window].reshape(self._shape)
-        np.copyto(data, self.data)
+        data[...] = self.data
         if self.grad is not None:
-            np.copyto(gradient, self.grad.data)
+            gradient[...] = self.grad.data
             self.grad = Tensor(gradient)
         self._data = data
         self.gradient_buffer = gradient
@@ -174,7 +202,7 @@ class Parameter(Tensor):
                     f"initializer of parameter {self.name!r}: expected an array of shape {self._shape} and "
                     f"dtype {self._dtype}, got {array.shape} and {array.dtype}"
                 )
-            self._data = np.ascontiguousarray(array)
+            self._data = place(np.ascontiguousarray(array), self._device)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy stands alone: the arena and the gradient belong to the original's optimizer.
@@ -183,14 +211,16 @@ class Parameter(Tensor):
         return {
             **state,
             "trainable": self.trainable,
-            "data": None if self._data is None else self._data.copy(),
+            "data": None if self._data is None else self.numpy().copy(),
+            "device": self._device,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         data, trainable = state.pop("data"), state.pop("trainable")
+        self._device = state.pop("device", "cpu")
         Tensor.__init__(self, np.empty(0, state["_dtype"]), requires_grad=trainable)
-        self._data = data
+        self._data = None if data is None else place(data, self._device)
         self.arena, self.arena_offset = None, 0
         for key, value in state.items():
             setattr(self, key, value)

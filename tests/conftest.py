@@ -7,6 +7,8 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.cuda_on_host import device
+
 # Stands in for a missing Numba, and so cannot be imported.
 collect_ignore = ["no_numba"]
 
@@ -19,6 +21,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("minicnn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only ``-m gpu`` uses a GPU; without it the tests of the GPU's path run on the processor."""
+    device.on_gpu = config.option.markexpr == "gpu"
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from .backward import grad
 from .function import Accumulate, Function
 from .gradient_check import GradientError, gradcheck
 from .modes import enable_grad, is_grad_enabled, no_grad
-from .tensor import Array, Tensor, TensorLike, as_array, plain_index
+from .tensor import Array, Tensor, TensorLike, as_array, from_dlpack, plain_index
 
 __all__ = [
     "Accumulate",
@@ -31,6 +31,7 @@ __all__ = [
     "TensorLike",
     "as_array",
     "enable_grad",
+    "from_dlpack",
     "grad",
     "gradcheck",
     "is_grad_enabled",

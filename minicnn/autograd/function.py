@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minicnn.device import array_module
 from minicnn.kernels import room_for
 
 from .modes import mode
@@ -86,6 +87,7 @@ class Function:
         on_tensors = any([isinstance(value, Tensor) for value in inputs])
         if not all([type(array) is np.ndarray for array in arrays]):
             arrays = _operands(arrays, on_tensors)
+            array_module(*arrays)  # refuses arrays on different devices
         if not on_tensors:
             return self.forward(*arrays)
         needs = tuple([isinstance(value, Tensor) and value.requires_grad for value in inputs])

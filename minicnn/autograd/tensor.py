@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from minicnn.device import check, device_of, place, to_host
 
 from .modes import mode
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from .function import Function
 
 Array: TypeAlias = Any
+# kDLCUDA and kDLCUDAManaged of dlpack.h.
+_GPU_KINDS = (2, 13)
 # What an operation takes: a tensor, an array, or a plain number or nested list of them.
 TensorLike: TypeAlias = Any
 
@@ -121,9 +126,24 @@ class Tensor:
         """Whether the user made this tensor, rather than an operation on tensors that require a gradient."""
         return self.node is None
 
-    def numpy(self) -> Array:
-        """The values as an array that shares this tensor's memory."""
-        return self.data
+    @property
+    def device(self) -> str:
+        """Where the data lives: "cpu" or "cuda"."""
+        return device_of(self.data)
+
+    def to(self, device: str) -> Tensor:
+        """The same values on a device, "cpu" or "cuda", without history; this tensor if it is there already.
+
+        Raises:
+            ValueError: no such device.
+            DeviceError: "cuda", and no GPU can be used; the message says why.
+        """
+        check("Tensor.to", device)
+        return self if self.device == device else Tensor.wrap(place(self.data, device), self.requires_grad)
+
+    def numpy(self) -> np.ndarray:
+        """The values as an array of NumPy: sharing this tensor's memory, or copied from the GPU."""
+        return to_host(self.data)
 
     def detach(self) -> Tensor:
         """The same memory without its history."""
@@ -191,6 +211,12 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=copy)
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.node is not None:
             raise RuntimeError("only leaves can be copied deeply; detach() the tensor first")
@@ -239,7 +265,7 @@ class Tensor:
         def transpose(self, axes: Any = None) -> Tensor: ...
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self.data), separator=", ", prefix="Tensor(", threshold=100)
+        values = np.array2string(self.numpy(), separator=", ", prefix="Tensor(", threshold=100)
         return f"Tensor({values}{', requires_grad=True' if self.requires_grad else ''})"
 
 
@@ -254,6 +280,26 @@ def as_array(value: TensorLike) -> Array:
         raise TypeError(f"expected an array of numbers, got {type(value).__name__}: {value!r:.80}")
     is_typed = isinstance(value, np.generic) or hasattr(value, "__array__")
     return array.astype(np.float32) if array.dtype == np.float64 and not is_typed else array
+
+
+def from_dlpack(value: Any) -> Tensor:
+    """A tensor that shares the memory of another library's array, on the processor or on a GPU (DLPack).
+
+    Raises:
+        TypeError: the value does not speak DLPack.
+        DeviceError: it lives on a GPU, and CuPy cannot use one.
+
+    >>> import numpy as np
+    >>> from_dlpack(np.float32([1, 2]))
+    Tensor([1., 2.])
+    """
+    if not hasattr(value, "__dlpack__"):
+        raise TypeError(f"from_dlpack: expected an array that has __dlpack__, got {type(value).__name__}")
+    kind, _ = value.__dlpack_device__()
+    if kind in _GPU_KINDS:
+        check("from_dlpack", "cuda")
+        return Tensor(importlib.import_module("cupy").from_dlpack(value))
+    return Tensor(np.from_dlpack(value))
 
 
 def plain_index(index: Any) -> Any:

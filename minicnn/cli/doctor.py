@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -100,10 +99,10 @@ def _gpu() -> Iterator[str]:
         yield "none: no NVIDIA card answers (nvidia-smi)"
         return
     yield ", ".join(cards)
-    try:
-        yield f"CuPy {metadata.version('cupy')}"
-    except metadata.PackageNotFoundError:
-        yield "not used: minicnn computes on the processor"
+    from minicnn import device
+
+    reason = device.why_no_gpu()
+    yield f"cannot be used: {reason}" if reason else "train --device cuda (or $MINICNN_DEVICE) computes on it"
 
 
 def _caches() -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from .options import data_options, machine_options, use_machine
+from .options import data_options, device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.data.sources import PictureSource
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @data_options("test")
 @machine_options
+@device_option
 def evaluate(
-    file: Path, dataset: str | None, data: Path | None, samples: int | None, threads: int | None, kernels: str | None
-) -> None:
+    file: Path, dataset: str | None, data: Path | None, samples: int | None, threads: int | None,
+    kernels: str | None, device: str,
+) -> None:  # fmt: skip
     """Measure the model in FILE on pictures that it was not trained on.
 
     They are by default the test pictures of the data set that it was trained on, or those that were held out of it. Of
@@ -31,7 +33,7 @@ def evaluate(
     from .listing import saved
 
     use_machine(threads, kernels)
-    model = saved(file)
+    model = saved(file).to(device)
     if not model.compiled:
         raise ValueError(f"{file} holds a model that was never compiled, so it has no loss to measure")
     name = dataset or (model.preprocessing or {}).get("dataset")

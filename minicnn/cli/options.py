@@ -16,6 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FAILED, INTERRUPTED = 2, 130
 DATASETS = ("mnist", "fashion-mnist", "drawn-digits", "dogs-vs-cats", "drawn-pets", "pictures")
 KERNELS = ("cpu", "reference", "naive")
+DEVICES = ("cuda", "cpu", "auto")
 
 
 class Name(click.Choice):
@@ -58,6 +59,20 @@ def machine_options(command: Command) -> Command:
     """How to compute: --threads, --kernels."""
     command = click.option("--kernels", type=Name(KERNELS), help="Which implementation of the kernels.")(command)
     return threads_option(command)
+
+
+def device_option(command: Command) -> Command:
+    """Where to compute: --device, given to the command as "cpu" or "cuda"."""
+
+    def chosen(context: click.Context, option: click.Parameter, value: str | None) -> str:
+        from minicnn import device
+
+        return device.choose(value)
+
+    return click.option(
+        "--device", type=Name(DEVICES), callback=chosen,
+        help="cuda, cpu, or auto: cuda where it can be used (default: $MINICNN_DEVICE, or cpu).",
+    )(command)  # fmt: skip
 
 
 def use_machine(threads: int | None, kernels: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from .options import machine_options, use_machine
+from .options import device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "--csv", "table", type=click.Path(path_type=Path), metavar="PATH", help="Write id and probabilities there."
 )
 @machine_options
+@device_option
 def predict(
     file: Path,
     images: tuple[Path, ...],
@@ -34,6 +35,7 @@ def predict(
     table: Path | None,
     threads: int | None,
     kernels: str | None,
+    device: str,
 ) -> None:
     """Name what the model in FILE sees in each IMAGE, or in every picture of a folder or zip archive.
 
@@ -46,7 +48,7 @@ def predict(
     from .table import is_collection, predict_table
 
     use_machine(threads, kernels)
-    model = saved(file)
+    model = saved(file).to(device)
     if table is not None or any(map(is_collection, images)):
         if show is not None:
             raise ValueError("--show is for single pictures, not for folders, archives and --csv")

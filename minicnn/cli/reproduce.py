@@ -10,7 +10,7 @@ import click
 
 from minicnn.errors import unknown_name
 
-from .options import machine_options, use_machine
+from .options import device_option, machine_options, use_machine
 from .results import replacing, write_json
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ AUTHORS = {"A": "Strika", "B": "FreeOfConfines", "C": "Eastmount", "D": "Le Khuy
 @click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Train N times; report medians.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="PATH", help="Folder or zip archive with the data.")
 @machine_options
+@device_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs") / "reproduction", metavar="DIR",
     help="Results (default: runs/reproduction).",
 )  # fmt: skip
 def reproduce(
-    names: tuple[str, ...], recipe: str | None, seeds: int, threads: int | None, kernels: str | None, out: Path,
-    **asked: Any,
+    names: tuple[str, ...], recipe: str | None, seeds: int, threads: int | None, kernels: str | None, device: str,
+    out: Path, **asked: Any,
 ) -> None:  # fmt: skip
     """Train articles' networks as their recipes say, and put the results beside the articles' own.
 
@@ -49,7 +50,7 @@ def reproduce(
     rows, failures = [], {}
     for article, key in planned(names, recipe):
         try:
-            records = [trials.run(_trial(article, key, seed, asked, out), out) for seed in range(seeds)]
+            records = [trials.run(_trial(article, key, seed, asked, out), out, device) for seed in range(seeds)]
         except (ValueError, OSError) as error:
             failures[f"{article.name} ({key})"] = " ".join(str(error).split())
             click.echo(f"{article.name}: not run: {failures[f'{article.name} ({key})']}", err=True)

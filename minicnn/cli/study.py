@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import data_options, machine_options, use_machine
+from .options import data_options, device_option, machine_options, use_machine
 from .results import replacing, write_json
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ _OPTIMIZER = ("learning_rate", "optimizer")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="How long (default: the article's).")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Same seed, same result (default: 0).")
 @machine_options
+@device_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Results (default: runs/study-NAME)."
 )
 def study(
-    name: str, vary: tuple[str, ...], threads: int | None, kernels: str | None, out: Path | None, **asked: Any
-) -> None:
+    name: str, vary: tuple[str, ...], threads: int | None, kernels: str | None, device: str, out: Path | None,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Train an article's network in every combination of the values given, and write a table.
 
     What can be varied: kernel_size (3 or 1x3), filters, strides, padding, dilation_rate, units, activation, pool,
@@ -61,7 +63,7 @@ def study(
     rows = []
     for number, (changes, one) in enumerate(zip(combinations, planned, strict=True), 1):
         click.echo(f"[{number}/{len(planned)}]")
-        rows.append(row(changes, trials.run(one, folder)))
+        rows.append(row(changes, trials.run(one, folder, device)))
         write(rows, folder, name)
     click.echo(table(rows))
     click.echo(f"Results in {folder}: study.md, study.json, a folder for each training")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import INTERRUPTED, Name, data_options, machine_options, use_machine
+from .options import INTERRUPTED, Name, data_options, device_option, machine_options, use_machine
 from .recorder import CtrlC, Interrupted, Patience, Recorder, is_spent
 from .results import Results, computer, versions
 from .settings import FITTINGS, Settings, chosen
@@ -39,11 +39,14 @@ if TYPE_CHECKING:
 )
 @click.option("--fitting", type=Name(FITTINGS), help="How pictures come to the network's size (default: squeeze).")
 @machine_options
+@device_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Results (default: runs/NAME)."
 )
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch of the training in --out.")
-def train(name: str, threads: int | None, kernels: str | None, out: Path | None, resume: bool, **asked: Any) -> None:
+def train(
+    name: str, threads: int | None, kernels: str | None, device: str, out: Path | None, resume: bool, **asked: Any
+) -> None:
     """Train an article's network and measure it on pictures that it has not seen.
 
     NAME is one of those that `minicnn articles` lists. --data may name a folder or zip archive of pictures, with a
@@ -59,7 +62,7 @@ def train(name: str, threads: int | None, kernels: str | None, out: Path | None,
     use_machine(threads, kernels)
     # Only a training that starts, and was not told which pictures to use, may settle for drawn ones.
     may_draw = record is None and asked["dataset"] is None and asked["data"] is None
-    Training(article, settings, results, record, may_draw).run()
+    Training(article, settings, results, record, may_draw, device).run()
 
 
 class Training:
@@ -72,6 +75,7 @@ class Training:
         results: Results,
         record: dict[str, Any] | None,
         may_draw: bool,
+        device: str,
     ) -> None:
         self.article = article
         self.recipe = article.recipe(settings.recipe)
@@ -79,6 +83,7 @@ class Training:
         self.results = results
         self.earlier = record
         self.may_draw = may_draw
+        self.device = device
         self.ctrl_c = CtrlC()
         self.extractor = self._make_extractor()
 
@@ -186,14 +191,14 @@ class Training:
             metrics=list(self.recipe.metrics),
             clip_probabilities=self.recipe.clip_probabilities,
         )
-        return model
+        return model.to(self.device)
 
     def _resumed(self) -> Sequential:
         """The network after its last finished epoch, or a fresh one if it finished none."""
         from minicnn.saving import load_model
 
         if self.results.checkpoint.exists():
-            return load_model(self.results.checkpoint)
+            return load_model(self.results.checkpoint).to(self.device)
         if self.earlier and self.earlier.get("finished") and self.results.model.exists():
             if self.extractor is not None:
                 # The file holds the network that takes pictures, without the optimizer's state.
@@ -201,7 +206,7 @@ class Training:
                     f"the training in {self.results.folder} is finished; on features that are computed once it takes "
                     "little time to train anew: leave out --resume"
                 )
-            return load_model(self.results.model)
+            return load_model(self.results.model).to(self.device)
         click.echo("No epoch was finished before: starting again from the beginning")
         return self._fresh()
 
@@ -295,7 +300,7 @@ class Training:
             "versions": versions(),
             "computer": computer(),
             "threads": minicnn.get_num_threads(),
-            "kernels": minicnn.kernels.current_kernels(),
+            "kernels": minicnn.kernels.current_kernels() if self.device == "cpu" else self.device,
             "reported": [asdict(figure) for figure in self.article.figures],
         }
 

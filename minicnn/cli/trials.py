@@ -58,7 +58,7 @@ class TrialTraining(Training):
         super()._finish(model, recorder, data)
 
 
-def run(trial: Trial, out: Path) -> dict[str, Any]:
+def run(trial: Trial, out: Path, device: str = "cpu") -> dict[str, Any]:
     """Train, or go on, or do nothing where it is done; gives its history and, as "measures", its measures.
 
     Raises:
@@ -71,7 +71,8 @@ def run(trial: Trial, out: Path) -> dict[str, Any]:
         click.echo(f"{trial.name}: done before")
     else:
         click.echo(f"{trial.name}: {trial.article.title}")
-        training = TrialTraining(trial.article, chosen(trial.article, asked, record), results, record, may_draw=False)
+        settings = chosen(trial.article, asked, record)
+        training = TrialTraining(trial.article, settings, results, record, may_draw=False, device=device)
         training.command = trial.command
         training.run()
         record = results.read_history()

@@ -9,20 +9,22 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
-from minicnn.autograd import Tensor, no_grad
+from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.device import check, place, to_host
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.parameter import Parameter
 from minicnn.registry import Registry
 
 registry = Registry("layer")
 
+Self = TypeVar("Self", bound="Layer")
 # Values that a layer is tried on at most.
 _MOST_TRIED = 2**24
 
@@ -164,6 +166,7 @@ class Layer:
         self._trainable_parameters: list[Parameter] = []
         self._fixed_parameters: list[Parameter] = []
         self._seed_sequence: np.random.SeedSequence | None = None
+        self._device = "cpu"
         self.inbound_nodes: list[Node] = []
         self.name = name if name is not None else _automatic_name(type(self).__name__)
         self.dtype = _float_dtype(dtype, self)
@@ -311,7 +314,7 @@ class Layer:
                 f"{self.describe()}: input shape {input_shape} is too large to find the output's shape by trying: "
                 "say it with a compute_output_shape(input_shape) method, or output_shape for a Lambda"
             )
-        zeros = [Tensor(np.zeros((batch, *s[1:]), self.dtype)) for s in shapes]
+        zeros = [Tensor(place(np.zeros((batch, *s[1:]), self.dtype), self.device)) for s in shapes]
         with no_grad():
             if not self.built:
                 self._admit(input_shape)
@@ -396,7 +399,7 @@ class Layer:
             regularizer=regularizers.get(regularizer),
             constraint=constraints.get(constraint),
             seed_sequence=self._take_seed().spawn(1)[0],
-        )
+        ).to(self._device)
         (self._trainable_parameters if trainable else self._fixed_parameters).append(parameter)
         return parameter
 
@@ -435,10 +438,17 @@ class Layer:
             known = self._trainable_parameters + self._fixed_parameters
             if not any(value is p for p in known):
                 (self._trainable_parameters if value.trainable else self._fixed_parameters).append(value)
-        elif self.__dict__.get("_seed_sequence") is not None:
+        else:
             for layer in _layers_in(value):
-                if layer._seed_sequence is None:
-                    layer.seed_sequence = self._seed_sequence.spawn(1)[0]  # type: ignore[union-attr]
+                self._settle(layer)
+
+    def _settle(self, layer: Layer) -> None:
+        """Let a new sublayer draw from this layer's seed, unless it has one; where one is on a GPU, both are."""
+        sequence = self.__dict__.get("_seed_sequence")
+        if sequence is not None and layer._seed_sequence is None:
+            layer.seed_sequence = sequence.spawn(1)[0]
+        if layer.device != self._device:
+            (self if self._device == "cpu" else layer).to("cuda")
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -457,6 +467,29 @@ class Layer:
             for parameter in layer.weights:
                 found.setdefault(id(parameter), parameter)
         return list(found.values())
+
+    @property
+    def device(self) -> str:
+        """Where the weights live, or will: "cpu" or "cuda"."""
+        return self._device
+
+    def to(self: Self, device: str) -> Self:
+        """Move all weights, those to come included, to a device, "cpu" or "cuda"; give the layer itself.
+
+        What is fed to the layer must live there too; `Model.fit`, `evaluate` and `predict` bring it there. An
+        optimizer's state follows at its next step.
+
+        Raises:
+            ValueError: no such device.
+            DeviceError: "cuda", and no GPU can be used; the message says why.
+        """
+        check(f"{self.describe()}.to", device)
+        for parameter in self._trainable_parameters + self._fixed_parameters:
+            parameter.to(device)
+        self._device = device
+        for layer in self.sublayers:
+            layer.to(device)
+        return self
 
     @property
     def trainable_weights(self) -> list[Parameter]:
@@ -499,7 +532,7 @@ class Layer:
             ValueError: where their number or a shape differs; nothing is changed then.
         """
         parameters = self.weights
-        arrays = [np.asarray(w) for w in weights]
+        arrays = [to_host(as_array(w)) for w in weights]
         if len(arrays) != len(parameters):
             hint = "" if self.built or parameters else " (it is not built yet: call it, or build(input_shape), first)"
             raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn import random as seeds
 from minicnn.autograd import Tensor
+from minicnn.device import array_module
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.symbolic import Shape
 
@@ -63,7 +64,7 @@ class Dropout(Layer):
         self._step += 1
         if self.noise_shape is None:
             return F.dropout(x, self.rate, training=True, key=self.key, step=step)
-        noise = np.ones(self._mask_shape(x.shape), x.dtype)
+        noise = array_module(x.data).ones(self._mask_shape(x.shape), x.dtype)
         return x * F.dropout(noise, self.rate, training=True, key=self.key, step=step)
 
     def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

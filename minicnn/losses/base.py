@@ -10,6 +10,7 @@ import numpy as np
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor, as_array
+from minicnn.device import native
 from minicnn.registry import Configurable, Registry, snake_case
 
 registry = Registry("loss")
@@ -74,7 +75,7 @@ class Loss(Configurable):
         return total / divisor if divisor else total * 0.0
 
     def _weights(self, sample_weight: Any, losses: Any) -> np.ndarray:
-        weights = np.asarray(as_array(sample_weight)).astype(losses.dtype, copy=False)
+        weights = native(as_array(sample_weight)).astype(losses.dtype, copy=False)
         if weights.ndim == len(losses.shape) + 1 and weights.shape[-1] == 1:
             weights = weights[..., 0]
         matches = all(w in (1, n) for w, n in zip(weights.shape, losses.shape, strict=False))
@@ -116,7 +117,7 @@ def matched(operation: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     else must match exactly, since broadcasting would compare every sample with every other.
     """
     y_pred = as_predictions(y_pred)
-    y_true = y_true if isinstance(y_true, Tensor) else np.asarray(as_array(y_true))
+    y_true = y_true if isinstance(y_true, Tensor) else native(as_array(y_true))
     shapes = tuple(y_true.shape), tuple(y_pred.shape)
     if len(shapes[0]) == len(shapes[1]) + 1 and shapes[0][-1] == 1:
         if len(shapes[1]) == 1:

@@ -13,6 +13,7 @@ import numpy as np
 
 import minicnn.functional as F
 from minicnn.autograd import as_array
+from minicnn.device import array_module, native
 from minicnn.losses.base import Loss, as_predictions, matched, registry
 
 # Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras.
@@ -95,7 +96,7 @@ class CategoricalCrossentropy(_Crossentropy):
         return F.softmax_cross_entropy(logits, targets)
 
     def _targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
-        y_true, y_pred = np.asarray(as_array(y_true)), as_predictions(y_pred)
+        y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         if y_true.shape != tuple(y_pred.shape):
             hint = ""
@@ -143,7 +144,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return F.softmax_cross_entropy(logits, targets)
 
     def _targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
-        y_true, y_pred = np.asarray(as_array(y_true)), as_predictions(y_pred)
+        y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         classes = y_pred.shape[-1]
         if not is_integer_labels(y_true.shape, y_pred.shape):
@@ -155,7 +156,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"for y_pred {tuple(y_pred.shape)}, got {y_true.shape}{hint}"
             )
         labels = check_class_numbers(self.name, y_true.reshape(y_pred.shape[:-1]), classes)
-        return np.asarray(labels[..., None] == np.arange(classes), dtype=y_pred.dtype), y_pred
+        return (labels[..., None] == array_module(labels).arange(classes)).astype(y_pred.dtype), y_pred
 
 
 def probability_cross_entropy(targets: np.ndarray, p: Any) -> Any:
@@ -176,8 +177,11 @@ def check_rank(operation: str, y_pred: Any) -> None:
 
 
 def check_within(operation: str, labels: np.ndarray, low: float, high: float) -> None:
-    """Raise ValueError unless every label lies in [low, high]; NaN lies nowhere."""
-    if labels.size and not (labels.min() >= low and labels.max() <= high):
+    """Raise ValueError unless every label lies in [low, high]; NaN lies nowhere.
+
+    Labels on a GPU are not looked at: the answer would have to be waited for. Training looks before it sends them.
+    """
+    if array_module(labels) is np and labels.size and not (labels.min() >= low and labels.max() <= high):
         position = np.argmax(~((labels >= low) & (labels <= high)))
         where = np.unravel_index(position, labels.shape)
         raise ValueError(
@@ -187,7 +191,12 @@ def check_within(operation: str, labels: np.ndarray, low: float, high: float) ->
 
 
 def check_class_numbers(operation: str, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give labels as whole numbers; ValueError unless they are some, of 0..classes-1."""
+    """Give labels as whole numbers; ValueError unless they are some, of 0..classes-1.
+
+    Labels on a GPU are not looked at, as in `check_within`; one outside belongs to no class.
+    """
+    if array_module(labels) is not np:
+        return labels.astype(np.int64)
     if labels.dtype.kind == "f":
         whole = np.isfinite(labels) & (labels == np.floor(labels))
         if not whole.all():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.device import native
 from minicnn.losses.crossentropy import check_class_numbers, is_integer_labels
 from minicnn.metrics.base import MeanMetric, paired, registry
 
@@ -18,6 +19,7 @@ class Accuracy(MeanMetric):
     """
 
     direction = "up"
+    on_device = True
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where they are equal, else 0."""
@@ -30,6 +32,7 @@ class BinaryAccuracy(MeanMetric):
     """How often ``y_pred > threshold`` tells the label, 0 or 1."""
 
     direction = "up"
+    on_device = True
 
     def __init__(self, threshold: float = 0.5, name: str | None = None):
         super().__init__(name)
@@ -46,6 +49,7 @@ class CategoricalAccuracy(MeanMetric):
     """How often the largest prediction is that of the class; labels are one-hot, (N, ..., K)."""
 
     direction = "up"
+    on_device = True
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where both are largest at the same place, else 0."""
@@ -62,6 +66,7 @@ class SparseCategoricalAccuracy(MeanMetric):
     """
 
     direction = "up"
+    on_device = True
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where the largest prediction is at the label, else 0."""
@@ -131,4 +136,4 @@ def class_labels(operation: str, y_true: Any, y_pred: Any) -> np.ndarray:
         raise ValueError(
             f"{operation}: y_true must hold class numbers, of shape {pred[:-1]} for y_pred {pred}, got {true}"
         )
-    return np.asarray(y_true).reshape(pred[:-1])
+    return native(y_true).reshape(pred[:-1])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import as_array
+from minicnn.device import array_module, native
 from minicnn.registry import Configurable, Registry, snake_case
 
 registry = Registry("metric")
@@ -22,6 +23,8 @@ class Metric(Configurable):
     """
 
     direction: str | None = None
+    # Whether batches may come as arrays on a GPU, which `update_state` then does not wait for; else they are copied.
+    on_device = False
 
     def __init__(self, name: str | None = None):
         self.name = name or snake_case(type(self).__name__)
@@ -54,18 +57,24 @@ class _Average(Metric):
 
     def result(self) -> float:
         """Give the mean over all batches since the last reset."""
+        self.total, self.count = float(self.total), float(self.count)
         return self.total / self.count if self.count else 0.0
 
     def _add(self, values: Any, sample_weight: Any) -> None:
         # float64, so that an epoch of many batches does not lose the last ones.
-        values = np.asarray(values, dtype=np.float64)
+        values = native(values, np.float64)
         weights = None
         if sample_weight is not None:
             values, weights = weighted(self.name, values, sample_weight)
         if values.ndim > 1:
             values = values.mean(axis=tuple(range(1, values.ndim)))
-        self.total += float(values.sum())
-        self.count += float(weights.sum()) if weights is not None else float(values.size)
+        self.total = self.total + _as_total(values.sum())
+        self.count = self.count + (float(values.size) if weights is None else _as_total(weights.sum()))
+
+
+def _as_total(x: Any) -> Any:
+    """A number; a sum on a GPU stays there until somebody wants the result."""
+    return float(x) if array_module(x) is np else x
 
 
 @registry.register()
@@ -114,7 +123,7 @@ def weighted(operation: str, values: np.ndarray, sample_weight: Any) -> tuple[np
 
     Values are averaged over the axes that the weights do not have; weights over all axes but the first.
     """
-    weights = np.asarray(as_array(sample_weight), dtype=np.float64)
+    weights = native(as_array(sample_weight), np.float64)
     values, weights = same_rank(values, weights)
     if values.ndim > weights.ndim:
         values = values.mean(axis=tuple(range(weights.ndim, values.ndim)))
@@ -142,7 +151,7 @@ def same_rank(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def paired(operation: str, y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     """Bring targets and predictions to one rank; ValueError unless they then have one shape."""
     given = np.shape(y_true), np.shape(y_pred)
-    y_true, y_pred = same_rank(np.asarray(y_true), np.asarray(y_pred))
+    y_true, y_pred = same_rank(native(y_true), native(y_pred))
     if y_true.shape != y_pred.shape:
         raise ValueError(
             f"{operation}: y_true and y_pred must have the same shape, got y_true {given[0]} and y_pred {given[1]}"

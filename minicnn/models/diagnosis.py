@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from minicnn.device import DeviceMemoryError, total_memory
 from minicnn.layers import Layer
 
 Shape = tuple[int | None, ...]
@@ -31,6 +33,36 @@ def explain_failure(error: Exception, owner: str, trace: Sequence[tuple[str, Any
     explained = type(error)("\n".join(lines))
     explained.lists_shapes = True  # type: ignore[attr-defined]
     return explained
+
+
+# What a training step keeps of each activation: itself, its gradient, and what kernels work in.
+COPIES = 3
+# Of the GPU's memory: the rest is the driver's, and lost between blocks.
+SHARE = 0.9
+
+
+def full_memory(
+    owner: str, where: str, batch: int, layers: Sequence[Layer], shapes: Sequence[Any]
+) -> DeviceMemoryError:
+    """Make the error for a GPU whose memory is full.
+
+    Args:
+        owner: the model, as messages call it.
+        where: the layer, or the part of a step, at which it was full.
+        batch: samples that were tried.
+        layers: the model's; a weight is there with its gradient and two numbers of an optimizer.
+        shapes: of all outputs of layers, each one or a list, batch axis included.
+    """
+    total = total_memory()
+    weights = 4 * sum(p.size * p.dtype.itemsize for layer in layers for p in layer.weights)
+    listed = [shape for entry in shapes for shape in (entry if isinstance(entry, list) else [entry])]
+    each = COPIES * 4 * sum(math.prod(size or 1 for size in shape[1:]) for shape in listed)
+    fitting = int((SHARE * total - weights) // max(each, 1))
+    text = f"{owner}: the GPU's memory ({total / 2**30:.1f} GiB) is full at {where}, with a batch of {batch}"
+    if fitting < 1:
+        return DeviceMemoryError(f"{text}: no batch size fits beside the weights")
+    smaller = min(2 ** int(math.log2(fitting)), max(batch // 2, 1))
+    return DeviceMemoryError(f"{text}; batch_size={smaller} should fit")
 
 
 def suggest(layer: Layer, input_shape: Any, text: str) -> str:

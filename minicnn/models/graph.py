@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
+from minicnn.device import DeviceMemoryError
 from minicnn.fusion import fuse
 from minicnn.layers import InputLayer, Layer, Node, SymbolicTensor
-from minicnn.models.diagnosis import explain_failure
+from minicnn.models.diagnosis import explain_failure, full_memory
 
 
 class Step(NamedTuple):
@@ -148,7 +149,15 @@ class Graph:
             if step is None:
                 raise
             raise explain_failure(error, self.owner, self._trace(step.node), step.node.layer) from error
+        except MemoryError as error:
+            if step is None or step.node.layer.device == "cpu" or isinstance(error, DeviceMemoryError):
+                raise
+            raise self.explain_memory(step.layer.name, len(values[0])) from error
         return [results.get(i, slots[slot]) for i, slot in enumerate(self.output_slots)]
+
+    def explain_memory(self, where: str, batch: int) -> DeviceMemoryError:
+        """Make the error to raise where the GPU's memory did not suffice for a batch."""
+        return full_memory(self.owner, where, batch, self.layers, [_shapes_of(step.node) for step in self.steps])
 
     def _run_to_logits(self, step: Step, x: Any, training: bool, output: int, results: dict[int, Tensor]) -> Any:
         z = run_to_logits(step.layer, x, training)

@@ -55,8 +55,7 @@ class Sequential(Model):
             )
         if not self._layers and not self._tensors:
             self._start_from(layer)
-        if layer.seed_sequence is None and self.seed_sequence is not None:
-            layer.seed_sequence = self.seed_sequence.spawn(1)[0]
+        self._settle(layer)
         if not self.trainable:
             layer.trainable = False
         if self._tensors:

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minicnn import schedules
+from minicnn import kernels, schedules
 from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.device import array_module, place, to_host
 from minicnn.optimizers.flat import Block, make_blocks
 from minicnn.parameter import Parameter
 from minicnn.registry import Configurable, Registry
@@ -188,7 +189,13 @@ class Optimizer(Configurable):
         self.zero_grad()
 
     def _place_newcomers(self) -> None:
-        """Put trainable parameters that have no place yet into blocks: all at the first step, unfrozen ones later."""
+        """Put trainable parameters that have no place yet into blocks: all at the first step, unfrozen ones later.
+
+        Where parameters were moved to another device, all start anew, and the slots follow.
+        """
+        if any([block.is_stale for block in self._blocks]):
+            self._pending = {key: value for key, value in self.get_state().items() if "/" in key}
+            self._blocks = []
         if sum([len(block.parameters) for block in self._blocks]) == len(self.parameters):
             return
         placed = {id(parameter) for block in self._blocks for parameter in block.parameters}
@@ -209,10 +216,10 @@ class Optimizer(Configurable):
             for block, _, run in work:
                 for parameter in run:
                     g = block.gradient[block.window(parameter)]
-                    scale_to_norm(g, self.clipnorm, math.sqrt(sum_of_squares(g)))
+                    scale_to_norm(g, self.clipnorm, square_root(sum_of_squares(g)))
         elif self.global_clipnorm is not None:
             gradients = [block.gradient[span] for block, span, _ in work]
-            norm = math.sqrt(sum(sum_of_squares(g) for g in gradients))
+            norm = square_root(sum(sum_of_squares(g) for g in gradients))
             for g in gradients:
                 scale_to_norm(g, self.global_clipnorm, norm)
 
@@ -231,7 +238,7 @@ class Optimizer(Configurable):
         for block in self._blocks:
             for parameter in block.parameters:
                 for name, slot in block.slots.items():
-                    array = slot[block.window(parameter)].reshape(parameter.shape).copy()
+                    array = to_host(slot[block.window(parameter)]).reshape(parameter.shape).copy()
                     state[f"{name}/{numbers[id(parameter)]}"] = array
         return state
 
@@ -240,7 +247,7 @@ class Optimizer(Configurable):
 
         Raises ValueError for entries that this optimizer does not have, or whose shapes do not fit.
         """
-        slots = {key: np.asarray(value) for key, value in state.items() if "/" in key}
+        slots = {key: to_host(value) for key, value in state.items() if "/" in key}
         names = set(self.slot_values())
         unknown = sorted({key for key in state if "/" not in key} - {"iterations", "learning_rate"})
         unknown += sorted(key for key in slots if key.split("/")[0] not in names)
@@ -278,7 +285,7 @@ class Optimizer(Configurable):
                 for name, slot in block.slots.items():
                     array = self._pending.pop(f"{name}/{numbers[id(parameter)]}", None)
                     if array is not None:
-                        slot[block.window(parameter)] = array.ravel()
+                        slot[block.window(parameter)] = place(array.ravel(), parameter.device)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make an equal optimizer, without its parameters and state."""
@@ -319,11 +326,15 @@ def check_fraction(operation: str, name: str, value: Any, *, below_one: bool = T
     return number
 
 
-def sum_of_squares(g: np.ndarray) -> float:
-    """Sum g^2 in pieces that stay in the cache, without a temporary of g's size.
+def sum_of_squares(g: Any) -> Any:
+    """Sum g^2, on a processor in pieces that stay in the cache, without a temporary of g's size.
 
-    Not a BLAS dot product: its bits depend on the number of threads.
+    Not a BLAS dot product: its bits depend on the number of threads. On a GPU the sum stays there.
     """
+    if array_module(g) is not np:
+        # Side by side, as far as they come in rows: the kernel reads 32 columns at a time.
+        rows = np.square(g).reshape(-1, math.gcd(g.size, 32) or 1)
+        return kernels.sum_rows(kernels.sum_rows(rows).reshape(-1, 1))[0]
     piece = 16384
     scratch = np.empty(min(piece, g.size), g.dtype)
     total = 0.0
@@ -333,7 +344,16 @@ def sum_of_squares(g: np.ndarray) -> float:
     return total
 
 
-def scale_to_norm(g: np.ndarray, limit: float, norm: float) -> None:
+def square_root(x: Any) -> Any:
+    """The square root of a number, or of an array on a GPU."""
+    return math.sqrt(x) if isinstance(x, float) else np.sqrt(x)
+
+
+def scale_to_norm(g: Any, limit: float, norm: Any) -> None:
     """Scale g by ``limit / norm`` in place where its norm is above the limit; NaN where the norm is not finite."""
-    if not norm <= limit:
+    if array_module(g) is not np:
+        # The host need not know the norm, and so does not wait for it.
+        factor = np.where(np.isfinite(norm), limit / norm, norm.dtype.type(math.nan))
+        g *= np.where(norm <= limit, norm.dtype.type(1), factor)
+    elif not norm <= limit:
         g *= limit / norm if math.isfinite(norm) else math.nan

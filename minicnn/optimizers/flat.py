@@ -8,6 +8,7 @@ length. Parameters that another optimizer moved before stay where they are, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,19 +28,27 @@ class Block:
         if arena is None:
             raise ValueError(f"parameter {first.name!r} lies in no arena")
         self.parameters = tuple(parameters)
+        self.arena = arena
         self.start = first.arena_offset
         window = slice(self.start, last.arena_offset + last.size)
         self.data = arena.data[window]
         self.gradient = arena.gradient[window]
-        self.slots: dict[str, np.ndarray] = {}
+        # Noted now: a parameter that leaves the arena forgets its place there.
+        begins = {id(parameter): parameter.arena_offset - self.start for parameter in parameters}
+        self._windows = {id(p): slice(begins[id(p)], begins[id(p)] + p.size) for p in parameters}
+        self.slots: dict[str, Any] = {}
         for name, value in slots.items():
-            self.slots[name] = aligned_zeros(self.data.size, self.data.dtype)
+            self.slots[name] = aligned_zeros(self.data.size, self.data.dtype, first.device)
             self.slots[name].fill(value)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a parameter has left the arena: it was moved to another device."""
+        return any(parameter.arena is not self.arena for parameter in self.parameters)
 
     def window(self, parameter: Parameter) -> slice:
         """Give the place of a parameter in the block's arrays."""
-        begin = parameter.arena_offset - self.start
-        return slice(begin, begin + parameter.size)
+        return self._windows[id(parameter)]
 
     def active(self) -> Iterator[tuple[slice, Sequence[Parameter]]]:
         """Give the runs of parameters that are trainable and have a gradient: mostly one run, the whole block.
@@ -66,22 +75,22 @@ class Block:
 
 
 def make_blocks(parameters: Sequence[Parameter], slots: dict[str, float]) -> list[Block]:
-    """Move parameters that lie in no arena yet into one for each dtype, and group all of them into blocks.
+    """Move parameters that lie in no arena yet into one for each dtype and device, and group all of them into blocks.
 
     slots: the names of the optimizer's slots and the value that each starts from.
     """
     homeless = [parameter for parameter in parameters if parameter.arena is None]
-    for dtype in sorted({parameter.dtype for parameter in homeless}, key=str):
-        move_into_arena([parameter for parameter in homeless if parameter.dtype == dtype], dtype)
+    for dtype, device in sorted({(p.dtype, p.device) for p in homeless}, key=str):
+        move_into_arena([p for p in homeless if (p.dtype, p.device) == (dtype, device)], dtype, device)
     arenas: dict[int, list[Parameter]] = {}
     for parameter in parameters:
         arenas.setdefault(id(parameter.arena), []).append(parameter)
     return [Block(run, slots) for residents in arenas.values() for run in adjacent_runs(residents)]
 
 
-def move_into_arena(parameters: Sequence[Parameter], dtype: np.dtype) -> None:
+def move_into_arena(parameters: Sequence[Parameter], dtype: np.dtype, device: str = "cpu") -> None:
     """Make one arena and move the parameters into it, in their order."""
-    arena = Arena([parameter.size for parameter in parameters], dtype)
+    arena = Arena([parameter.size for parameter in parameters], dtype, device)
     for parameter, offset in zip(parameters, arena.offsets, strict=True):
         parameter.move_into(arena, offset)
 

@@ -77,7 +77,7 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 
 def collect(model: Layer) -> dict[str, np.ndarray]:
     """Give every weight's array by its name in files."""
-    return {name: np.ascontiguousarray(weight.data) for name, weight in named_weights(model).items()}
+    return {name: np.ascontiguousarray(weight.numpy()) for name, weight in named_weights(model).items()}
 
 
 def assign(model: Layer, arrays: Mapping[str, np.ndarray], source: str, skip_mismatch: bool = False) -> None:

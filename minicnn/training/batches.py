@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import as_array
+from minicnn.device import device_of, native, place, to_host
 from minicnn.models.diagnosis import fits
 
 DEFAULT_BATCH_SIZE = 32
@@ -45,6 +46,12 @@ class Batch:
         self.weights = weights
         self.size = size
         self.samples = samples
+
+    def to(self, device: str) -> Batch:
+        """The same samples on a device."""
+        y = None if self.y is None else [place(array, device) for array in self.y]
+        weights = self.weights and [None if w is None else place(w, device) for w in self.weights]
+        return Batch([place(array, device) for array in self.x], y, weights, self.size, self.samples)
 
 
 class Layout:
@@ -93,10 +100,10 @@ class Layout:
                 raise ValueError(
                     f"{self.operation}: sample_weight names {sorted(unknown)}, but the outputs are {list(names)}"
                 )
-            return [None if weights.get(name) is None else _array(weights[name]) for name in names]
+            return [None if weights.get(name) is None else to_host(as_array(weights[name])) for name in names]
         if isinstance(weights, (list, tuple)) and len(weights) == count and count > 1:
-            return [None if weight is None else _array(weight) for weight in weights]
-        return [_array(weights)] * count
+            return [None if weight is None else to_host(as_array(weight)) for weight in weights]
+        return [to_host(as_array(weights))] * count
 
     def input_dtype(self, index: int) -> np.dtype:
         """Give the dtype that the input at `index` is cast to."""
@@ -142,7 +149,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
-    return np.asarray(as_array(value))
+    return native(as_array(value))
 
 
 # ------------------------------------------------------------------------------------------------ arrays
@@ -246,18 +253,21 @@ class ArrayFeed:
 
 
 class _Source:
-    """One array, read in pieces, in the dtype wanted."""
+    """One array, read in pieces, in the dtype wanted; where it lies on a GPU, so do the pieces."""
 
-    def __init__(self, array: np.ndarray, dtype: np.dtype) -> None:
+    def __init__(self, array: Any, dtype: np.dtype) -> None:
         self.array = array
         self.dtype = dtype
+        self.device = device_of(array)
         self._plain = _Buffer(array.shape[1:], array.dtype)
         self._cast = _Buffer(array.shape[1:], dtype)
 
     def slice(self, begin: int, end: int) -> np.ndarray:
         return self._converted(self.array[begin:end])
 
-    def gather(self, indices: np.ndarray) -> np.ndarray:
+    def gather(self, indices: np.ndarray) -> Any:
+        if self.device != "cpu":
+            return self._converted(self.array.take(place(indices, self.device), axis=0))
         if not self.array.flags.c_contiguous:
             # take() would copy the whole array into C order first.
             return self._converted(self.array[indices])
@@ -269,6 +279,8 @@ class _Source:
     def _converted(self, piece: np.ndarray) -> np.ndarray:
         if piece.dtype == self.dtype:
             return piece
+        if self.device != "cpu":
+            return piece.astype(self.dtype)
         result = self._cast.get(len(piece))
         np.copyto(result, piece, casting="unsafe")
         return result
@@ -322,7 +334,7 @@ class ClassWeights:
 
     def times(self, y: np.ndarray, weights: list[np.ndarray | None] | None) -> list[np.ndarray | None]:
         """Give the samples' weights, times those that came with them."""
-        labels = y
+        labels = y = to_host(y)
         if y.ndim > 1:
             labels = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
         labels = labels.astype(np.int64)

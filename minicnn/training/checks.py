@@ -11,6 +11,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn import losses
 from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.device import device_of
 from minicnn.losses.crossentropy import check_class_numbers, check_within
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ def is_finite(array: np.ndarray) -> bool:
 
 
 def check_batch(operation: str, batch: Batch, step: int) -> None:
-    """Raise ValueError where a batch's inputs or targets are not finite."""
+    """Raise ValueError where a batch's inputs or targets are not finite; those on a GPU are not waited for."""
     for name, arrays in (("x", batch.x), ("y", batch.y or [])):
         for index, array in enumerate(arrays):
             label = f"{name}[{index}]" if len(arrays) > 1 else name
+            if device_of(array) != "cpu":
+                continue
             # Shuffled, a place in the batch would tell the user nothing; in a stream there is no other.
             owner = f"{operation}, batch {step}" if batch.samples is None else operation
             check_finite(owner, label, array, batch.samples)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.autograd import as_array, no_grad
 from minicnn.callbacks import Callback, CallbackList, History, ProgressBar
+from minicnn.device import to_host
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.batches import ArrayFeed, Batch
@@ -270,7 +271,7 @@ def predict(
             hooks.call_batch("on_predict_batch_begin", step)
             results = model(arrange(model, batch.x), training=False)
             several = isinstance(results, (list, tuple))
-            gathered.add([as_array(result) for result in (results if several else [results])])
+            gathered.add([to_host(as_array(result)) for result in (results if several else [results])])
             hooks.call_batch("on_predict_batch_end", step)
     hooks.call("on_predict_end", {})
     arrays = gathered.arrays(feed.layout.operation)
@@ -355,5 +356,5 @@ def predict_on_batch(model: Model, x: Any) -> Any:
     with no_grad():
         results = model(arrange(model, batch.x), training=False)
     if isinstance(results, (list, tuple)):
-        return [np.array(as_array(result)) for result in results]
-    return np.array(as_array(results))
+        return [np.array(to_host(as_array(result))) for result in results]
+    return np.array(to_host(as_array(results)))

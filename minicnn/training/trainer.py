@@ -17,6 +17,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn import losses, metrics, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
+from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
 from minicnn.training.replay import Replays
@@ -47,7 +48,7 @@ class Output:
         self.weight = weight
         self.metrics = metrics
         self.activation = activation
-        self.total = 0.0
+        self.total: Any = 0.0
 
     def loss_of(self, y: np.ndarray, prediction: Tensor, weights: np.ndarray | None) -> Tensor:
         """Give the scalar loss of a batch; `prediction` holds logits where loss and activation are joined."""
@@ -90,6 +91,10 @@ class Trainer:
         self._regularised: list[Any] = []
         self._warned_of_loss = False
         self._replays: Replays | None = None
+        # The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
+        self._loss_total: Any = 0.0
+        self._samples = 0
+        self._last: Batch | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()
@@ -100,7 +105,7 @@ class Trainer:
         self._replays = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_replays": None}
+        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_last": None, "_replays": None}
 
     # -------------------------------------------------------------------- preparing
 
@@ -190,26 +195,48 @@ class Trainer:
     # ------------------------------------------------------------------------ steps
 
     def train_step(self, batch: Batch) -> None:
-        """Make one step of the optimizer and add to the running means."""
+        """Make one step of the optimizer and add to the running means.
+
+        On a GPU nothing is waited for: a loss that is not finite shows when somebody asks for the running means.
+        """
+        batch = self._placed(batch)
         replay = None if self._replays is None else self._replays.find(batch.x)
         predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
         loss = self._loss(batch, predictions)
-        value = float(as_array(loss))
-        if not math.isfinite(value):
+        value = _number(loss)
+        if isinstance(value, float) and not math.isfinite(value):
             self._warn_of_loss(value, batch)
-        loss.backward()
+        self._backward(loss, batch)
         if replay is not None:
             replay.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)
 
+    def _backward(self, loss: Tensor, batch: Batch) -> None:
+        try:
+            loss.backward()
+        except MemoryError as error:
+            if self.model.device == "cpu" or self.model.graph is None:
+                raise
+            raise self.model.graph.explain_memory("the way back", batch.size) from error
+
     def test_step(self, batch: Batch) -> None:
         """Add a batch to the running means without training on it."""
+        batch = self._placed(batch)
         with no_grad():
             predictions = self._forward(batch, training=False)
-            value = float(as_array(self._loss(batch, predictions)))
+            value = _number(self._loss(batch, predictions))
             self._measure(batch, predictions, value)
+
+    def _placed(self, batch: Batch) -> Batch:
+        """The batch where the model lives; its targets are looked at before they leave the host."""
+        device = self.model.device
+        if device == "cpu":
+            return batch
+        if all(device_of(y) == "cpu" for y in batch.y or ()):
+            self.check_arrays(batch)
+        return batch.to(device)
 
     def _forward(self, batch: Batch, training: bool) -> list[Tensor]:
         x = self._arranged(batch.x)
@@ -232,7 +259,7 @@ class Trainer:
             weights = None if batch.weights is None else batch.weights[index]
             value = output.loss_of(batch.y[index], predictions[index], weights)
             if len(outputs) > 1:
-                output.total += float(as_array(value)) * batch.size
+                output.total = output.total + _number(value) * batch.size
             if output.weight != 1.0:
                 value = value * output.weight
             total = value if total is None else total + value
@@ -240,8 +267,9 @@ class Trainer:
             total = total + weight.regularizer(weight)
         return total
 
-    def _measure(self, batch: Batch, predictions: list[Tensor], loss: float) -> None:
-        self._loss_total += loss * batch.size
+    def _measure(self, batch: Batch, predictions: list[Tensor], loss: Any) -> None:
+        self._last = batch
+        self._loss_total = self._loss_total + loss * batch.size
         self._samples += batch.size
         for index, output in enumerate(self.outputs or ()):
             if not output.metrics or batch.y is None:
@@ -249,8 +277,12 @@ class Trainer:
             prediction = as_array(predictions[index])
             if output.activation is not None:
                 prediction = output.activation(prediction)
+            y = batch.y[index]
             for _, metric in output.metrics:
-                metric.update_state(batch.y[index], prediction)
+                if metric.on_device:
+                    metric.update_state(y, prediction)
+                else:
+                    metric.update_state(to_host(y), to_host(prediction))
 
     # ---------------------------------------------------------------- running means
 
@@ -258,6 +290,7 @@ class Trainer:
         """Start the running means anew."""
         self._loss_total = 0.0
         self._samples = 0
+        self._last = None
         for output in self.outputs or ():
             output.total = 0.0
             for _, metric in output.metrics:
@@ -267,9 +300,14 @@ class Trainer:
         """Give the running means by name, the loss first."""
         outputs = self.outputs or []
         count = max(self._samples, 1)
+        if not isinstance(self._loss_total, float):
+            # The one copy from the GPU, and the wait for all that was asked of it.
+            self._loss_total = float(self._loss_total)
+            if not math.isfinite(self._loss_total) and self._last is not None:
+                self._warn_of_loss(self._loss_total, self._last)
         logs = {"loss": self._loss_total / count}
         if len(outputs) > 1:
-            logs.update({f"{o.name}_loss": o.total / count for o in outputs if o.loss is not None})
+            logs.update({f"{o.name}_loss": float(o.total) / count for o in outputs if o.loss is not None})
         for output in outputs:
             for name, metric in output.metrics:
                 logs[name] = metric.result()
@@ -305,6 +343,12 @@ class Trainer:
         }
 
 
+def _number(loss: Any) -> Any:
+    """A loss as a number; on a GPU a float64 array of no axes, which nobody has to wait for."""
+    array = as_array(loss)
+    return float(array) if array_module(array) is np else array.astype(np.float64)
+
+
 def make_layout(model: Model, operation: str) -> Layout:
     """Describe how the x and y of a model are to be read."""
     name = f"{operation}, {model.describe()}"
@@ -316,9 +360,11 @@ def make_layout(model: Model, operation: str) -> Layout:
     return Layout(name, inputs, model.output_names, model.outputs[0].dtype)
 
 
-def arrange(model: Model, arrays: Sequence[np.ndarray]) -> Any:
-    """Give a model's input arrays as it takes them: alone, or in a list."""
+def arrange(model: Model, arrays: Sequence[Any]) -> Any:
+    """Give a model's input arrays as it takes them: on the GPU where it lives there, and alone or in a list."""
     takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
+    if model.device != "cpu":
+        arrays = [place(array, model.device) for array in arrays]
     return list(arrays) if takes_list else arrays[0]
 
 

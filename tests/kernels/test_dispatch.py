@@ -19,9 +19,9 @@ from minicnn.kernels import dispatch
 
 @pytest.fixture(autouse=True)
 def same_choice_afterwards() -> Iterator[None]:
-    before = dispatch._chosen
+    before = dispatch._chosen, dispatch._asked
     yield
-    dispatch._chosen = before
+    dispatch._chosen, dispatch._asked = before
 
 
 @pytest.fixture
@@ -218,10 +218,55 @@ def test_arrays_of_both_kinds_are_refused_with_the_cure(cupy: types.ModuleType) 
             kernels.array_module(*arrays)
 
 
-def test_arrays_on_the_gpu_are_not_served_by_the_processors_kernels(cupy: types.ModuleType) -> None:
-    with kernels.use_kernels("cpu"):
-        assert dispatch.choose(FakeCuPyArray()) is dispatch.load("reference")
-        assert dispatch.choose(np.ones(1)) is dispatch.load("cpu")
+@pytest.mark.parametrize(("switch", "server"), [("cpu", "cuda"), ("naive", "cuda"), ("reference", "reference")])
+def test_arrays_on_the_gpu_are_served_by_the_gpus_kernels_or_by_reference(
+    cupy: types.ModuleType, monkeypatch: pytest.MonkeyPatch, switch: str, server: str
+) -> None:
+    monkeypatch.setitem(dispatch._modules, "cuda", types.ModuleType("cuda"))
+    with kernels.use_kernels(switch):
+        assert dispatch.choose(FakeCuPyArray()) is dispatch.load(server)
+        assert dispatch.choose(np.ones(1)) is dispatch.load(switch)
+
+
+def test_the_environment_chooses_reference_for_the_gpu_too(
+    cupy: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not what the default of the processor fell back on for want of Numba."""
+    monkeypatch.setitem(dispatch._modules, "cuda", types.ModuleType("cuda"))
+    monkeypatch.setattr(dispatch, "_asked", None)
+    monkeypatch.setattr(dispatch, "_chosen", "reference")
+    monkeypatch.delenv("MINICNN_KERNELS", raising=False)
+    assert dispatch.choose(FakeCuPyArray()) is dispatch.load("cuda")
+    monkeypatch.setenv("MINICNN_KERNELS", "reference")
+    assert dispatch.choose(FakeCuPyArray()) is dispatch.load("reference")
+
+
+def test_numbers_of_numpy_take_the_device_of_the_arrays_beside_them(cupy: types.ModuleType) -> None:
+    assert kernels.array_module(FakeCuPyArray(), np.float32(2), np.float64(3)) is cupy
+    assert kernels.array_module(np.float32(2)) is np
+
+
+@pytest.mark.parametrize(("text", "used"), [(None, True), ("1", True), ("0", False)])
+def test_tf32_is_as_the_environment_says_until_somebody_switches(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, used: bool
+) -> None:
+    monkeypatch.setattr(dispatch, "_tf32", None)
+    monkeypatch.delenv("MINICNN_TF32", raising=False)
+    if text is not None:
+        monkeypatch.setenv("MINICNN_TF32", text)
+    assert dispatch.tf32_is_used() is used
+    with kernels.use_tf32(not used):
+        assert dispatch.tf32_is_used() is not used
+        with kernels.use_tf32(used):
+            assert dispatch.tf32_is_used() is used
+    assert dispatch.tf32_is_used() is used
+
+
+def test_tf32_in_the_environment_is_zero_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_tf32", None)
+    monkeypatch.setenv("MINICNN_TF32", "yes")
+    with pytest.raises(ValueError, match="MINICNN_TF32: expected 0 or 1, got 'yes'"):
+        dispatch.tf32_is_used()
 
 
 def test_without_cupy_everything_is_numpys() -> None:

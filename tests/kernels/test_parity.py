@@ -17,7 +17,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from minicnn.kernels import naive, output_sizes, reference
-from minicnn.kernels.dispatch import NAMES, load
+from tests.kernels.implementations import FAST, NAMES, load
 
 Array = np.ndarray
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
@@ -160,7 +160,7 @@ def test_convolution_of_arrays_that_are_not_contiguous(kernels: ModuleType, case
 
 
 @given(case=convolutions(), dtype=dtypes, seed=seeds, how=st.integers(0, 3))
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_convolutions_of_generated_shapes(name: str, case: dict[str, Any], dtype: str, seed: int, how: int) -> None:
     check_convolution(load(name), case, dtype, seed, how)
 
@@ -218,7 +218,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("case", LAYERS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_layers_as_networks_have_them(name: str, case: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many terms for the loops: measured against `reference` in float64, which the cases above measured."""
     for function in ("conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient"):
@@ -347,7 +347,7 @@ def test_avg_pooling(kernels: ModuleType, case: str, dtype: str) -> None:
 
 
 @given(case=pools(), filling=st.sampled_from(sorted(FILLINGS)), dtype=dtypes, seed=seeds, how=st.integers(0, 3))
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_max_pooling_of_generated_shapes(
     name: str, case: dict[str, Any], filling: str, dtype: str, seed: int, how: int
 ) -> None:
@@ -355,7 +355,7 @@ def test_max_pooling_of_generated_shapes(
 
 
 @given(case=pools(), dtype=dtypes, seed=seeds, how=st.integers(0, 3))
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_avg_pooling_of_generated_shapes(name: str, case: dict[str, Any], dtype: str, seed: int, how: int) -> None:
     check_avg_pool(load(name), case, dtype, seed, how)
 
@@ -431,7 +431,7 @@ def test_sum_rows(kernels: ModuleType, shape: tuple[int, int], dtype: str) -> No
         assert_close(kernels.sum_rows(scattered(x, how)), x.astype(np.float64).sum(axis=0), dtype)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_sum_rows_rounds_little_with_many_rows(name: str) -> None:
     """Added one after another, a million tenths in float32 are off by 1 %."""
     x = np.full((1_000_000, 2), 0.1, dtype=np.float32)
@@ -566,7 +566,7 @@ def test_the_mask_follows_the_shape_not_the_memory_of_its_model(kernels: ModuleT
     np.testing.assert_array_equal(kernels.dropout_mask(np.asfortranarray(like), 0.5, key=3, step=1), plain)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "naive"])
+@pytest.mark.parametrize("name", FAST)
 def test_dropout_drops_its_share_independently(name: str) -> None:
     like = np.zeros(200_000, dtype=np.float32)
     masks = [load(name).dropout_mask(like, 0.3, key=9, step=step) for step in (0, 1)]

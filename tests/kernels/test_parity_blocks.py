@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from minicnn.kernels import naive, output_sizes, reference
 from minicnn.kernels.composition import ACTIVATIONS
-from minicnn.kernels.dispatch import NAMES, load
+from tests.kernels.implementations import COMPILED, NAMES, load
 from tests.kernels.test_parity import (
     TOLERANCE,
     Array,
@@ -190,9 +190,10 @@ def generated(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(case=generated(), dtype=dtypes, seed=seeds, how=st.integers(0, 3))
 @example(case=BLOCKS["padded overlapping windows"], dtype="float64", seed=3, how=0)
-def test_blocks_of_generated_shapes(case: dict[str, Any], dtype: str, seed: int, how: int) -> None:
+@pytest.mark.parametrize("name", COMPILED)
+def test_blocks_of_generated_shapes(name: str, case: dict[str, Any], dtype: str, seed: int, how: int) -> None:
     """Against `reference` in float64, which the cases above measure."""
-    check_block("cpu", case, dtype, seed, how, oracle=reference)
+    check_block(name, case, dtype, seed, how, oracle=reference)
 
 
 # Layers as networks have them: several bands, whole and ragged registers; pooling 2x2, and 3x3 in steps of 2.
@@ -214,10 +215,17 @@ LAYERS = {
 }
 
 
+# Fibers take their time: the smaller ones, which have all that the larger ones have.
+ON_FIBERS = ("first of eastmount", "second of lenet5", "groups", "3x3 windows")
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("case", LAYERS)
-def test_layers_as_networks_have_them(case: str, dtype: str) -> None:
-    check_block("cpu", LAYERS[case], dtype, oracle=reference)
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [*[("cpu", case) for case in LAYERS], *[pytest.param("cuda", case, marks=pytest.mark.gpu) for case in ON_FIBERS]],
+)
+def test_layers_as_networks_have_them(name: str, case: str, dtype: str) -> None:
+    check_block(name, LAYERS[case], dtype, oracle=reference)
 
 
 @pytest.mark.parametrize("case", LAYERS)

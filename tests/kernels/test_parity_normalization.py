@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.kernels import naive
-from minicnn.kernels.dispatch import NAMES, load
+from tests.kernels.implementations import NAMES, load
 
 Array = np.ndarray
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 import minicnn
 from minicnn import kernels
-from minicnn.kernels.dispatch import NAMES, load
+from tests.kernels.implementations import NAMES, load
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 Array = np.ndarray

@@ -1,0 +1,72 @@
+// Sums over the rows of a matrix, and batch normalisation, which is made of them.
+//
+// A block sums BLOCK_ROWS rows of 32 columns: neighbouring threads read neighbouring columns, and the sums of the
+// LINES threads to a column meet in shared memory in a fixed order. The sums of blocks are rows of a smaller matrix, to
+// be summed by the next launch, until one row is left: no atomics, the same bits every time, and rounding that grows
+// with the logarithm of the number of rows.
+#include "common.cuh"
+
+constexpr int COLUMNS = 32;
+constexpr int LINES = 8;
+constexpr int BLOCK_ROWS = 256;
+
+struct Itself {
+    template <class T>
+    static __device__ __forceinline__ T term(const T* x, const T*, const T*, int64 i, int) {
+        return x[i];
+    }
+};
+
+struct SquaredDistance {
+    template <class T>
+    static __device__ __forceinline__ T term(const T* x, const T*, const T* mean, int64 i, int column) {
+        T distance = x[i] - mean[column];
+        return distance * distance;
+    }
+};
+
+struct TimesDistance {
+    template <class T>
+    static __device__ __forceinline__ T term(const T* x, const T* factor, const T* mean, int64 i, int column) {
+        return factor[i] * (x[i] - mean[column]);
+    }
+};
+
+template <class T, class Term>
+__global__ void sum_columns(const T* x, const T* factor, const T* mean, T* sums, int rows, int columns) {
+    __shared__ Shared<T, COLUMNS * LINES> partial;
+    int column = blockIdx.y * COLUMNS + threadIdx.x;
+    int first = blockIdx.x * BLOCK_ROWS, last = min(first + BLOCK_ROWS, rows);
+    T sum = 0;
+    if (column < columns) {
+        for (int row = first + threadIdx.y; row < last; row += LINES) {
+            sum += Term::term(x, factor, mean, (int64)row * columns + column, column);
+        }
+    }
+    partial[threadIdx.y * COLUMNS + threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y || column >= columns) return;
+    for (int line = 1; line < LINES; ++line) sum += partial[line * COLUMNS + threadIdx.x];
+    sums[(int64)blockIdx.x * columns + column] = sum;
+}
+
+template <class T>
+__global__ void normalize(
+    const T* x, const T* mean, const T* scale, const T* shift, T* y, int count, Divider columns
+) {
+    for (int i = first_element(); i < count; i += element_step()) {
+        int row = i, c = columns.split(row);
+        y[i] = (x[i] - mean[c]) * scale[c] + shift[c];
+    }
+}
+
+template <class T>
+__global__ void normalize_gradient(
+    const T* gy, const T* x, const T* mean, const T* by_gy, const T* by_x, const T* constant, T* gx, int count,
+    Divider columns
+) {
+    for (int i = first_element(); i < count; i += element_step()) {
+        int row = i, c = columns.split(row);
+        gx[i] = gy[i] * by_gy[c] + ((x[i] - mean[c]) * by_x[c] + constant[c]);
+    }
+}

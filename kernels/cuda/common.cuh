@@ -1,0 +1,78 @@
+// What every kernel uses: names of types, division by what never changes, memory that a block shares.
+#pragma once
+
+typedef long long int64;
+typedef unsigned int uint32;
+typedef unsigned long long uint64;
+
+// The tests compile these sources for the host too, with a header that checks what it can; a device checks nothing.
+#ifndef HOST_CHECK
+#define HOST_CHECK(holds, what)
+#endif
+
+#ifndef CUDA_ON_HOST
+// N numbers that the threads of a block share. To be declared where all threads pass, with __shared__.
+template <class T, int N>
+struct alignas(16) Shared {
+    T cells[N];
+    __device__ __forceinline__ T& operator[](int i) { return cells[i]; }
+    // Four numbers from i on, a multiple of four.
+    __device__ __forceinline__ T* four(int i) { return cells + i; }
+};
+#endif
+
+// Four numbers at once, 16 bytes of float, from where 16 bytes begin.
+template <class T>
+struct alignas(16) Four {
+    T cells[4];
+};
+
+template <class T>
+__device__ __forceinline__ void read_four(T (&to)[4], const T* from) {
+    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % 16 == 0, "four numbers that are not aligned");
+    Four<T> four = *reinterpret_cast<const Four<T>*>(from);
+    for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
+}
+
+// Divides by a number that is known before the launch: a multiplication in place of some thirty instructions.
+// (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.) For 0 <= n < 2**31.
+struct Divider {
+    uint32 divisor, magic, shift;
+    __device__ __forceinline__ int divide(int n) const {
+        return (int)((__umulhi((uint32)n, magic) + (uint32)n) >> shift);
+    }
+    // n becomes the quotient, and the remainder is given.
+    __device__ __forceinline__ int split(int& n) const {
+        int quotient = divide(n), remainder = n - quotient * (int)divisor;
+        n = quotient;
+        return remainder;
+    }
+};
+
+// The first element of this thread, and from each to its next, where threads walk through an array together.
+__device__ __forceinline__ int64 first_element() { return (int64)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64 element_step() { return (int64)gridDim.x * blockDim.x; }
+
+__device__ __forceinline__ float exponential(float x) { return expf(x); }
+__device__ __forceinline__ double exponential(double x) { return exp(x); }
+__device__ __forceinline__ float exponential_less_one(float x) { return expm1f(x); }
+__device__ __forceinline__ double exponential_less_one(double x) { return expm1(x); }
+__device__ __forceinline__ float logarithm(float x) { return logf(x); }
+__device__ __forceinline__ double logarithm(double x) { return log(x); }
+__device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
+__device__ __forceinline__ double square_root(double x) { return sqrt(x); }
+__device__ __forceinline__ float error_function(float x) { return erff(x); }
+__device__ __forceinline__ double error_function(double x) { return erf(x); }
+__device__ __forceinline__ float hyperbolic_tangent(float x) { return tanhf(x); }
+__device__ __forceinline__ double hyperbolic_tangent(double x) { return tanh(x); }
+
+template <class T>
+__device__ __forceinline__ T minus_infinity() {
+    return (T)-1 / (T)0;
+}
+
+// Whether a cell wins over the best of the cells before it: the first of equal ones does, and so does the first NaN.
+template <class T>
+__device__ __forceinline__ bool wins(T value, T best) {
+    return value > best || (value != value && best == best);
+}

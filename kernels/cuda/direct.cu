@@ -1,0 +1,144 @@
+// Convolutions with few channels or filters to a group, where the tiles of a product would stay mostly empty: a thread
+// makes its numbers alone. Neighbouring threads take neighbouring filters (or channels), so that they read the weights
+// side by side and the picture's number from one address.
+#include "activation.cuh"
+#include "common.cuh"
+
+struct Direct {
+    Divider counted_rows, counted_columns, counted_depth;  // of what the threads are counted over
+    int height, width, channels;                           // of x
+    int output_height, output_width, filters;              // of y before pooling
+    int kernel_height, kernel_width, group_channels, group_filters;
+    int row_stride, column_stride, row_tap, column_tap, top, left;
+    int pool_height, pool_width, pool_row_stride, pool_column_stride, pool_top, pool_left;
+    int count;  // threads that have work
+};
+
+// ABREAST numbers of y, of as many filters side by side, before bias and activation: each number of the picture is read
+// once for all of them, and their weights at once.
+template <class T, int ABREAST>
+__device__ __forceinline__ void window_sums(
+    T (&sums)[ABREAST], const T* x, const T* w, const Direct& d, int n, int i, int j, int f
+) {
+    int row = i * d.row_stride - d.top, column = j * d.column_stride - d.left;
+    x += (int64)n * d.height * d.width * d.channels + f / d.group_filters * d.group_channels;
+    for (int a = 0; a < ABREAST; ++a) sums[a] = 0;
+    for (int p = 0; p < d.kernel_height; ++p) {
+        int r = row + p * d.row_tap;
+        if (r < 0 || r >= d.height) continue;
+        for (int q = 0; q < d.kernel_width; ++q) {
+            int s = column + q * d.column_tap;
+            if (s < 0 || s >= d.width) continue;
+            const T* pixel = x + ((int64)r * d.width + s) * d.channels;
+            const T* weights = w + (int64)(p * d.kernel_width + q) * d.group_channels * d.filters + f;
+            for (int c = 0; c < d.group_channels; ++c, weights += d.filters) {
+                T number = pixel[c], abreast[4];
+                if (ABREAST == 4) read_four(abreast, weights);
+                else abreast[0] = weights[0];
+#pragma unroll
+                for (int a = 0; a < ABREAST; ++a) sums[a] += number * abreast[a];
+            }
+        }
+    }
+}
+
+// Convolution, pooling of any geometry (a window of one cell is none), bias and activation.
+template <class T, int ABREAST>
+__global__ void direct_forward(
+    const T* x, const T* w, const T* bias, T* y, unsigned char* winners, Direct d, int activation, T alpha
+) {
+    for (int index = first_element(); index < d.count; index += element_step()) {
+        int n = index, f = d.counted_depth.split(n) * ABREAST;
+        int oj = d.counted_columns.split(n), oi = d.counted_rows.split(n);
+        int i = oi * d.pool_row_stride - d.pool_top, j = oj * d.pool_column_stride - d.pool_left;
+        T best[ABREAST], sums[ABREAST];
+        int winner[ABREAST];
+        for (int a = 0; a < ABREAST; ++a) best[a] = minus_infinity<T>(), winner[a] = 0;
+        for (int ph = max(0, -i); ph < d.pool_height && i + ph < d.output_height; ++ph) {
+            for (int pw = max(0, -j); pw < d.pool_width && j + pw < d.output_width; ++pw) {
+                window_sums(sums, x, w, d, n, i + ph, j + pw, f);
+#pragma unroll
+                for (int a = 0; a < ABREAST; ++a) {
+                    if (wins(sums[a], best[a])) best[a] = sums[a], winner[a] = ph * d.pool_width + pw;
+                }
+            }
+        }
+#pragma unroll
+        for (int a = 0; a < ABREAST; ++a) {
+            int64 target = (int64)index * ABREAST + a;
+            y[target] = activate(activation, bias ? best[a] + bias[f + a] : best[a], alpha);
+            if (winners) winners[target] = (unsigned char)winner[a];
+        }
+    }
+}
+
+// A pixel of x gathers from the windows that it lies in, tap by tap.
+template <class T>
+__global__ void direct_input_gradient(const T* gy, const T* w, T* gx, Direct d) {
+    for (int index = first_element(); index < d.count; index += element_step()) {
+        int n = index, c = d.counted_depth.split(n), s = d.counted_columns.split(n), r = d.counted_rows.split(n);
+        int group = c / d.group_channels;
+        const T* from = gy + (int64)n * d.output_height * d.output_width * d.filters + group * d.group_filters;
+        T sum = 0;
+        for (int p = 0; p < d.kernel_height; ++p) {
+            int i = r + d.top - p * d.row_tap;
+            if (i < 0 || i % d.row_stride || i / d.row_stride >= d.output_height) continue;
+            for (int q = 0; q < d.kernel_width; ++q) {
+                int j = s + d.left - q * d.column_tap;
+                if (j < 0 || j % d.column_stride || j / d.column_stride >= d.output_width) continue;
+                const T* g = from + ((int64)(i / d.row_stride) * d.output_width + j / d.column_stride) * d.filters;
+                const T* weights = w + group * d.group_filters +
+                    ((int64)(p * d.kernel_width + q) * d.group_channels + c % d.group_channels) * d.filters;
+                for (int f = 0; f < d.group_filters; ++f) sum += g[f] * weights[f];
+            }
+        }
+        gx[index] = sum;
+    }
+}
+
+constexpr int FILTERS = 32;
+constexpr int LINES = 8;
+
+// The sum of what LINES threads to a filter have, in a fixed order, in the thread of line 0.
+template <class T>
+__device__ T sum_of_lines(Shared<T, FILTERS * LINES>& shared, T sum) {
+    shared[threadIdx.y * FILTERS + threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0) {
+        for (int line = 1; line < LINES; ++line) sum += shared[line * FILTERS + threadIdx.x];
+    }
+    return sum;
+}
+
+// The weights' gradient at one tap and channel of 32 filters, from one part of the windows: block (filters, tap and
+// channel, part). With winners, gy is that of the pooling and stands at the winner's place, the only one to count.
+template <class T>
+__global__ void direct_kernel_gradient(
+    const T* x, const T* gy, const unsigned char* winners, T* gw, Direct d
+) {
+    __shared__ Shared<T, FILTERS * LINES> shared;
+    int f = blockIdx.x * FILTERS + threadIdx.x, tap = blockIdx.y, part = blockIdx.z, parts = gridDim.z;
+    int c = tap % d.group_channels, q = tap / d.group_channels % d.kernel_width;
+    int p = tap / d.group_channels / d.kernel_width;
+    int windows = d.count, last = (int)((int64)windows * (part + 1) / parts);
+    T sum = 0;
+    if (f < d.filters) {
+        c += f / d.group_filters * d.group_channels;
+        for (int m = (int)((int64)windows * part / parts) + threadIdx.y; m < last; m += LINES) {
+            int n = m, j = d.counted_columns.split(n), i = d.counted_rows.split(n);
+            if (winners) {
+                int winner = winners[(int64)m * d.filters + f];
+                i = i * d.pool_row_stride - d.pool_top + winner / d.pool_width;
+                j = j * d.pool_column_stride - d.pool_left + winner % d.pool_width;
+                // The winner of a window of minus infinities may stand in the padding.
+                if (i < 0 || i >= d.output_height || j < 0 || j >= d.output_width) continue;
+            }
+            int row = i * d.row_stride - d.top + p * d.row_tap, column = j * d.column_stride - d.left + q * d.column_tap;
+            if (row < 0 || row >= d.height || column < 0 || column >= d.width) continue;
+            T g = gy[(int64)m * d.filters + f];
+            sum += g * x[(((int64)n * d.height + row) * d.width + column) * d.channels + c];
+        }
+    }
+    sum = sum_of_lines(shared, sum);
+    if (threadIdx.y == 0 && f < d.filters) gw[((int64)part * gridDim.y + tap) * d.filters + f] = sum;
+}

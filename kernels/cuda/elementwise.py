@@ -1,0 +1,96 @@
+"""Elementwise kernels, softmax, and dropout masks."""
+
+from __future__ import annotations
+
+import cupy
+import numpy as np
+
+from ..composition import ACTIVATIONS
+from .arrays import Array, check_count, contiguous, floating, launch
+from .loading import REAL, REALS, Kernels
+
+_relu = Kernels("elementwise.cu", "relu", REALS)
+_times_derivative = Kernels("elementwise.cu", "times_derivative", REALS)
+_erf = Kernels("elementwise.cu", "error_function_of", REALS)
+_dropout = Kernels("elementwise.cu", "dropout_mask", REALS)
+_softmax = Kernels("softmax.cu", "softmax", REALS)
+
+# Numbers of `Activation` in activation.cuh.
+ACTIVATION_NUMBERS = {name: np.int32(number) for number, name in enumerate(ACTIVATIONS)}
+ROWS_TO_A_BLOCK = 4
+
+
+def relu(x: Array) -> Array:
+    """See `minicnn.kernels.relu`."""
+    dtype = floating("relu", x)
+    x = contiguous(x, dtype)
+    y = cupy.empty(x.shape, dtype)
+    launch(_relu[REAL[dtype]], y.size, x, y, np.int64(y.size))
+    return y
+
+
+def relu_gradient(gy: Array, y: Array) -> Array:
+    """See `minicnn.kernels.relu_gradient`."""
+    return activation_gradient(gy, y, "relu", 1.0)
+
+
+def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> Array:
+    """gy times the activation's derivative where its output is y; any shape."""
+    dtype = floating("activation_gradient", gy)
+    gy, y = contiguous(gy, dtype), contiguous(y, dtype)
+    if activation == "linear":
+        return gy
+    gx = cupy.empty(gy.shape, dtype)
+    kind = ACTIVATION_NUMBERS[activation]
+    launch(_times_derivative[REAL[dtype]], gx.size, gy, y, gx, np.int64(gx.size), kind, dtype.type(alpha))
+    return gx
+
+
+def erf(x: Array) -> Array:
+    """See `minicnn.kernels.erf`."""
+    dtype = floating("erf", x)
+    x = contiguous(x, dtype)
+    y = cupy.empty(x.shape, dtype)
+    launch(_erf[REAL[dtype]], y.size, x, y, np.int64(y.size))
+    return y
+
+
+def softmax(x: Array) -> Array:
+    """See `minicnn.kernels.softmax`."""
+    return _rows("softmax", x, None)[1]
+
+
+def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """See `minicnn.kernels.softmax_cross_entropy`."""
+    return _rows("softmax_cross_entropy", logits, targets)
+
+
+def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array]:
+    """Losses, where there are targets, and probabilities."""
+    dtype = floating(operation, x)
+    check_count(operation, x.size)
+    rows, columns = x.shape
+    x = contiguous(x, dtype)
+    targets = None if targets is None else contiguous(targets, dtype)
+    losses = None if targets is None else (cupy.empty if x.size else cupy.zeros)(rows, dtype)
+    probabilities = cupy.empty(x.shape, dtype)
+    if x.size:
+        grid, block = (-(-rows // ROWS_TO_A_BLOCK),), (32 * ROWS_TO_A_BLOCK,)
+        _softmax[REAL[dtype]](grid, block, (x, targets, probabilities, losses, np.int32(rows), np.int32(columns)))
+    return losses, probabilities
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
+
+
+def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
+    """See `minicnn.kernels.dropout_mask`."""
+    dtype = floating("dropout_mask", like)
+    mask = cupy.empty(like.shape, dtype)
+    launch(
+        _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), np.uint64(step),
+        np.uint64(round(rate * 2**32)), dtype.type(1) / dtype.type(1 - rate),
+    )  # fmt: skip
+    return mask

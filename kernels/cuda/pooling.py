@@ -1,0 +1,112 @@
+"""Pooling and its gradients."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cupy
+import numpy as np
+
+from ..geometry import Padding, Pair, output_sizes
+from .arrays import DIVIDER, Array, check_count, contiguous, divider, floating, launch
+from .loading import REAL, REALS, Kernels
+
+WINNERS = {np.dtype(np.uint8): "unsigned char", np.dtype(np.int32): "int"}
+
+_max_pool = Kernels("pooling.cu", "max_pool", REALS, WINNERS.values())
+_max_pool_gradient = Kernels("pooling.cu", "max_pool_gradient", REALS, WINNERS.values())
+_max_pool_gather = Kernels("pooling.cu", "max_pool_gather", REALS, WINNERS.values())
+_avg_pool = Kernels("pooling.cu", "avg_pool", REALS)
+_avg_pool_gradient = Kernels("pooling.cu", "avg_pool_gradient", REALS)
+
+# `Pooling` of pooling.cu.
+POOLING = np.dtype(
+    [(name, DIVIDER) for name in ("channels", "rows", "columns")]
+    + [(name, np.int32) for name in ("height", "width", "output_height", "output_width", "window_height",
+                                     "window_width", "row_stride", "column_stride", "top", "left", "count")]
+)  # fmt: skip
+
+
+def winner_dtype(pool_size: Pair) -> np.dtype:
+    """One byte is enough for a winner's position in a window of up to 256 cells."""
+    return np.dtype(np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+
+
+@lru_cache(maxsize=1024)
+def _plan(
+    operation: str, images: int, channels: int, size: Pair, counted: Pair, pool_size: Pair, strides: Pair,
+    padding: Padding,
+) -> np.ndarray:  # fmt: skip
+    """The kernels' argument; the threads are counted over a picture of the size `counted`."""
+    output = output_sizes(size, pool_size, strides, padding)
+    count = images * math.prod(counted) * channels
+    check_count(operation, count)
+    dividers = divider(channels), divider(counted[0]), divider(counted[1])
+    plan = np.zeros((), POOLING)
+    for name, value in zip(("channels", "rows", "columns"), dividers, strict=True):
+        plan[name] = value
+    numbers = (*size, *output, *pool_size, *strides, padding[0][0], padding[1][0], count)
+    for name, number in zip((POOLING.names or ())[3:], numbers, strict=True):
+        plan[name] = number
+    return plan
+
+
+def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Array, Array]:
+    """See `minicnn.kernels.max_pool2d`."""
+    dtype, kind = floating("max_pool2d", x), winner_dtype(pool_size)
+    N, H, W, C = x.shape
+    size = output_sizes((H, W), pool_size, strides, padding)
+    y, winners = cupy.empty((N, *size, C), dtype), cupy.empty((N, *size, C), kind)
+    plan = _plan("max_pool2d", N, C, (H, W), size, pool_size, strides, padding)
+    launch(_max_pool[REAL[dtype], WINNERS[kind]], y.size, contiguous(x, dtype), y, winners, plan)
+    return y, winners
+
+
+def max_pool2d_gradient(
+    gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.max_pool2d_gradient`."""
+    dtype = floating("max_pool2d_gradient", gy)
+    N, C = gy.shape[0], gy.shape[3]
+    gx = cupy.empty((N, *input_size, C), dtype)
+    plan = _plan("max_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)
+    kernel = _max_pool_gradient[REAL[dtype], WINNERS[winners.dtype]]
+    launch(kernel, gx.size, contiguous(gy, dtype), contiguous(winners, winners.dtype), gx, plan)
+    return gx
+
+
+def max_pool2d_gather(
+    x: Array, winners: Array, *, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.max_pool2d_gather`."""
+    dtype = floating("max_pool2d_gather", x)
+    N, H, W, C = x.shape
+    y = cupy.empty(winners.shape, dtype)
+    plan = _plan("max_pool2d_gather", N, C, (H, W), winners.shape[1:3], pool_size, strides, padding)
+    kernel = _max_pool_gather[REAL[dtype], WINNERS[winners.dtype]]
+    launch(kernel, y.size, contiguous(x, dtype), contiguous(winners, winners.dtype), y, plan)
+    return y
+
+
+def avg_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> Array:
+    """See `minicnn.kernels.avg_pool2d`."""
+    dtype = floating("avg_pool2d", x)
+    N, H, W, C = x.shape
+    size = output_sizes((H, W), pool_size, strides, padding)
+    y = cupy.empty((N, *size, C), dtype)
+    plan = _plan("avg_pool2d", N, C, (H, W), size, pool_size, strides, padding)
+    launch(_avg_pool[REAL[dtype]], y.size, contiguous(x, dtype), y, plan)
+    return y
+
+
+def avg_pool2d_gradient(
+    gy: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
+) -> Array:
+    """See `minicnn.kernels.avg_pool2d_gradient`."""
+    dtype = floating("avg_pool2d_gradient", gy)
+    N, C = gy.shape[0], gy.shape[3]
+    gx = cupy.empty((N, *input_size, C), dtype)
+    plan = _plan("avg_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)
+    launch(_avg_pool_gradient[REAL[dtype]], gx.size, contiguous(gy, dtype), gx, plan)
+    return gx

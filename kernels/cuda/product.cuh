@@ -1,0 +1,240 @@
+// The product of two matrices, a tile to a block: what dense layers and all three passes of a convolution are made of.
+//
+//     out[m][n] = sum over k of a[m][k] b[k][n]
+//
+// Neither matrix need exist. A source says where the element (m, k) of a, or (k, n) of b, lies in memory, if anywhere:
+// for a convolution (k, n) = (tap and channel, filter) and a[m][k] is that tap's number in window m, so that the
+// picture is read where it is, and what lies outside is zero (implicit im2col).
+//
+// The block walks along k in steps of DEPTH. While it multiplies the tiles of one step in shared memory, those of the
+// next are on their way there.
+#pragma once
+
+#include "staging.cuh"
+
+constexpr int DEPTH = 16;
+
+// How a tile of EXTENT rows (or columns) and DEPTH lies in shared memory: with k as the fast axis where memory has it
+// so, else with the other. The lines are longer than their content, by as much as keeps the accesses of a warp below on
+// different banks.
+template <int EXTENT, bool ALONG_K>
+struct Layout {
+    static constexpr int LINE = ALONG_K ? DEPTH + 4 : EXTENT + 8;
+    static constexpr int SIZE = (ALONG_K ? EXTENT : DEPTH) * LINE;
+    static __device__ __forceinline__ int at(int outer, int k) {
+        return ALONG_K ? outer * LINE + k : k * LINE + outer;
+    }
+};
+
+// Brings a source's tiles to shared memory, VECTOR numbers at a time: neighbouring threads copy neighbouring numbers.
+// What a source can say of a row (or column) once and for all, it says in the beginning.
+template <class T, int EXTENT, int VECTOR, int THREADS, class Source>
+struct Loader {
+    static constexpr bool ALONG_K = Source::ALONG_K;
+    static constexpr int PER_LINE = (ALONG_K ? DEPTH : EXTENT) / VECTOR;
+    static constexpr int COPIES = EXTENT * DEPTH / VECTOR / THREADS;
+    static constexpr int OUTERS = ALONG_K ? COPIES : 1;
+    static_assert(THREADS % PER_LINE == 0 && COPIES > 0, "the copies of a thread lie in the same column of lines");
+    using Tile = Layout<EXTENT, ALONG_K>;
+
+    const Source& source;
+    typename Source::Outer outers[OUTERS];
+
+    __device__ __forceinline__ Loader(const Source& source, int first) : source(source) {
+#pragma unroll
+        for (int copy = 0; copy < OUTERS; ++copy) outers[copy] = source.outer(first + (ALONG_K ? line(copy) : within()));
+    }
+    static __device__ __forceinline__ int line(int copy) { return ((int)threadIdx.x + copy * THREADS) / PER_LINE; }
+    static __device__ __forceinline__ int within() { return (int)threadIdx.x % PER_LINE * VECTOR; }
+
+    template <int N>
+    __device__ __forceinline__ void load(Shared<T, N>& shared, int offset, int first, int last) const {
+#pragma unroll
+        for (int copy = 0; copy < COPIES; ++copy) {
+            int k = first + (ALONG_K ? within() : line(copy));
+            bool inside = k < last;
+            const T* from = source.at(outers[ALONG_K ? copy : 0], k, inside);
+            copy_async<VECTOR>(shared, offset + line(copy) * Tile::LINE + within(), inside ? from : source.base, inside);
+        }
+    }
+};
+
+// Multiplies tiles by multiply-adds of T. The block's threads stand 16 to a row; each has ROWS * COLUMNS / THREADS sums.
+template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
+struct Exact {
+    static constexpr int LINES = THREADS / 16;
+    static constexpr int HEIGHT = ROWS / LINES, WIDTH = COLUMNS / 16;
+    static constexpr int ABREAST = WIDTH < 4 ? WIDTH : 4;  // a thread's columns that lie side by side
+    using A = Layout<ROWS, ALONG_A>;
+    using B = Layout<COLUMNS, ALONG_B>;
+    T sums[HEIGHT][WIDTH] = {};
+
+    // A thread's columns lie side by side where b has its columns side by side.
+    static __device__ __forceinline__ int row(int i) { return (int)threadIdx.x / 16 + i * LINES; }
+    static __device__ __forceinline__ int column(int j) {
+        int lane = threadIdx.x % 16;
+        return ALONG_B ? lane + 16 * j : lane * ABREAST + j % ABREAST + j / ABREAST * 16 * ABREAST;
+    }
+
+    template <int N>
+    __device__ __forceinline__ void multiply(Shared<T, N>& shared, int a_first, int b_first) {
+        static_assert(WIDTH % ABREAST == 0, "whole vectors of columns");
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 4) {
+            T a[HEIGHT][4], b[WIDTH][4];
+#pragma unroll
+            for (int i = 0; i < HEIGHT; ++i) {
+                if (ALONG_A) read_four(a[i], shared.four(a_first + A::at(row(i), k)));
+                else for (int d = 0; d < 4; ++d) a[i][d] = shared[a_first + A::at(row(i), k + d)];
+            }
+#pragma unroll
+            for (int j = 0; j < WIDTH; j += ALONG_B ? 1 : ABREAST) {
+                if (ALONG_B) {
+                    read_four(b[j], shared.four(b_first + B::at(column(j), k)));
+                } else {
+                    for (int d = 0; d < 4; ++d) {
+                        T abreast[4];
+                        int first = b_first + B::at(column(j), k + d);
+                        if (ABREAST == 4) read_four(abreast, shared.four(first));
+                        else for (int side = 0; side < ABREAST; ++side) abreast[side] = shared[first + side];
+                        for (int side = 0; side < ABREAST; ++side) b[j + side][d] = abreast[side];
+                    }
+                }
+            }
+#pragma unroll
+            for (int d = 0; d < 4; ++d) {
+#pragma unroll
+                for (int i = 0; i < HEIGHT; ++i) {
+#pragma unroll
+                    for (int j = 0; j < WIDTH; ++j) sums[i][j] += a[i][d] * b[j][d];
+                }
+            }
+        }
+    }
+
+    template <class Use>
+    __device__ __forceinline__ void each(const Use& use) const {
+#pragma unroll
+        for (int i = 0; i < HEIGHT; ++i) {
+#pragma unroll
+            for (int j = 0; j < WIDTH; ++j) use(row(i), column(j), sums[i][j]);
+        }
+    }
+};
+
+// Multiplies tiles on the tensor cores, operands rounded to TF32. The warps stand two to a column of the tile; each has
+// TALL x WIDE fragments of 16 x 8 sums.
+template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
+struct Tensor {
+    static constexpr int WARPS_ABREAST = THREADS / 64;
+    static constexpr int TALL = ROWS / 2 / 16, WIDE = COLUMNS / WARPS_ABREAST / 8;
+    using A = Layout<ROWS, ALONG_A>;
+    using B = Layout<COLUMNS, ALONG_B>;
+    float sums[TALL][WIDE][4] = {};
+
+    static __device__ __forceinline__ int first_row() { return (int)threadIdx.x / 32 % 2 * (ROWS / 2); }
+    static __device__ __forceinline__ int first_column() { return (int)threadIdx.x / 64 * (COLUMNS / WARPS_ABREAST); }
+    static __device__ __forceinline__ int group() { return (int)threadIdx.x % 32 / 4; }
+    static __device__ __forceinline__ int member() { return (int)threadIdx.x % 4; }
+
+    template <int N>
+    __device__ __forceinline__ void multiply(Shared<T, N>& shared, int a_first, int b_first) {
+#pragma unroll
+        for (int k = member(); k < DEPTH; k += 8) {
+            float a[TALL][4], b[WIDE][2];
+#pragma unroll
+            for (int i = 0; i < TALL; ++i) {
+                int row = first_row() + i * 16 + group();
+                for (int part = 0; part < 4; ++part) {
+                    a[i][part] = to_tf32(shared[a_first + A::at(row + part % 2 * 8, k + part / 2 * 4)]);
+                }
+            }
+#pragma unroll
+            for (int j = 0; j < WIDE; ++j) {
+                int column = first_column() + j * 8 + group();
+                for (int part = 0; part < 2; ++part) {
+                    b[j][part] = to_tf32(shared[b_first + B::at(column, k + part * 4)]);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < TALL; ++i) {
+#pragma unroll
+                for (int j = 0; j < WIDE; ++j) multiply_fragments(sums[i][j], a[i], b[j]);
+            }
+        }
+    }
+
+    template <class Use>
+    __device__ __forceinline__ void each(const Use& use) const {
+#pragma unroll
+        for (int i = 0; i < TALL; ++i) {
+#pragma unroll
+            for (int j = 0; j < WIDE; ++j) {
+                for (int part = 0; part < 4; ++part) {
+                    use(first_row() + i * 16 + group() + part / 2 * 8, first_column() + j * 8 + member() * 2 + part % 2,
+                        sums[i][j][part]);
+                }
+            }
+        }
+    }
+};
+
+// Threads to a tile.
+#define THREADS_FOR(ROWS, COLUMNS) ((ROWS) * (COLUMNS) > 64 * 64 ? 256 : 128)
+
+// A block's work on its tile of ROWS x COLUMNS.
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic,
+          class SourceA, class SourceB>
+struct Product {
+    static constexpr int THREADS = THREADS_FOR(ROWS, COLUMNS);
+    using LoaderA = Loader<T, ROWS, VECTOR, THREADS, SourceA>;
+    using LoaderB = Loader<T, COLUMNS, VECTOR, THREADS, SourceB>;
+    using Sums = Arithmetic<T, ROWS, COLUMNS, THREADS, SourceA::ALONG_K, SourceB::ALONG_K>;
+    static constexpr int STAGE = LoaderA::Tile::SIZE + LoaderB::Tile::SIZE;
+
+    // Adds up the products of first <= k < last for the tile that begins at (row, column).
+    template <int N>
+    static __device__ __forceinline__ void add_up(
+        Sums& sums, Shared<T, N>& shared, const SourceA& a, const SourceB& b, int row, int column, int first, int last
+    ) {
+        static_assert(N >= 2 * STAGE, "two stages, one to read and one to fill");
+        LoaderA load_a(a, row);
+        LoaderB load_b(b, column);
+        auto fetch = [&](int k, int stage) {
+            load_a.load(shared, stage * STAGE, k, last);
+            load_b.load(shared, stage * STAGE + LoaderA::Tile::SIZE, k, last);
+            commit_copies();
+        };
+        if (first < last) fetch(first, 0);
+        int stage = 0;
+        for (int k = first; k < last; k += DEPTH, stage ^= 1) {
+            wait_for_copies<0>();
+            // What all threads have copied is there, and nobody reads the other stage any more.
+            __syncthreads();
+            if (k + DEPTH < last) fetch(k + DEPTH, stage ^ 1);
+            sums.multiply(shared, stage * STAGE, stage * STAGE + LoaderA::Tile::SIZE);
+        }
+    }
+};
+
+// A matrix that exists. `outer` counts the rows of a, or the columns of b.
+template <class T, bool ALONG>
+struct Matrix {
+    static constexpr bool ALONG_K = ALONG;
+    using Outer = int;
+    const T* base;
+    int outers;
+    int64 outer_step, k_step;
+
+    __device__ __forceinline__ int outer(int index) const { return index; }
+    __device__ __forceinline__ const T* at(int outer, int k, bool& inside) const {
+        inside = inside && outer < outers;
+        return base + outer * outer_step + k * k_step;
+    }
+};
+
+// Where the parts of a sum over k begin that is shared among blocks, a whole number of steps each.
+__device__ __forceinline__ int part_of(int part, int parts, int depth) {
+    int steps = (depth + DEPTH - 1) / DEPTH;
+    return min((int)((int64)steps * part / parts) * DEPTH, depth);
+}

@@ -1,0 +1,233 @@
+"""Small calls that together launch every kernel and take every branch on the way to a launch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicnn.kernels import reference
+from minicnn.kernels.dispatch import use_tf32
+
+Array = np.ndarray
+ZERO = ((0, 0), (0, 0))
+SAME = ((1, 1), (1, 1))
+TOLERANCE = {"float32": 3e-5, "float64": 1e-10, "tf32": 4e-3}
+
+
+class Sample(NamedTuple):
+    """One call of a function of the contract.
+
+    tf32: whether operands may be rounded.
+    """
+
+    function: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    tf32: bool = False
+    tolerance: float = TOLERANCE["float32"]
+
+    def run(self, kernels: Any) -> list[Array]:
+        """What comes out on the host: results, then arguments, which may have changed."""
+        arguments = tuple(self._placed(kernels, a) for a in self.arguments)
+        options = {key: self._placed(kernels, value) for key, value in self.options.items()}
+        with use_tf32(self.tf32):
+            results = getattr(kernels, self.function)(*arguments, **options)
+        listed = results if isinstance(results, tuple) else (results,)
+        arrays = [*listed, *arguments, *options.values()]
+        return [a if isinstance(a, Array) else a.get() for a in arrays if hasattr(a, "strides")]
+
+    @staticmethod
+    def _placed(kernels: Any, value: Any) -> Any:
+        if not isinstance(value, Array):
+            return value
+        if kernels is reference:
+            return value.astype(np.float64) if value.dtype == np.float32 else value.copy()
+        from minicnn.kernels.cuda.arrays import cupy
+
+        if not value.flags.c_contiguous and not value.flags.f_contiguous:
+            return cupy.asarray(np.repeat(value, 2, axis=-1))[..., ::2]
+        # Transposed memory stays so.
+        return cupy.asarray(value.T).T if value.flags.f_contiguous and value.ndim == 2 else cupy.asarray(value)
+
+    def check(self, kernels: Any) -> None:
+        """Raise AssertionError unless the results are those of `reference` in float64."""
+        for actual, expected in zip(self.run(kernels), self.run(reference), strict=True):
+            assert actual.shape == expected.shape, self.function
+            if self.function == "conv2d_block" and expected.dtype.kind != "f":
+                continue  # where cells are equal after the activation only, another one may win
+            scale = max(1.0, float(np.abs(expected).max())) if expected.size else 1.0
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=self.tolerance * scale, err_msg=self.function)
+
+
+def samples(large: bool = True) -> Iterator[Sample]:
+    """All of them, or all but those that only large arrays can be."""
+    for dtype in ("float32", "float64"):
+        draw = _drawer(dtype)
+        for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks):
+            for sample in part(draw):
+                yield sample._replace(tolerance=TOLERANCE["tf32" if sample.tf32 else dtype])
+    if large:
+        yield from _large()
+
+
+def _drawer(dtype: str) -> Callable[..., Array]:
+    generator = np.random.default_rng(0)
+    return lambda *shape: np.asarray(generator.standard_normal(shape)).astype(dtype)
+
+
+def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
+    x, y = draw(2, 3, 5), draw(2, 3, 5)
+    yield Sample("relu", (x,), {})
+    yield Sample("relu_gradient", (x, y), {})
+    yield Sample("erf", (x,), {})
+    yield Sample("relu", (draw(0),), {})
+    yield Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
+    yield Sample("softmax", (draw(5, 37),), {})
+    yield Sample("softmax_cross_entropy", (draw(5, 3), abs(draw(5, 3))), {})
+    yield Sample("softmax", (draw(0, 3),), {})
+    pictures, matrices = draw(2, 5, 4, 3), np.eye(2) + 0.1 * np.arange(8.0).reshape(2, 2, 2)
+    for order, fill_mode in itertools.product((0, 1), ("constant", "nearest", "reflect", "wrap")):
+        offsets = np.array([[-7.3, 9.1], [3.2, -4.7]])
+        yield Sample(
+            "affine_warp", (pictures, matrices, offsets), {"order": order, "fill_mode": fill_mode, "cval": 2.0}
+        )
+
+
+def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
+    def transposed(*shape: int) -> Array:
+        return np.asfortranarray(draw(*shape))
+
+    # Whole vectors of four, and not; each operand in both orders; with sums cut in parts.
+    for M, K, N in ((8, 36, 12), (7, 35, 9), (5, 600, 6)):
+        for a, b in itertools.product((draw, transposed), repeat=2):
+            yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {})
+    yield Sample("matmul", (draw(4, 10)[:, ::2], draw(5, 3)), {})
+    yield Sample("matmul", (draw(4, 4), draw(4, 4), None, draw(4, 4)), {})
+    yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
+    yield Sample("matmul", (draw(2, 0), draw(0, 3), draw(3)), {})
+    yield Sample("matmul", (draw(0, 2), draw(2, 3)), {})
+    yield Sample("sum_rows", (draw(600, 40),), {})
+    yield Sample("sum_rows", (draw(0, 3),), {})
+    x, gy = draw(300, 35) + 3, draw(300, 35)
+    x, gamma, beta = x.astype(gy.dtype), draw(35), draw(35)
+    mean, variance = x.mean(axis=0), x.var(axis=0)
+    yield Sample("batch_moments", (x,), {})
+    yield Sample("batch_norm", (x, gamma, beta, mean, variance), {"epsilon": 0.01})
+    yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
+
+
+def _pooling(draw: Callable[..., Array]) -> Iterator[Sample]:
+    for size, pool in (((7, 6), (3, 2)), ((257, 2), (257, 1))):
+        padding = ((1, 1), (1, 0)) if pool == (3, 2) else ZERO
+        options: dict[str, Any] = {"pool_size": pool, "strides": (2, 1), "padding": padding}
+        x = draw(2, *size, 3)
+        _, winners = reference.max_pool2d(x, **options)
+        gy = draw(*winners.shape)
+        yield Sample("max_pool2d", (x,), options)
+        yield Sample("max_pool2d_gradient", (gy, winners), {"input_size": size, **options})
+        yield Sample("max_pool2d_gather", (x, winners), options)
+        yield Sample("avg_pool2d", (x,), options)
+        yield Sample("avg_pool2d_gradient", (gy,), {"input_size": size, **options})
+
+
+def _optimizers(draw: Callable[..., Array]) -> Iterator[Sample]:
+    p, g, v, m, s = draw(70), draw(70), abs(draw(70)), draw(70), draw(70)
+    rate = {"learning_rate": 0.1}
+    yield Sample("sgd_step", (p, g, None), {**rate, "momentum": 0.0, "nesterov": False})
+    yield Sample("sgd_step", (p, g, m), {**rate, "momentum": 0.9, "nesterov": True})
+    yield Sample("sgd_step", (p, g, m), {**rate, "momentum": 0.9, "nesterov": False})
+    adam = {"beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-3, "weight_decay": 0.1, "step": 3}
+    yield Sample("adam_step", (p, g, m, v), {**rate, **adam})
+    rmsprop = {**rate, "rho": 0.9, "momentum": 0.5, "epsilon": 0.1}
+    yield Sample("rmsprop_step", (p, g, v, None, None), rmsprop)
+    yield Sample("rmsprop_step", (p, g, 9 + v, m, s / 9), rmsprop)
+    yield Sample("adagrad_step", (p, g, v), {**rate, "epsilon": 1e-3})
+
+
+def _passes(draw: Callable[..., Array], case: dict[str, Any], tf32: bool) -> Iterator[Sample]:
+    N, size, C, kernel, F = (case[key] for key in ("N", "size", "C", "kernel", "F"))
+    geometry = {"strides": (1, 1), "padding": ZERO, "dilation": (1, 1), "groups": 1, **case.get("geometry", {})}
+    x, w, b = draw(N, *size, C), draw(*kernel, C // geometry["groups"], F), draw(F)
+    gy = draw(*reference.conv2d(x, w, None, **geometry).shape)
+    yield Sample("conv2d", (x, w, b), geometry, tf32)
+    yield Sample("conv2d", (x, w, None), geometry, tf32)
+    yield Sample("conv2d_input_gradient", (gy, w), {"input_size": size, **geometry}, tf32)
+    yield Sample("conv2d_kernel_gradient", (x, gy), {"kernel_size": kernel, **geometry}, tf32)
+
+
+CONVOLUTIONS: dict[str, dict[str, Any]] = {
+    "whole vectors": {"N": 2, "size": (6, 7), "C": 8, "kernel": (3, 3), "F": 12, "geometry": {"padding": SAME}},
+    "many filters and channels": {"N": 1, "size": (4, 5), "C": 36, "kernel": (2, 2), "F": 40},
+    "many, and other numbers": {"N": 1, "size": (4, 5), "C": 37, "kernel": (2, 2), "F": 41},
+    "other numbers": {"N": 2, "size": (6, 5), "C": 7, "kernel": (2, 3), "F": 9, "geometry": {"padding": SAME}},
+    "strides and dilation": {"N": 2, "size": (9, 8), "C": 5, "kernel": (3, 2), "F": 8,
+                             "geometry": {"strides": (2, 3), "dilation": (1, 2)}},
+    "pixels that no tap reaches": {"N": 1, "size": (8, 8), "C": 8, "kernel": (1, 1), "F": 8,
+                                   "geometry": {"strides": (2, 2)}},
+    "groups": {"N": 2, "size": (5, 5), "C": 16, "kernel": (3, 3), "F": 24, "geometry": {"groups": 2}},
+    "more windows than a part": {"N": 3, "size": (16, 16), "C": 8, "kernel": (2, 2), "F": 8},
+    "one channel": {"N": 2, "size": (9, 9), "C": 1, "kernel": (5, 5), "F": 6, "geometry": {"strides": (2, 1)}},
+    "filters in fours": {"N": 2, "size": (7, 6), "C": 6, "kernel": (2, 3), "F": 8, "geometry": {"groups": 2}},
+    "many windows of one channel": {"N": 2, "size": (24, 24), "C": 1, "kernel": (2, 2), "F": 5},
+    "depthwise": {"N": 2, "size": (6, 6), "C": 5, "kernel": (3, 3), "F": 10,
+                  "geometry": {"groups": 5, "padding": SAME}},
+    "no pictures": {"N": 0, "size": (5, 5), "C": 8, "kernel": (3, 3), "F": 8},
+    "no pictures of one channel": {"N": 0, "size": (5, 5), "C": 1, "kernel": (3, 3), "F": 8},
+}  # fmt: skip
+
+
+def _convolutions(draw: Callable[..., Array]) -> Iterator[Sample]:
+    for case in CONVOLUTIONS.values():
+        for tf32 in (False, True) if draw().dtype == np.float32 else (False,):
+            yield from _passes(draw, case, tf32)
+
+
+def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
+    single = draw().dtype == np.float32
+    pools = {
+        "pooled in a tile": (8, ((2, 2), (2, 2), ZERO)),
+        "pooled in a tile, other numbers": (7, ((2, 1), (2, 1), ZERO)),
+        "pooled, many": (32, ((2, 2), (2, 2), ZERO)),
+        "pooled, many, and other numbers": (33, ((1, 2), (1, 2), ZERO)),
+        "overlapping": (8, ((3, 3), (2, 2), SAME)),
+        "one channel": (1, ((2, 2), (2, 2), SAME)),
+        "no pooling": (8, (None, None, None)),
+    }
+    activations = itertools.cycle(("relu", "linear", "leaky_relu", "elu", "sigmoid", "tanh"))
+    for (C, pool), activation in zip(pools.values(), activations, strict=False):
+        for tf32 in (False, True) if single else (False,):
+            yield from _block(draw, C, pool, activation, tf32)
+
+
+def _block(draw: Callable[..., Array], C: int, pool: tuple[Any, ...], activation: str, tf32: bool) -> Iterator[Sample]:
+    geometry = {"strides": (1, 1), "padding": SAME, "dilation": (1, 1), "groups": 1, "activation": activation,
+                "alpha": 0.3, "pool_size": pool[0], "pool_strides": pool[1], "pool_padding": pool[2]}  # fmt: skip
+    x, w, b = draw(2, 7, 8, C), draw(3, 3, C, C + 4), draw(C + 4)
+    y, winners = reference.conv2d_block(x, w, b, **geometry)
+    yield Sample("conv2d_block", (x, w, b), geometry, tf32)
+    yield Sample("conv2d_block", (x, w, None), geometry, tf32)
+    gy = draw(*y.shape)
+    for needs in itertools.product((True, False), repeat=3):
+        wanted = dict(zip(("needs_x", "needs_w", "needs_b"), needs, strict=True))
+        yield Sample("conv2d_block_gradients", (gy, y, winners, x, w), {**wanted, **geometry}, tf32)
+
+
+def _large() -> Iterator[Sample]:
+    """What takes large tiles."""
+    draw = _drawer("float32")
+    for a, b in itertools.product((False, True), repeat=2):
+        left, right = draw(2048, 8), draw(8, 1024)
+        yield Sample("matmul", (np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right), {})
+    for tf32 in (False, True):
+        wide, deep = draw(16, 32, 32, 8), draw(1, 2, 2, 2048)
+        tolerance = TOLERANCE["tf32" if tf32 else "float32"]
+        options = {"strides": (1, 1), "padding": ZERO, "dilation": (1, 1), "groups": 1}
+        for sample in (
+            Sample("conv2d", (wide, draw(1, 1, 8, 128), None), options),
+            Sample("conv2d_input_gradient", (wide, draw(1, 1, 128, 8)), {"input_size": (32, 32), **options}),
+            Sample("conv2d_kernel_gradient", (deep, draw(1, 2, 2, 1024)), {"kernel_size": (1, 1), **options}),
+        ):
+            yield sample._replace(tf32=tf32, tolerance=tolerance)

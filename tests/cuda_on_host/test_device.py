@@ -1,0 +1,145 @@
+"""Choosing a device, and what is said where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import device
+from minicnn.autograd import Tensor
+from tests.cuda_on_host import device as harness
+
+
+class Runtime:
+    """The driver's answer."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def getDeviceCount(self) -> int:  # noqa: N802 - CUDA's name
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def cupy_that_answers(answer: Any) -> types.ModuleType:
+    module: Any = types.ModuleType("cupy")
+    module.__version__ = "14.0"
+    module.ndarray = type("ndarray", (), {})
+    module.cuda = types.SimpleNamespace(runtime=Runtime(answer))
+    return module
+
+
+REASONS = {
+    "no driver": (RuntimeError("cudaErrorNoDevice:\n no CUDA-capable device"),
+                  "the NVIDIA driver does not answer: cudaErrorNoDevice: no CUDA-capable device"),
+    "an old driver": (RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient"),
+                      r"the NVIDIA driver is too old for CuPy 14\.0: .*update it, or install \[cuda12\]"),
+    "no card": (0, "the driver finds no GPU"),
+}  # fmt: skip
+
+
+@pytest.fixture(params=REASONS)
+def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A machine whose GPU cannot be used; the reason as it must be said."""
+    answer, reason = REASONS[request.param]
+    monkeypatch.setitem(sys.modules, "cupy", cupy_that_answers(answer))
+    return reason
+
+
+def test_cuda_says_in_one_line_why_it_cannot_be_used(broken: str) -> None:
+    with pytest.raises(device.DeviceError, match=broken) as caught:
+        device.choose("cuda")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(device.DeviceError, match=r"Tensor\.to: no GPU can be used: " + broken):
+        Tensor([1.0]).to("cuda")
+
+
+def test_auto_falls_back_in_one_line(broken: str) -> None:
+    with pytest.warns(UserWarning, match="computing on the processor, since no GPU can be used: " + broken) as caught:
+        assert device.choose("auto") == "cpu"
+    assert len(caught) == 1 and "\n" not in str(caught[0].message)
+
+
+def test_a_cupy_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(device.DeviceError, match=r"CuPy cannot be imported: .*cupy"):
+        device.choose("cuda")
+
+
+def test_without_cupy_the_extra_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(device.DeviceError, match=r'CuPy is not installed; python -m pip install "minicnn\[cuda13\]"'):
+        device.choose("cuda")
+
+
+def test_the_environment_says_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MINICNN_DEVICE", raising=False)
+    assert device.choose() == "cpu"
+    monkeypatch.setitem(sys.modules, "cupy", cupy_that_answers(1))
+    for text, expected in (("cuda", "cuda"), ("auto", "cuda"), ("cpu", "cpu"), ("", "cpu")):
+        monkeypatch.setenv("MINICNN_DEVICE", text)
+        assert device.choose() == expected
+        assert device.choose("cpu") == "cpu"
+    monkeypatch.setenv("MINICNN_DEVICE", "gpu")
+    with pytest.raises(ValueError, match="MINICNN_DEVICE: expected 'cuda', 'cpu' or 'auto', got 'gpu'"):
+        device.choose()
+    with pytest.raises(ValueError, match="device: expected 'cuda', 'cpu' or 'auto', got 'tpu'"):
+        device.choose("tpu")
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_the_stand_in() -> Iterator[None]:
+    if harness.on_gpu:
+        pytest.skip("runs the commands in this process, on the stand-in")
+    from tests.cuda_on_host.launching import Settings
+
+    Settings.thorough = False
+    with harness.present():
+        yield
+    Settings.thorough = True
+
+
+def test_the_commands_train_evaluate_and_predict_on_the_device(on_the_stand_in: None, tmp_path: Any) -> None:
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from minicnn.cli import cli
+    from tests.cuda_on_host.launching import Settings
+
+    def run(*words: str) -> str:
+        answer = CliRunner().invoke(cli, list(words))
+        assert answer.exit_code == 0, answer.output
+        return answer.output
+
+    out = str(tmp_path / "run")
+    train = ("train", "lenet5", "--dataset", "drawn-digits", "--samples", "8", "--epochs", "1", "--batch-size", "8")
+    Settings.launched.clear()
+    run(*train, "--device", "cuda", "--out", out)
+    assert any(name.startswith(("adam", "sgd")) for name in Settings.launched)
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    model = next(iter((tmp_path / "run").glob("model*")))
+    Settings.launched.clear()
+    run("predict", str(model), str(tmp_path / "one.png"), "--device", "auto")
+    assert any(name.startswith("softmax") for name in Settings.launched)
+
+
+def test_a_command_that_is_told_cuda_never_falls_back() -> None:
+    code = "import sys; sys.modules['cupy'] = None; from minicnn.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "lenet5", "--dataset", "drawn-digits", "--device", "cuda"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("minicnn: device: no GPU can be used: CuPy cannot be imported")
+    assert answer.stderr.count("\n") == 1

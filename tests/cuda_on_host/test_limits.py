@@ -1,0 +1,109 @@
+"""What the GPU's kernels refuse, and which arithmetic a device gets."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import kernels
+from minicnn.kernels import dispatch
+from tests.cuda_on_host import device
+from tests.cuda_on_host.launching import Settings
+
+
+@pytest.fixture
+def cupy() -> Iterator[Any]:
+    with device.present() as module:
+        yield module
+
+
+@pytest.mark.parametrize("name", ["arrays", "windows"])
+def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
+    dispatch.load("cuda")
+    module = importlib.import_module(f"minicnn.kernels.cuda.{name}")
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_other_types_are_refused(cupy: Any, dtype: str) -> None:
+    with pytest.raises(TypeError, match=f"relu: the cuda kernels compute in float32 or float64, got {dtype}"):
+        dispatch.load("cuda").relu(cupy.zeros(3, dtype))
+
+
+def test_a_batch_beyond_32_bit_indices_is_refused_before_anything_is_allocated(cupy: Any) -> None:
+    dispatch.load("cuda")
+    from minicnn.kernels.cuda import arrays, windows
+
+    shape = windows.Shape(70_000, (128, 128), 8, (1, 1), 8, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    with pytest.raises(ValueError, match=r"conv2d: an array of 1,146,880,000 numbers is too large .* smaller batch"):
+        windows.windows(shape)
+    arrays.check_count("conv2d", arrays.MOST_ELEMENTS)
+
+
+@pytest.mark.gpu
+def test_arrays_of_both_kinds_are_refused(cupy: Any) -> None:
+    with pytest.raises(TypeError, match="NumPy and CuPy are mixed"):
+        kernels.array_module(cupy.zeros(3), np.zeros(3))
+
+
+@pytest.mark.gpu
+def test_nothing_is_copied_to_the_device_behind_the_users_back(cupy: Any) -> None:
+    options: dict[str, Any] = {"padding": ((0, 0), (0, 0)), "strides": (1, 1), "dilation": (1, 1), "groups": 1}
+    x, w = np.zeros((1, 4, 4, 8), np.float32), np.zeros((3, 3, 8, 8), np.float32)
+    for call in (
+        lambda: kernels.conv2d(cupy.asarray(x), w, None, **options),
+        lambda: kernels.matmul(cupy.asarray(x[0, 0]), x[0, 0].T),
+        lambda: kernels.batch_norm(cupy.asarray(x[0, 0]), *[cupy.zeros(8, "f4")] * 3, np.ones(8, "f4"), epsilon=0.1),
+    ):
+        with pytest.raises(TypeError, match="NumPy"):
+            call()
+
+
+@pytest.mark.parametrize(("capability", "tf32", "arithmetic"), [
+    ("75", True, "Exact"), ("80", True, "Tensor"), ("120", True, "Tensor"), ("90", False, "Exact")])  # fmt: skip
+def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch, capability: str, tf32: bool, arithmetic: str
+) -> None:
+    if device.on_gpu:
+        pytest.skip("a GPU has the capability that it has")
+    from minicnn.kernels.cuda import convolution
+
+    monkeypatch.setattr(cupy.Device, "compute_capability", capability)
+    convolution.has_tensor_cores.cache_clear()
+    try:
+        Settings.launched.clear()
+        x, w = cupy.zeros((1, 4, 4, 8), np.float32), cupy.zeros((3, 3, 8, 8), np.float32)
+        options: dict[str, Any] = {"padding": ((0, 0), (0, 0)), "strides": (1, 1), "dilation": (1, 1), "groups": 1}
+        with kernels.use_tf32(tf32):
+            kernels.conv2d(x, w, None, **options)
+        assert Settings.launched == {f"forward<float, 128, 32, 4, {arithmetic}>"}
+    finally:
+        convolution.has_tensor_cores.cache_clear()
+
+
+@pytest.mark.gpu
+def test_an_unaligned_array_is_copied_number_by_number(cupy: Any) -> None:
+    """A view may begin anywhere; 16 bytes at once may not."""
+    values = np.arange(129, dtype=np.float32)
+    buffer = cupy.asarray(values)
+    y = kernels.matmul(buffer[1:].reshape(8, 16), buffer[1:].reshape(16, 8))
+    np.testing.assert_allclose(y.get(), values[1:].reshape(8, 16) @ values[1:].reshape(16, 8), rtol=1e-6)
+
+
+@pytest.mark.gpu
+def test_reference_serves_device_arrays_by_plain_array_code(cupy: Any) -> None:
+    Settings.launched.clear()
+    generator = np.random.default_rng(0)
+    x, w = generator.standard_normal((2, 6, 6, 3)), generator.standard_normal((3, 3, 3, 4))
+    options: dict[str, Any] = {"padding": ((1, 1), (1, 1)), "strides": (2, 1), "dilation": (1, 1), "groups": 1}
+    with kernels.use_kernels("reference"):
+        y = kernels.conv2d(cupy.asarray(x), cupy.asarray(w), None, **options)
+    assert isinstance(y, cupy.ndarray) and not Settings.launched
+    np.testing.assert_allclose(y.get(), dispatch.load("reference").conv2d(x, w, None, **options), rtol=1e-12)
