@@ -242,10 +242,8 @@ def conv2d_block_gradients(
     geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
     average = pool_size is not None and pooling == "avg"
     if average:
-        gy = avg_pool2d_gradient(
-            gy, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
-        )
-        y = kept
+        window: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        gy, y = avg_pool2d_gradient(gy, input_size=shape.output, **window), kept
     g = activation_gradient(gy, y, activation, alpha)
     gb = sum_rows(g.reshape(-1, shape.filters)) if needs_b else None
     gx = gw = None
