@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := "$(BIN)/python" -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: help train test bench static unit-tests no-numba clean
+.PHONY: help train test bench notebooks static unit-tests no-numba clean
 
 help:
 	@echo "make train   train the first article's network for one epoch on MNIST"
 	@echo "make test    run every check: ruff, mypy, import rules, tests, doctests"
 	@echo "make bench   measure every engine on the articles' networks (ARGS='--only lenet5 --rounds 3')"
+	@echo "make notebooks  run every notebook from its first cell to its last, into runs/notebooks"
 	@echo "make clean   remove what the other two have made"
 
 train: $(VENV)/.installed
@@ -40,6 +41,14 @@ $(VENV)/.installed-for-bench: setup.py pyproject.toml
 
 bench: $(VENV)/.installed-for-bench
 	"$(BIN)/python" -m benchmarks $(ARGS)
+
+$(VENV)/.installed-for-notebooks: setup.py pyproject.toml
+	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }
+	@$(PIP) install -qq --editable ".[notebooks]"
+	@touch "$(VENV)/.installed" "$@"
+
+notebooks: $(VENV)/.installed-for-notebooks
+	"$(BIN)/python" -m nbconvert --to notebook --execute --output-dir runs/notebooks notebooks/*.ipynb
 
 static: $(VENV)/.installed-for-tests
 	"$(BIN)/python" -m ruff check .

@@ -32,6 +32,10 @@ class Exercise:
     hint: str
 
 
+# What a function gives whose body is still to be written.
+_NOTHING = "nothing"
+
+
 def check(name: str, answer: Any) -> bool:
     """Say whether an answer is right, and return it.
 
@@ -45,11 +49,11 @@ def check(name: str, answer: Any) -> bool:
     if name not in EXERCISES:
         raise ValueError(unknown_name("exercise", name, EXERCISES))
     exercise = EXERCISES[name]
-    if answer is None or answer is Ellipsis:
-        print(f"{name}: no answer yet.")
-        return False
     for case in exercise.cases:
         problem = _problem(exercise, answer, case)
+        if problem == _NOTHING:
+            print(f"{name}: no answer yet.")
+            return False
         if problem:
             print(f"{name}: not yet. {problem} Hint: {exercise.hint}")
             return False
@@ -60,6 +64,8 @@ def check(name: str, answer: Any) -> bool:
 def _problem(exercise: Exercise, answer: Any, case: tuple[Any, ...]) -> str:
     """What is wrong with the answer for this case, or ""."""
     given = ", ".join(_short(argument) for argument in case)
+    if answer is None or answer is Ellipsis:
+        return _NOTHING
     if case and not callable(answer):
         return f"A function was asked for, and {type(answer).__name__} came."
     try:
@@ -67,7 +73,7 @@ def _problem(exercise: Exercise, answer: Any, case: tuple[Any, ...]) -> str:
     except Exception as error:
         return f"For ({given}) it fails: {type(error).__name__}: {error}."
     if found is None or found is Ellipsis:
-        return f"For ({given}) it gives nothing." if case else "It is nothing."
+        return _NOTHING
     expected = np.asarray(exercise.solution(*case))
     value = np.asarray(found)
     if value.dtype.kind not in "biuf":
