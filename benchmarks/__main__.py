@@ -1,102 +1,72 @@
-"""`python -m benchmarks`: the articles' networks on every engine that is installed.
+"""`python -m benchmarks`: minicnn beside the engines that are installed, part by part.
 
-Writes benchmarks/results/NAME.json (machine, versions, date, every round), NAME.md and NAME.png.
+Parts: `networks` (training and prediction of the articles' networks), `layers` (their kernels one by one, and a sweep),
+`process` (from the start of Python to a trained epoch), `growth` (with batch, picture size, channels and threads).
+Writes PART.json (machine, versions, date, every round), PART.md and PART.png for each, and goals.md for all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from . import driver, report
+from . import driver, goals, growth, layers, networks, process, report
 from .engines import ENGINES
-from .workloads import WORKLOADS
 
-PREDICT_BATCHES = (1, 32, 256)
+PARTS: dict[str, Any] = {"networks": networks, "layers": layers, "process": process, "growth": growth}
+RESULTS = driver.ROOT / "benchmarks" / "results"
 
 
 def main() -> int:
-    """Check that the engines agree, then let them take turns."""
+    """Measure the parts that are wanted, one after the other; each is written as soon as it is there."""
     options = _options()
-    results: dict[str, Any] = {"about": report.about(options.threads), "rounds": options.rounds, "workloads": {}}
-    for name in options.only or WORKLOADS:
-        results["workloads"][name] = _measure(name, options, results["about"])
-        report.write(results, options.out)
-    print(report.markdown(results))
+    for part in options.parts:
+        names = [name for name in PARTS[part].NAMES if not options.only or name in options.only]
+        if names:
+            results = measure(part, names, options)
+            print(report.markdown(results), end="\n\n", flush=True)
+    print(goals.write(options.out))
     if options.readme:
-        report.update_readme(results, driver.ROOT / "README.md")
+        goals.update_readme(options.out, driver.ROOT / "README.md")
     return 0
 
 
+def measure(part: str, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """The results of one part, written after each of its names."""
+    module, begin = PARTS[part], time.perf_counter()
+    results: dict[str, Any] = {
+        "part": part, "unit": module.UNIT, "about": report.about(options.threads), "rounds": options.rounds,
+        "workloads": {},
+    }  # fmt: skip
+    for name in names:
+        results["workloads"][name] = module.measure(name, options, results["about"])
+        results["about"]["minutes"] = round((time.perf_counter() - begin) / 60, 1)
+        report.write(results, options.out / f"{part}.json")
+    return results
+
+
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(WORKLOADS), help="networks to measure (default: all)")
-    parser.add_argument("--engines", nargs="*", choices=list(ENGINES), default=list(ENGINES))
+    names = [name for module in PARTS.values() for name in module.NAMES]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="default: all")
+    parser.add_argument(
+        "--only", nargs="+", choices=names, metavar="NAME", help=f"of a part: {', '.join(names)} (default: all)"
+    )
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine; medians are reported")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="one round, training only")
-    parser.add_argument("--out", type=Path, default=driver.ROOT / "benchmarks" / "results" / "networks.json")
-    parser.add_argument("--readme", action="store_true", help="renew the table in the README from this run")
+    parser.add_argument("--quick", action="store_true", help="one round, training only, a moment for each kernel")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--readme", action="store_true", help="renew the tables in the README from the results")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
     return options
-
-
-def _measure(name: str, options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
-    engines, missing = driver.start(options.engines, options.threads)
-    about["missing"] = {**about.get("missing", {}), **missing}
-    try:
-        agreement = _agreement(name, engines)
-        rounds: dict[str, dict[str, list[float]]] = {engine.name: {} for engine in engines}
-        for engine in engines:
-            about["versions"][engine.name] = engine.versions
-            engine.ask("prepare", workload=name)
-        for number in range(options.rounds):
-            for engine in engines:
-                _turn(engine, rounds[engine.name], options.quick)
-            print(f"{name}: round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-        for engine in engines:
-            rounds[engine.name]["peak MiB"] = [engine.ask("peak_memory")]
-    finally:
-        for engine in engines:
-            engine.close()
-    return {"agreement": agreement, "rounds": rounds}
-
-
-def _turn(engine: driver.Engine, figures: dict[str, list[float]], quick: bool) -> None:
-    figures.setdefault("train", []).append(engine.ask("train"))
-    for batch_size in () if quick else PREDICT_BATCHES:
-        samples = 64 if batch_size == 1 else 512
-        figures.setdefault(f"predict {batch_size}", []).append(
-            engine.ask("predict", batch_size=batch_size, samples=samples)
-        )
-
-
-def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
-    """The largest difference of any engine from the median of all, in probabilities and in the first losses.
-
-    Raises:
-        SystemExit: an engine computes something else; then its speed would mean nothing.
-    """
-    answers = [engine.ask("agree", workload=name) for engine in engines]
-    worst = {}
-    for what, allowed in (("predictions", 1e-4), ("losses", 1e-3)):
-        flat = [_flat(answer[what]) for answer in answers]
-        middle = [statistics.median(values) for values in zip(*flat, strict=True)]
-        gaps = [max(abs(a - b) for a, b in zip(values, middle, strict=True)) for values in flat]
-        worst[what] = max(gaps)
-        for engine, gap in zip(engines, gaps, strict=True):
-            if not gap <= allowed:
-                raise SystemExit(f"{name}: {engine.name} differs from the others by {gap:.3g} in its {what}")
-    return worst
-
-
-def _flat(values: Any) -> list[float]:
-    return [number for row in values for number in _flat(row)] if isinstance(values, list) else [values]
 
 
 if __name__ == "__main__":

@@ -11,10 +11,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# Engine -> what is measured -> a value for each round.
+Rounds = dict[str, dict[str, list[float]]]
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """The usual knobs of thread pools, set alike for all, before any engine is imported."""
+    return {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 class EngineFailed(RuntimeError):
@@ -26,8 +37,6 @@ class Engine:
 
     def __init__(self, name: str, threads: int) -> None:
         self.name = name
-        # The usual knobs of thread pools, set alike for all, before any engine is imported.
-        limits = {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, str(threads)],
             stdin=subprocess.PIPE,
@@ -35,7 +44,7 @@ class Engine:
             stderr=subprocess.DEVNULL if not os.environ.get("BENCHMARKS_STDERR") else None,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **limits},
+            env={**os.environ, **thread_limits(threads)},
         )
         first = self._reply()
         self.missing: str | None = first.get("missing")
@@ -70,7 +79,25 @@ class Engine:
         self.process.wait()
 
 
-def start(names: list[str], threads: int) -> tuple[list[Engine], dict[str, str]]:
+@contextmanager
+def running(names: Sequence[str], threads: int, about: dict[str, Any]) -> Iterator[list[Engine]]:
+    """The engines that run here, until the block ends; what they are, and why others are missing, goes to `about`."""
+    engines, missing = start(names, threads)
+    about["missing"] = {**about.get("missing", {}), **missing}
+    about["versions"].update({engine.name: engine.versions for engine in engines})
+    try:
+        yield engines
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+def progress(what: str, number: int, rounds: int) -> None:
+    """Say on standard error which round is done."""
+    print(f"{what}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+
+
+def start(names: Sequence[str], threads: int) -> tuple[list[Engine], dict[str, str]]:
     """The engines that run here, and why the others do not."""
     running, missing = [], {}
     for name in names:

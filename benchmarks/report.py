@@ -10,9 +10,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from . import layers
+
 OURS = "minicnn"
-# Between these marks in the README stands the table that `summary` makes.
+# Between these marks in the README stands the table that `summary` makes, and between the others that of `goals`.
 BEGIN, END = "<!-- benchmark table: begin -->", "<!-- benchmark table: end -->"
+GOALS = "<!-- benchmark goals: begin -->", "<!-- benchmark goals: end -->"
 
 
 def about(threads: int) -> dict[str, Any]:
@@ -54,13 +57,14 @@ def medians(workload: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def best_other(figures: dict[str, dict[str, float]], measure: str) -> tuple[str, float]:
-    """The fastest engine that is not ours."""
+    """The best engine that is not ours in a measure, and its figure; no name and NaN where there is none."""
     others = {
         engine: values[measure]
         for engine, values in figures.items()
         if not engine.startswith(OURS) and measure in values
     }
-    return max(others.items(), key=lambda item: item[1]) if others else ("", float("nan"))
+    choose = min if _less_is_better(measure) else max
+    return choose(others.items(), key=lambda item: item[1]) if others else ("", float("nan"))
 
 
 def write(results: dict[str, Any], path: Path) -> None:
@@ -72,26 +76,41 @@ def write(results: dict[str, Any], path: Path) -> None:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """One table of medians, with the ratio of ours to the fastest other engine."""
+    """A table of medians for each workload, with the ratio of ours to the best other engine."""
     facts = results["about"]
+    unit = results.get("unit", "pictures a second")
     lines = [
-        f"Pictures a second, medians of {results['rounds']} rounds in turns; {facts['processor']}, "
+        f"{unit[0].upper()}{unit[1:]}, medians of {results['rounds']} rounds in turns; {facts['processor']}, "
         f"{facts['threads']} threads, {facts['system']}, {facts['date']}.",
         "",
     ]
     for name, workload in results["workloads"].items():
         figures = medians(workload)
-        measures = list(next(iter(figures.values())))
-        lines += [f"| {name} | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
-        for engine, values in figures.items():
-            lines.append(f"| {engine} | " + " | ".join(f"{values[measure]:,.0f}" for measure in measures) + " |")
-        if OURS in figures:
-            cells = [_ratio(figures, measure) for measure in measures]
-            lines.append(f"| **{OURS} / fastest other** | " + " | ".join(cells) + " |")
+        lines += layers.table(figures) if results.get("part") == "layers" else _table(name, figures)
         lines.append("")
     if facts["missing"]:
         lines.append("Not installed here: " + ", ".join(sorted(facts["missing"])) + ".")
     return "\n".join(lines).rstrip()
+
+
+def _table(name: str, figures: dict[str, dict[str, float]]) -> list[str]:
+    measures = list(dict.fromkeys(measure for values in figures.values() for measure in values))
+    lines = [f"| {name} | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
+    for engine, values in figures.items():
+        cells = [_number(values[measure]) if measure in values else "" for measure in measures]
+        lines.append(f"| {engine} | " + " | ".join(cells) + " |")
+    if OURS in figures:
+        cells = [_ratio(figures, measure) for measure in measures]
+        lines.append(f"| **{OURS} / best other** | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _less_is_better(measure: str) -> bool:
+    return measure.endswith((", s", " MiB"))
 
 
 def summary(results: dict[str, Any]) -> str:
@@ -122,53 +141,90 @@ def summary(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def update_readme(results: dict[str, Any], readme: Path) -> None:
-    """Put the table between the two marks in the README.
+def update_readme(readme: Path, marks: tuple[str, str], table: str) -> None:
+    """Put a table between two marks in the README.
 
     Raises:
         ValueError: the marks are not there.
     """
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not end:
-        raise ValueError(f"{readme.name} has no place for the table: {BEGIN} ... {END}")
-    readme.write_text(f"{before}{begin}\n{summary(results)}\n{end}{after}", encoding="utf-8")
+        raise ValueError(f"{readme.name} has no place for the table: {marks[0]} ... {marks[1]}")
+    readme.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 def _ratio(figures: dict[str, dict[str, float]], measure: str) -> str:
-    if measure == "peak MiB":
-        smallest = min((v[measure] for engine, v in figures.items() if not engine.startswith(OURS)), default=None)
-        return "" if smallest is None else f"**{figures[OURS][measure] / smallest:.2f}** of the smallest"
-    engine, speed = best_other(figures, measure)
-    return f"**{figures[OURS][measure] / speed:.2f}** ({engine})" if engine else ""
+    engine, value = best_other(figures, measure)
+    if not engine or measure not in figures[OURS]:
+        return ""
+    return f"**{figures[OURS][measure] / value:.2f}** ({engine})"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Bars of training speed, relative to the fastest other engine."""
+    """Lines of speed by what grows; for the other parts bars of each engine's first measure over the best other's."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = list(results["workloads"])
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.8 * len(names)))
-    engines = list(dict.fromkeys(engine for name in names for engine in results["workloads"][name]["rounds"]))
-    height = 0.8 / len(engines)
-    for row, engine in enumerate(engines):
-        heights, places = [], []
-        for column, name in enumerate(names):
-            figures = medians(results["workloads"][name])
-            reference = best_other(figures, "train")[1]
-            if engine in figures:
-                heights.append(figures[engine]["train"] / reference)
-                places.append(column + (row - len(engines) / 2 + 0.5) * height)
-        axes.barh(places, heights, height=height, label=engine)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("training speed over the fastest other engine's")
-    axes.legend(fontsize=8)
+    draw = _draw_growth if results.get("part") == "growth" else _draw_layers
+    if results.get("part") in (None, "networks", "process"):
+        draw = _draw_bars
+    figure = draw(results, pyplot)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _draw_bars(results: dict[str, Any], pyplot: Any) -> Any:
+    names = list(results["workloads"])
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.8 * len(names)))
+    engines = list(dict.fromkeys(engine for name in names for engine in results["workloads"][name]["rounds"]))
+    measure = next(iter(results["workloads"][names[0]]["rounds"][engines[0]]))
+    height = 0.8 / len(engines)
+    for row, engine in enumerate(engines):
+        lengths, places = [], []
+        for column, name in enumerate(names):
+            figures = medians(results["workloads"][name])
+            if engine in figures:
+                lengths.append(figures[engine][measure] / best_other(figures, measure)[1])
+                places.append(column + (row - len(engines) / 2 + 0.5) * height)
+        axes.barh(places, lengths, height=height, label=engine)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{measure}, over the best other engine's")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def _draw_growth(results: dict[str, Any], pyplot: Any) -> Any:
+    names = [name for name in results["workloads"] if name != "threads"] or ["threads"]
+    figure, grid = pyplot.subplots(1, len(names), figsize=(4.5 * len(names), 3.6), squeeze=False)
+    for axes, name in zip(grid[0], names, strict=True):
+        for engine, values in medians(results["workloads"][name]).items():
+            axes.plot(list(values), list(values.values()), marker="o", label=engine)
+        axes.set_yscale("log")
+        axes.set_xlabel(name)
+        axes.set_ylabel(results["unit"])
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _draw_layers(results: dict[str, Any], pyplot: Any) -> Any:
+    rows = [(engine, m, value) for work in results["workloads"].values() for engine, values in medians(work).items()
+            for m, value in values.items() if m.endswith(": forward")]  # fmt: skip
+    cases = list(dict.fromkeys(measure.removesuffix(": forward") for _, measure, _ in rows))
+    engines = list(dict.fromkeys(engine for engine, _, _ in rows))
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.3 * len(cases)))
+    for row, engine in enumerate(engines):
+        speeds = {measure.removesuffix(": forward"): value for name, measure, value in rows if name == engine}
+        places = [cases.index(case) + (row - len(engines) / 2 + 0.5) * 0.8 / len(engines) for case in speeds]
+        axes.barh(places, list(speeds.values()), height=0.8 / len(engines), label=engine)
+    axes.set_yticks(range(len(cases)), cases, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("forward, GFLOP/s")
+    axes.legend(fontsize=8)
+    return figure

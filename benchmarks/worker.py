@@ -7,12 +7,21 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import engines
-from .workloads import WORKLOADS
+from .cases import CASES
+from .growth import GROWTH
+from .workloads import WORKLOADS, Workload
+
+
+def _workload(name: str) -> Workload:
+    """A network of the articles, or of the growth measurements."""
+    grown = {work.name: work for series in GROWTH.values() for work in series.values()}
+    return (WORKLOADS | grown)[name]
 
 
 class Worker:
@@ -20,6 +29,7 @@ class Worker:
 
     def __init__(self, engine: str, threads: int) -> None:
         self.engine = engines.load(engine, threads)
+        self.layers: dict[tuple[str, str], Callable[[], Any] | None] = {}
 
     def versions(self) -> dict[str, str]:
         """What is measured."""
@@ -35,7 +45,7 @@ class Worker:
 
     def prepare(self, workload: str) -> None:
         """Build the network and train one epoch to warm up."""
-        self.work = WORKLOADS[workload]
+        self.work = _workload(workload)
         self.x, self.y = self.work.data()
         self.engine.build(self.work, dropout=True)
         self.engine.epoch(self.x, self.y)
@@ -54,10 +64,36 @@ class Worker:
         self.engine.predict(part, batch_size)
         return len(part) / (time.perf_counter() - start)
 
+    def layer(self, case: str, seconds: float) -> dict[str, float]:
+        """GFLOP/s of each pass of a layer that the engine has; each is repeated for some time."""
+        speeds = {}
+        for what in CASES[case].passes:
+            if (case, what) not in self.layers:
+                self.layers[case, what] = self.engine.layer(CASES[case], what)
+                if self.layers[case, what] is not None:
+                    self.layers[case, what]()
+            run = self.layers[case, what]
+            if run is not None:
+                speeds[what] = CASES[case].operations(what) / _seconds_a_call(run, seconds) / 1e9
+        return speeds
+
     def peak_memory(self) -> float:
         """The most memory that this process ever held, in MiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        return peak_memory()
+
+
+def _seconds_a_call(run: Callable[[], Any], seconds: float) -> float:
+    begin, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - begin < seconds:
+        run()
+        calls += 1
+    return (time.perf_counter() - begin) / calls
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:

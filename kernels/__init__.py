@@ -9,6 +9,10 @@ strides; float32 gives float32 and float64 gives float64. The letters are listed
 A convolution is one trilinear form in x, w and gy, so its three passes are each other's gradients:
 
     sum over n,i,j,p,q,c,f of  gy[n,i,j,f] * w[p,q,c,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
+
+Convolutions take an `algorithm`: "auto", "direct" or "winograd" (see `winograd`). It never changes what is computed,
+only how, and with that the rounding. It is a hint: `naive` and `reference`, which have one way each, ignore it, and so
+may a pass to which the algorithm brings nothing. Callers ask for "winograd" only where `winograd.obstacle` finds none.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from .dispatch import (
     choose,
     current_kernels,
     get_num_threads,
+    room_for,
     set_num_threads,
     use_kernels,
     use_tf32,
@@ -52,6 +57,8 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "current_kernels",
+    "dense_block",
+    "dense_block_gradients",
     "dropout_mask",
     "erf",
     "get_num_threads",
@@ -63,10 +70,12 @@ __all__ = [
     "relu",
     "relu_gradient",
     "rmsprop_step",
+    "room_for",
     "set_num_threads",
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
     "sum_rows",
     "use_kernels",
     "use_tf32",
@@ -74,8 +83,9 @@ __all__ = [
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """Cross-correlate: y[n,i,j,f] = b[f] + sum over p,q,c of w[p,q,c,f] * x[n, i*SH+p*DH-top, j*SW+q*DW-left, c].
 
     With groups, filter f sees only the C/G channels of its group, f // (F/G). Outside the picture x is zero.
@@ -86,12 +96,15 @@ def conv2d(
     Returns:
         (N, OH, OW, F).
     """
-    return choose(x).conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    return choose(x).conv2d(
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm
+    )
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """The trilinear form's derivative by x; also the transposed convolution.
 
     Args:
@@ -101,13 +114,15 @@ def conv2d_input_gradient(
         gx: (N, H, W, C).
     """
     return choose(gy).conv2d_input_gradient(
-        gy, w, input_size=input_size, strides=strides, padding=padding, dilation=dilation, groups=groups
-    )
+        gy, w, input_size=input_size, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        algorithm=algorithm,
+    )  # fmt: skip
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """The trilinear form's derivative by w.
 
     Args:
@@ -117,8 +132,9 @@ def conv2d_kernel_gradient(
         gw: (KH, KW, C/G, F).
     """
     return choose(x).conv2d_kernel_gradient(
-        x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups
-    )
+        x, gy, kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation, groups=groups,
+        algorithm=algorithm,
+    )  # fmt: skip
 
 
 def conv2d_block(
@@ -130,37 +146,44 @@ def conv2d_block(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
     activation: str,
     alpha: float,
     pool_size: Pair | None,
     pool_strides: Pair | None,
     pool_padding: Padding | None,
+    pooling: str = "max",
+    keep: bool = True,
 ) -> tuple[Array, Array | None]:
     """A fused block: `max_pool2d(activation(conv2d(x, w, b)))`, without ever storing the picture before pooling.
 
-    An implementation may pool before it adds the bias and activates, since all of these rise with their argument. So
-    where cells of a window are equal after activation only, another one may win than in the three separate steps: a
-    dead window of a ReLU, or what rounding has made equal.
+    Or `avg_pool2d` of the same. With the largest of each window, an implementation may pool before it adds the bias and
+    activates, since all of these rise with their argument. So where cells of a window are equal after activation only,
+    another one may win than in the three separate steps: a dead window of a ReLU, or what rounding has made equal.
 
     Args:
         x, w, b and the geometry: as for `conv2d`.
         activation: "linear", "relu", "leaky_relu", "elu", "sigmoid" or "tanh".
         alpha: above 0; the slope of "leaky_relu" and the scale of "elu" below zero.
         pool_size: (PH, PW), or None for no pooling, and then neither strides nor padding of it.
+        pooling: "max" or "avg".
+        keep: whether the gradients will be asked for.
 
     Returns:
-        y and the winners, as `max_pool2d` returns them; winners are None without pooling.
+        y, and what the gradients need beside it: with "max" the winners as `max_pool2d` returns them, with "avg" the
+        activation's output before pooling; None without pooling, or if not to be kept.
     """
     return choose(x).conv2d_block(
-        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, activation=activation,
-        alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+        x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm,
+        activation=activation, alpha=alpha, pool_size=pool_size, pool_strides=pool_strides, pool_padding=pool_padding,
+        pooling=pooling, keep=keep,
     )  # fmt: skip
 
 
 def conv2d_block_gradients(
     gy: Array,
     y: Array,
-    winners: Array | None,
+    kept: Array | None,
     x: Array,
     w: Array,
     *,
@@ -171,28 +194,31 @@ def conv2d_block_gradients(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
     activation: str,
     alpha: float,
     pool_size: Pair | None,
     pool_strides: Pair | None,
     pool_padding: Padding | None,
+    pooling: str = "max",
 ) -> tuple[Array | None, Array | None, Array | None]:
-    """The gradients of `conv2d_block` by x, w and b, from its output and winners alone.
+    """The gradients of `conv2d_block` by x, w and b, from its output and what it kept.
 
     gy times the activation's derivative at y goes to the winners, and from there through the convolution. Cells that
-    receive nothing contribute nothing: an implementation may leave them out.
+    receive nothing contribute nothing: an implementation may leave them out. With averages, each cell receives its
+    share of gy times the derivative at its own value.
 
     Args:
-        gy, y, winners: of the block's output shape. x, w: its inputs.
+        gy, y: of the block's output shape. kept: as `conv2d_block` returned it. x, w: its inputs.
         needs_x, needs_w, needs_b: which gradients to compute.
 
     Returns:
         gx, gw and gb, each None unless needed.
     """
     return choose(gy).conv2d_block_gradients(
-        gy, y, winners, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
-        dilation=dilation, groups=groups, activation=activation, alpha=alpha, pool_size=pool_size,
-        pool_strides=pool_strides, pool_padding=pool_padding,
+        gy, y, kept, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, strides=strides, padding=padding,
+        dilation=dilation, groups=groups, algorithm=algorithm, activation=activation, alpha=alpha, pool_size=pool_size,
+        pool_strides=pool_strides, pool_padding=pool_padding, pooling=pooling,
     )  # fmt: skip
 
 
@@ -248,6 +274,47 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     weight matrix need not be copied to where the optimiser wants it.
     """
     return choose(a).matmul(a, b, bias, out)
+
+
+def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
+    """A fused dense layer: the activation of x @ w + b.
+
+    Args:
+        x: (M, K). w: (K, N). b: (N,) or None.
+        activation, alpha: as for `conv2d_block`.
+
+    Returns:
+        (M, N).
+    """
+    return choose(x).dense_block(x, w, b, activation=activation, alpha=alpha)
+
+
+def dense_block_gradients(
+    gy: Array,
+    y: Array,
+    x: Array,
+    w: Array,
+    *,
+    needs_x: bool,
+    needs_w: bool,
+    needs_b: bool,
+    activation: str,
+    alpha: float,
+    out: Array | None = None,
+) -> tuple[Array | None, Array | None, Array | None]:
+    """The gradients of `dense_block` by x, w and b, from its output y: with g = gy times the activation's derivative
+    at y, they are g @ w.T, x.T @ g (written to `out`, as by `matmul`) and the sum of g over its rows.
+
+    Args:
+        gy, y: (M, N). x, w: the block's inputs.
+        needs_x, needs_w, needs_b: which gradients to compute.
+
+    Returns:
+        gx, gw and gb, each None unless needed.
+    """
+    return choose(gy).dense_block_gradients(
+        gy, y, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, activation=activation, alpha=alpha, out=out
+    )
 
 
 def sum_rows(x: Array) -> Array:
@@ -311,6 +378,11 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
         The losses (N,) and the probabilities softmax(logits) (N, K).
     """
     return choose(logits).softmax_cross_entropy(logits, targets)
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """The derivative by the logits: gy[n] * (p[n,k] * sum of targets[n] - targets[n,k]); (N,) and twice (N, K)."""
+    return choose(probabilities).softmax_cross_entropy_gradient(gy, probabilities, targets)
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:

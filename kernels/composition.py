@@ -62,45 +62,78 @@ def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> A
 
 
 def blocks(
-    kernels: Callable[[], ModuleType], gradient: Callable[[Array, Array, str, float], Array] = activation_gradient
+    kernels: Callable[[], ModuleType],
+    gradient: Callable[[Array, Array, str, float], Array] = activation_gradient,
+    activate: Callable[[Array, str, float], Array] = activate,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """`conv2d_block` and `conv2d_block_gradients` made of an implementation's own kernels.
 
     Args:
         kernels: the implementation, once it is complete.
-        gradient: as `activation_gradient`, for an implementation that has a faster one.
+        gradient, activate: as `activation_gradient` and `activate`, for an implementation that has faster ones.
     """
 
     def conv2d_block(
         x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
-        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
-        pool_padding: Padding | None,
+        algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+        pool_padding: Padding | None, pooling: str = "max", keep: bool = True,
     ) -> tuple[Array, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block`."""
-        z = kernels().conv2d(x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups)
+        z = kernels().conv2d(
+            x, w, b, strides=strides, padding=padding, dilation=dilation, groups=groups, algorithm=algorithm
+        )
         y = activate(z, activation, alpha)
         if pool_size is None:
             return y, None
-        pooled, winners = kernels().max_pool2d(y, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
-        return pooled, winners
+        windows: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        if pooling == "avg":
+            return kernels().avg_pool2d(y, **windows), y if keep else None
+        pooled, winners = kernels().max_pool2d(y, **windows)
+        return pooled, winners if keep else None
 
     def conv2d_block_gradients(
-        gy: Array, y: Array, winners: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool,
-        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, activation: str, alpha: float,
-        pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+        gy: Array, y: Array, kept: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool,
+        needs_b: bool, strides: Pair, padding: Padding, dilation: Pair, groups: int, algorithm: str = "auto",
+        activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+        pool_padding: Padding | None, pooling: str = "max",
     ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
         """See `minicnn.kernels.conv2d_block_gradients`."""
-        geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        geometry: Any = {
+            "strides": strides, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm,
+        }  # fmt: skip
         size, kernel_size = x.shape[1:3], w.shape[:2]
+        output = output_sizes(size, kernel_size, strides, padding, dilation)
+        windows: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        if pool_size is not None and pooling == "avg":
+            gy, y = kernels().avg_pool2d_gradient(gy, input_size=output, **windows), kept
         g = gradient(gy, y, activation, alpha)
         gb = kernels().sum_rows(g.reshape(-1, g.shape[3])) if needs_b else None
-        if pool_size is not None:
-            g = kernels().max_pool2d_gradient(
-                g, winners, input_size=output_sizes(size, kernel_size, strides, padding, dilation),
-                pool_size=pool_size, strides=pool_strides, padding=pool_padding,
-            )  # fmt: skip
+        if pool_size is not None and pooling == "max":
+            g = kernels().max_pool2d_gradient(g, kept, input_size=output, **windows)
         gx = kernels().conv2d_input_gradient(g, w, input_size=size, **geometry) if needs_x else None
         gw = kernels().conv2d_kernel_gradient(x, g, kernel_size=kernel_size, **geometry) if needs_w else None
         return gx, gw, gb
 
     return conv2d_block, conv2d_block_gradients
+
+
+def dense_blocks(
+    kernels: Callable[[], ModuleType], gradient: Callable[[Array, Array, str, float], Array] = activation_gradient
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`dense_block` and `dense_block_gradients` made of an implementation's own kernels; arguments as for `blocks`."""
+
+    def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
+        """See `minicnn.kernels.dense_block`."""
+        return activate(kernels().matmul(x, w, b), activation, alpha)
+
+    def dense_block_gradients(
+        gy: Array, y: Array, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool, activation: str,
+        alpha: float, out: Array | None = None,
+    ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+        """See `minicnn.kernels.dense_block_gradients`."""
+        g = gradient(gy, y, activation, alpha)
+        gx = kernels().matmul(g, w.T) if needs_x else None
+        gw = kernels().matmul(x.T, g, None, out) if needs_w else None
+        return gx, gw, kernels().sum_rows(g) if needs_b else None
+
+    return dense_block, dense_block_gradients

@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from .composition import blocks
+from .composition import blocks, dense_blocks
 from .geometry import Padding, Pair, output_sizes
 
 Array = np.ndarray
@@ -36,8 +36,9 @@ def _terms(
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d`."""
     (N, H, W, _), (KH, KW, CG, F) = x.shape, w.shape
     OH, OW = output_sizes((H, W), (KH, KW), strides, padding, dilation)
@@ -52,8 +53,9 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_input_gradient`."""
     N, (KH, KW, CG, F) = len(gy), w.shape
     gx = np.zeros((N, *input_size, CG * groups), dtype=gy.dtype)
@@ -64,8 +66,9 @@ def conv2d_input_gradient(
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     (N, H, W, C), F = x.shape, gy.shape[3]
     CG = C // groups
@@ -157,6 +160,7 @@ def avg_pool2d_gradient(
 
 
 conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
+dense_block, dense_block_gradients = dense_blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
@@ -261,6 +265,14 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
         for k, value in enumerate(row):
             losses[n] -= targets[n, k] * (value - top - log_total)
     return losses, softmax(logits)
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    gradient = np.zeros_like(probabilities)
+    for n, k in product(range(len(probabilities)), range(probabilities.shape[1])):
+        gradient[n, k] = gy[n] * (probabilities[n, k] * sum(targets[n]) - targets[n, k])
+    return gradient
 
 
 # --- dropout ---------------------------------------------------------------------------------------------------------

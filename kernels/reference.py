@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .composition import blocks
+from .composition import blocks, dense_blocks
 from .dispatch import array_module
 from .geometry import Padding, Pair, output_sizes
 
@@ -101,8 +101,9 @@ def _tiles(x: Array, kernel_size: Pair, strides: Pair, padding: Padding, dilatio
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d`."""
     KH, KW, _, F = w.shape
     OH, OW = output_sizes(x.shape[1:3], (KH, KW), strides, padding, dilation)
@@ -116,8 +117,9 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_input_gradient`."""
     KH, KW, channels_per_group, F = w.shape
     N, C = len(gy), channels_per_group * groups
@@ -132,8 +134,9 @@ def conv2d_input_gradient(
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     C, F = x.shape[3], gy.shape[3]
     gw = array_module(x).zeros((*kernel_size, C // groups, F), dtype=x.dtype)
@@ -217,6 +220,7 @@ def _cells_inside(like: Array, size: Pair, pool_size: Pair, strides: Pair, paddi
 
 
 conv2d_block, conv2d_block_gradients = blocks(lambda: sys.modules[__name__])
+dense_block, dense_block_gradients = dense_blocks(lambda: sys.modules[__name__])
 
 
 # --- matrices and elementwise ----------------------------------------------------------------------------------------
@@ -300,6 +304,11 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
 
 
 # --- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:

@@ -1,17 +1,19 @@
 """Which layers of a model run together as one block, and as which.
 
-A convolution, its activation and the max pooling behind it, run one after the other, write a feature map to memory
+A convolution, its activation and the pooling behind it, run one after the other, write a feature map to memory
 three times and read it twice. As one block (`minicnn.functional.fused`) they work on tiles that stay in the cache,
-and backward follows only the winners. This pass finds such blocks in the steps of a graph. It is no second definition
-of a layer: what a block computes is what its layers compute, up to rounding, and every model can be told not to use
-it (`model.fused = False`).
+and backward of a max pooling follows only the winners. A border of zeros before the convolution becomes its padding,
+and a dense layer applies its activation to each part of its product as it is made. This pass finds such blocks in the
+steps of a graph. It is no second definition of a layer: what a block computes is what its layers compute, up to
+rounding, and every model can be told not to use it (`model.fused = False`).
 
 Layers are joined only where nobody could tell:
 
-- their classes are exactly `Conv2D`, `Activation`, `ReLU`, `LeakyReLU`, `ELU` and `MaxPooling2D`, no subclasses;
+- their classes are exactly `ZeroPadding2D`, `Conv2D`, `Dense`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `MaxPooling2D`
+  and `AveragePooling2D`, no subclasses;
 - what is left out between them is read by nobody else, and is no output of the model;
 - the activation's derivative is a function of its output, so that backward can do without its input;
-- a window of the pooling has at most 256 cells, so that a byte can say where the winner stood.
+- a window of a max pooling has at most 256 cells, so that a byte can say where the winner stood.
 """
 
 from __future__ import annotations
@@ -23,8 +25,20 @@ from typing import TYPE_CHECKING, Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
-from minicnn.functional.fused import conv2d_block
-from minicnn.layers import ELU, Activation, Conv2D, Layer, LeakyReLU, MaxPooling2D, ReLU, activations
+from minicnn.functional.fused import conv2d_block, dense_block
+from minicnn.layers import (
+    ELU,
+    Activation,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Layer,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    ZeroPadding2D,
+    activations,
+)
 
 if TYPE_CHECKING:
     from minicnn.models.graph import Step
@@ -38,10 +52,12 @@ _KNOWN: dict[Callable[[Any], Any], tuple[str, float]] = {
     activations.leaky_relu: ("leaky_relu", 0.2),
     activations.elu: ("elu", 1.0),
 }
+# What a pooling is called in the kernels.
+_POOLINGS: dict[type, str] = {MaxPooling2D: "max", AveragePooling2D: "avg"}
 
 
 class Block:
-    """Layers that run as one: a convolution, at most one activation layer, at most one pooling layer.
+    """Layers that run as one.
 
     Attributes:
         layers: in the order in which they would run.
@@ -51,27 +67,54 @@ class Block:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = tuple(layers)
         self.name = " + ".join(layer.name for layer in layers)
-        self._convolution: Any = layers[0]
-        self._pooling: Any = layers[-1] if isinstance(layers[-1], MaxPooling2D) else None
-        middle = layers[1 : -1 if self._pooling is not None else None]
-        self._activation, self._alpha = _known_activation(middle[0] if middle else layers[0]) or ("linear", 1.0)
+        self._weighted: Any = next(layer for layer in layers if isinstance(layer, (Conv2D, Dense)))
+        active = next((layer for layer in layers if _is_activation_layer(layer)), self._weighted)
+        self._activation, self._alpha = _known_activation(active) or ("linear", 1.0)
 
     def __call__(self, x: Any, training: bool | None = None) -> Tensor:
         """Compute what the layers compute one after the other."""
-        layer, pooling = self._convolution, self._pooling
+        raise NotImplementedError
+
+
+class DenseBlock(Block):
+    """A dense layer and its activation, its own or the layer behind it."""
+
+    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
+        """Compute what the layers compute one after the other."""
+        layer = self._weighted
+        return dense_block(layer.accept(x), layer.kernel, layer.bias, activation=self._activation, alpha=self._alpha)
+
+
+class ConvBlock(Block):
+    """A convolution, at most one padding before it, at most one activation layer and one pooling layer behind it."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        super().__init__(layers)
+        self._pooling: Any = layers[-1] if type(layers[-1]) in _POOLINGS else None
+        self._padding = self._weighted.padding
+        if isinstance(layers[0], ZeroPadding2D):
+            own = ((0, 0), (0, 0)) if self._padding == "valid" else self._padding
+            sides = zip(layers[0].padding, own, strict=True)
+            self._padding = tuple((a[0] + b[0], a[1] + b[1]) for a, b in sides)
+
+    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
+        """Compute what the layers compute one after the other."""
+        layer, pooling = self._weighted, self._pooling
         y = conv2d_block(
-            layer.to_nhwc(layer.accept(x)),
+            layer.to_nhwc(self.layers[0].accept(x)),
             layer.kernel,
             layer.bias,
             strides=layer.strides,
-            padding=layer.padding,
+            padding=self._padding,
             dilation_rate=layer.dilation_rate,
             groups=layer.groups,
+            algorithm=layer.algorithm,
             activation=self._activation,
             alpha=self._alpha,
             pool_size=None if pooling is None else pooling.pool_size,
             pool_strides=None if pooling is None else pooling.strides,
             pool_padding="valid" if pooling is None else pooling.padding,
+            pooling=_POOLINGS.get(type(pooling), "max"),
         )
         return layer.from_nhwc(y)
 
@@ -96,15 +139,14 @@ def fuse(steps: Sequence[Step], outputs: Collection[int]) -> list[Step]:
             continue
         joined.update(map(id, chain))
         drops = tuple(slot for part in chain for slot in part.drops)
-        block: Any = Block([part.layer for part in chain])
+        layers = [part.layer for part in chain]
+        block: Any = DenseBlock(layers) if isinstance(layers[0], Dense) else ConvBlock(layers)
         fused.append(step._replace(layer=block, outputs=chain[-1].outputs, drops=drops))
     return fused
 
 
 def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: Collection[int]) -> list[Step] | None:
     """The steps of the block that begins with this one; None if none does."""
-    if type(step.layer) is not Conv2D or step.training is not None or _known_activation(step.layer) is None:
-        return None
     chain = [step]
 
     def following() -> Step | None:
@@ -112,15 +154,24 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return reader.get(slot) if readers[slot] == 1 and slot not in outputs else None
 
     behind = following()
-    if behind is not None and step.layer.activation is activations.linear and _is_activation_layer(behind.layer):
+    if behind is not None and _can_pad(step.layer, behind.layer):
         chain.append(behind)
         behind = following()
-    if behind is not None and _can_pool(step.layer, behind.layer):
+    weighted: Any = chain[-1]
+    if type(weighted.layer) not in (Conv2D, Dense) or weighted.training is not None:
+        return None
+    if _known_activation(weighted.layer) is None:
+        return None
+    if behind is not None and weighted.layer.activation is activations.linear and _is_activation_layer(behind.layer):
+        chain.append(behind)
+        behind = following()
+    if behind is not None and _can_pool(weighted.layer, behind.layer):
         chain.append(behind)
     elif chain[-1].outputs[0] in outputs:
         # The model may be asked for what stands before its last activation.
         return None
-    return chain
+    # A dense layer alone has nothing to join.
+    return None if isinstance(weighted.layer, Dense) and _is_linear(chain[-1].layer) else chain
 
 
 def _is_activation_layer(layer: Layer) -> bool:
@@ -132,13 +183,29 @@ def _known_activation(layer: Any) -> tuple[str, float] | None:
         return ("leaky_relu", layer.negative_slope) if layer.negative_slope > 0 else None
     if type(layer) is ELU:
         return ("elu", layer.alpha) if layer.alpha > 0 else None
-    return _KNOWN.get(layer.activation)
+    activation: Any = getattr(layer, "activation", None)
+    return _KNOWN.get(activation)
 
 
-def _can_pool(convolution: Conv2D, layer: Layer) -> bool:
+def _is_linear(layer: Any) -> bool:
+    return (_known_activation(layer) or ("linear",))[0] == "linear"
+
+
+def _can_pad(layer: Layer, convolution: Layer) -> bool:
     return (
-        type(layer) is MaxPooling2D
+        type(layer) is ZeroPadding2D
+        and type(convolution) is Conv2D
+        and convolution.padding != "same"
         and layer.data_format == convolution.data_format
         and layer.dtype == convolution.dtype
-        and math.prod(layer.pool_size) <= 256
+    )
+
+
+def _can_pool(convolution: Layer, layer: Any) -> bool:
+    return (
+        type(convolution) is Conv2D
+        and type(layer) in _POOLINGS
+        and layer.data_format == convolution.data_format
+        and layer.dtype == convolution.dtype
+        and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import report
+from benchmarks import goals, report
 from minicnn.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,3 +68,9 @@ def test_the_benchmark_table_is_the_one_of_the_results():
     results = json.loads((ROOT / "benchmarks" / "results" / "networks.json").read_text(encoding="utf-8"))
     table = README.split(report.BEGIN)[1].split(report.END)[0]
     assert table.strip() == report.summary(results)
+
+
+@pytest.mark.skipif(report.GOALS[0] not in README, reason="the README shows no table of goals")
+def test_the_table_of_goals_is_the_one_of_the_results():
+    table = README.split(report.GOALS[0])[1].split(report.GOALS[1])[0]
+    assert table.strip() == goals.table(ROOT / "benchmarks" / "results")

@@ -7,6 +7,7 @@ An adapter is a class with::
     epoch(x, y) -> None                    one epoch in shuffled order, optimiser included
     losses(x, y, steps) -> list[float]     the loss at each of some steps on one batch, before the step
     predict(x, batch_size) -> np.ndarray   probabilities (N, classes)
+    layer(case, what) -> callable or None  one pass of a layer of `cases`, to be called again and again
 
 Adapters are imported inside worker processes only, so that an engine which is not installed costs nothing but its row.
 """
@@ -29,7 +30,11 @@ ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# Measured beside the engines, and none itself.
+_OTHERS: dict[str, tuple[str, dict[str, Any]]] = {"numpy": ("numpy_engine", {})}
+
+
 def load(name: str, threads: int) -> Any:
     """The adapter of an engine; raises ImportError where the engine is not installed."""
-    module, options = ENGINES[name]
+    module, options = (ENGINES | _OTHERS)[name]
     return importlib.import_module(f"{__name__}.{module}").Engine(threads=threads, **options)

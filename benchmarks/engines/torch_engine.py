@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..cases import ConvCase, DenseCase
 from ..workloads import Conv, Dense, Dropout, Pool, Workload
 
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -89,6 +91,74 @@ class Engine:
         with torch.inference_mode():
             parts = [torch.softmax(self.model(part), 1) for part in self._pictures(x).split(batch_size)]
         return torch.cat(parts).numpy()
+
+
+    def layer(self, case: Any, what: str) -> Callable[[], Any] | None:
+        if self.variant == "compiled":
+            return None
+        if isinstance(case, ConvCase):
+            return _convolution(case, what, self.format)
+        if self.variant != "eager":
+            return None
+        return _dense_pass(case, what) if isinstance(case, DenseCase) else _product(case.size)
+
+
+def _random(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def _product(size: int) -> Callable[[], Any]:
+    a, b = _random((size, size), (size, size))
+    return lambda: a @ b
+
+
+def _back(y: torch.Tensor, inputs: list[torch.Tensor]) -> Callable[[], Any]:
+    (g,) = _random(tuple(y.shape))
+    return lambda: torch.autograd.grad(y, inputs, g, retain_graph=True)
+
+
+def _convolution(case: ConvCase, what: str, layout: Any) -> Callable[[], Any]:
+    functional, (OH, OW) = nn.functional, case.output
+    x, w, gy = (
+        tensor.contiguous(memory_format=layout)
+        for tensor in _random(
+            (case.N, case.C, case.H, case.W), (case.F, case.C, *case.kernel), (case.N, case.F, OH, OW)
+        )
+    )  # fmt: skip
+    (b,) = _random((case.F,))
+    if what == "forward":
+        return lambda: functional.conv2d(x, w, b, padding=case.padding)
+    pads = [(size - 1) // 2 if case.padding == "same" else 0 for size in case.kernel]
+    if what in ("by x", "by w"):
+        wanted = [what == "by x", what == "by w", False]
+        return lambda: torch.ops.aten.convolution_backward(
+            gy, x, w, None, [1, 1], pads, [1, 1], False, [0, 0], 1, wanted
+        )  # fmt: skip
+    activation = getattr(torch, case.activation)
+
+    def block() -> torch.Tensor:
+        y = activation(functional.conv2d(x, w, b, padding=case.padding))
+        return functional.max_pool2d(y, 2) if case.pool else y
+
+    if what == "block":
+        return torch.inference_mode()(block)
+    inputs = [tensor.requires_grad_() for tensor in (x, w, b)]
+    return _back(block(), inputs)
+
+
+def _dense_pass(case: DenseCase, what: str) -> Callable[[], Any]:
+    x, w, b, gy = _random((case.M, case.K), (case.N, case.K), (case.N,), (case.M, case.N))
+    activation = getattr(torch, case.activation) if case.activation != "linear" else lambda y: y
+    if what == "block back":
+        inputs = [tensor.requires_grad_() for tensor in (x, w, b)]
+        return _back(activation(nn.functional.linear(x, w, b)), inputs)
+    return {
+        "forward": lambda: nn.functional.linear(x, w, b),
+        "by x": lambda: gy @ w,
+        "by w": lambda: gy.T @ x,
+        "block": lambda: activation(nn.functional.linear(x, w, b)),
+    }[what]
 
 
 def _conv(layer: Conv, w: np.ndarray, b: np.ndarray) -> nn.Conv2d:

@@ -2,15 +2,26 @@
 
 `vectors` emits vector instructions and `simd` makes the multiply-add loop of them; `panels` and `windows` bring
 matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
-what follows them. `threads` shares tiles among cores, `memory` reuses buffers, `cache` compiles and keeps machine code.
+what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
+multiplications; `transforms` has their vector code. `threads` shares tiles among cores, `memory` reuses buffers,
+`cache` compiles and keeps machine code.
 """
 
 from __future__ import annotations
 
 from .blocks import conv2d_block, conv2d_block_gradients
 from .convolution import conv2d, conv2d_input_gradient, conv2d_kernel_gradient
-from .elementwise import erf, relu, relu_gradient, softmax, softmax_cross_entropy, sum_rows
-from .matrices import matmul
+from .elementwise import (
+    erf,
+    relu,
+    relu_gradient,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+    sum_rows,
+)
+from .matrices import dense_block, dense_block_gradients, matmul
+from .memory import empty
 from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
@@ -32,7 +43,10 @@ __all__ = [
     "conv2d_block_gradients",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
+    "dense_block",
+    "dense_block_gradients",
     "dropout_mask",
+    "empty",
     "erf",
     "get_num_threads",
     "matmul",
@@ -46,5 +60,6 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
     "sum_rows",
 ]

@@ -1,7 +1,4 @@
-"""Activations of fused blocks: the cheap ones on rows that have just been computed and still lie in the cache.
-
-Those made of exponentials wait until the block is done: NumPy computes them with vectors, which a compiled loop over
-the C library's function does not, and that is worth more than the cache.
+"""Activations of fused blocks, on rows that have just been computed and still lie in the cache.
 
 Each derivative is a function of the activation's output y, so that backward needs nothing but y.
 """
@@ -10,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import composition
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
+from .exponentials import elu, sigmoid, tanh
 from .threads import share, take, threads_for
 
 NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -22,23 +19,9 @@ LINEAR, RELU, LEAKY_RELU, ELU, SIGMOID, TANH = range(len(NAMES))
 BLOCK = 16 * 1024
 
 
-def kind_in_block(activation: str) -> int:
-    """The number of the activation that the block applies itself; LINEAR where `finish` does it."""
-    kind = NAMES.index(activation)
-    return kind if kind <= LEAKY_RELU else LINEAR
-
-
-def finish(y: np.ndarray, activation: str, alpha: float) -> None:
-    """Apply in place what `kind_in_block` left out."""
-    if activation == "tanh":
-        np.tanh(y, out=y)
-    elif activation in ("sigmoid", "elu"):
-        y[...] = composition.activate(y, activation, alpha)
-
-
 @inlined
 def activate(values, kind, alpha):
-    """One of the cheap activations of each value of a vector, in place."""
+    """The activation of each value of a vector, in place."""
     scale = values.dtype.type(alpha)
     if kind == RELU:
         for i in range(values.size):
@@ -46,6 +29,15 @@ def activate(values, kind, alpha):
     elif kind == LEAKY_RELU:
         for i in range(values.size):
             values[i] = values[i] if values[i] >= 0 else scale * values[i]
+    elif kind == ELU:
+        for i in range(values.size):
+            values[i] = elu(values[i], scale)
+    elif kind == SIGMOID:
+        for i in range(values.size):
+            values[i] = sigmoid(values[i])
+    elif kind == TANH:
+        for i in range(values.size):
+            values[i] = tanh(values[i])
 
 
 @inlined
@@ -68,6 +60,22 @@ def activation_gradient(gy, y, kind, alpha, target):
         for i in range(target.size):
             slope = y[i] * (one - y[i]) if kind == SIGMOID else one - y[i] * y[i]
             target[i] = gy[i] * slope if slope != 0 else 0
+
+
+@compiled
+def _activate_tiles(ticket, tiles, y, kind, alpha):
+    tile = take(ticket)
+    while tile < tiles:
+        activate(y[tile * BLOCK : (tile + 1) * BLOCK], kind, alpha)
+        tile = take(ticket)
+
+
+def activated(y: np.ndarray, activation: str, alpha: float) -> np.ndarray:
+    """A contiguous array that nobody else has, with the activation applied in place."""
+    if activation != "linear":
+        kind, threads = NAMES.index(activation), threads_for(4 * y.nbytes)
+        share(_activate_tiles, -(-y.size // BLOCK), threads, y.reshape(-1), kind, float(alpha))
+    return y
 
 
 @compiled

@@ -9,6 +9,8 @@ import ctypes
 
 import numpy as np
 
+from ..recording import note
+
 SUPPORTED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -21,7 +23,10 @@ def floating(operation: str, array: np.ndarray) -> np.dtype:
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The array itself if it is C-contiguous, writable and of this dtype, else a copy (or, if read-only, an alias)."""
-    array = np.ascontiguousarray(array, dtype)
+    given = array
+    array = np.ascontiguousarray(given, dtype)
+    if array is not given:
+        note(np.copyto, array, given)
     if array.flags.writeable or not array.size:
         return array
     # Kernels never write to their inputs, but Numba has a type of its own for read-only arrays.

@@ -24,7 +24,9 @@ Kernel = TypeVar("Kernel", bound=Callable)
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(str(VECTOR_BYTES).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    folder = Path(__file__).parent
+    # The matrices of Winograd's transforms become constants in the machine code.
+    for source in (*sorted(folder.glob("*.py")), folder.parent / "winograd.py"):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()
@@ -61,4 +63,13 @@ def compiled(function: Kernel) -> Kernel:
 def inlined(function: Kernel) -> Kernel:
     """For helpers that only compiled functions call: part of their callers' machine code, not stored on their own."""
     helper: Any = njit(nogil=True, error_model="numpy")(function)
+    return helper
+
+
+def reassociated(function: Kernel) -> Kernel:
+    """As `inlined`, for a sum whose terms the compiler may add up in another order, so that it fills vectors.
+
+    The order is then that of the machine code: a function of the length and of the processor, not of the threads.
+    """
+    helper: Any = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})(function)
     return helper

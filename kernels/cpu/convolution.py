@@ -7,6 +7,9 @@ dilation DH DW, output OH x OW):
     gx[n,h,w,c] =        sum over i,j,p,q,f that met this x of gy[n,i,j,f] * w[p,q,c,f]
     gw[p,q,c,f] =        sum over n,i,j of gy[n,i,j,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
 
+Where Winograd's algorithm is faster (`algorithms` decides), `winograd` and `winograd_gradient` take over; where
+filters, or in the input gradient channels, are too few to fill vectors, `planes` takes over the first two.
+
 All three are matrix products whose left matrix consists of windows, and windows overlap in memory, so the register tile
 of `simd` reads them where they lie, through the tables of `windows`:
 
@@ -27,7 +30,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
-from . import memory
+from . import memory, planes, winograd, winograd_gradient
+from .algorithms import choose_for_kernel_gradient, choose_variant
 from .arrays import flat, floating
 from .cache import compiled
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
@@ -114,15 +118,22 @@ def tap_lines(padding: Padding, dilation: Pair, kernel_size: Pair) -> tuple[tupl
 
 
 def conv2d(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """y (N, OH, OW, F) from x (N, H, W, C), w (KH, KW, C/groups, F) and b (F,) or None; see the module."""
     dtype = floating("conv2d", x)
     N, H, W, C = x.shape
     KH, KW, inputs, F = w.shape
     OH, OW = output_sizes((H, W), (KH, KW), strides, padding, dilation)
+    variant = choose_variant(algorithm, N, (OH, OW), C, F, (KH, KW), strides, dilation, groups, dtype)
+    if variant is not None:
+        return winograd.conv2d(x, w, b, padding=padding, variant=variant)[0]
     y = memory.empty((N, OH, OW, F), dtype)
     if not y.size:
+        return y
+    if planes.pays(F, OW, KH * KW * inputs, dtype, strides=strides, dilation=dilation, groups=groups):
+        planes.convolve(x, w, b, y, row_stride=strides[0], first=(-padding[0][0], -padding[1][0]))
         return y
     found = windows(
         x.shape, *tap_lines(padding, dilation, (KH, KW)), strides, (OH, OW),
@@ -140,13 +151,25 @@ def conv2d(
 
 
 def conv2d_input_gradient(
-    gy: np.ndarray, w: np.ndarray, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    gy: np.ndarray, w: np.ndarray, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """gx (N, H, W, C) from gy (N, OH, OW, F) and w (KH, KW, C/groups, F), phase by phase; see the module."""
     dtype = floating("conv2d_input_gradient", gy)
-    C = w.shape[2] * groups
+    KH, KW, inputs, F = w.shape
+    C = inputs * groups
+    variant = choose_variant(algorithm, len(gy), input_size, F, C, (KH, KW), strides, dilation, groups, dtype)
+    if variant is not None:
+        return winograd.conv2d_input_gradient(gy, w, input_size=input_size, padding=padding, variant=variant)
     gx = memory.empty((gy.shape[0], *input_size, C), dtype)
     if not gx.size:
+        return gx
+    if strides == (1, 1) and planes.pays(
+        C, input_size[1], KH * KW * F, dtype, strides=strides, dilation=dilation, groups=groups
+    ):
+        turned = w[::-1, ::-1].transpose(0, 1, 3, 2)
+        first = (padding[0][0] - KH + 1, padding[1][0] - KW + 1)
+        planes.convolve(gy, turned, None, gx, row_stride=1, first=first)
         return gx
     flat_gy, flat_w = flat(gy, dtype), flat(w, dtype)
     for phase in _phases(input_size, w.shape[:2], strides, padding, dilation):
@@ -297,8 +320,9 @@ def _add_chunks(ticket, tiles, sums, gw, s, output):
 
 
 def conv2d_kernel_gradient(
-    x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+    x: np.ndarray, gy: np.ndarray, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> np.ndarray:  # fmt: skip
     """gw (KH, KW, C/groups, F) from x (N, H, W, C) and gy (N, OH, OW, F); see the module."""
     dtype = floating("conv2d_kernel_gradient", x)
     C = x.shape[3]
@@ -308,6 +332,11 @@ def conv2d_kernel_gradient(
     if not (gy.size and gw.size):
         gw[...] = 0
         return gw
+    variant = choose_for_kernel_gradient(
+        algorithm, len(x), (OH, OW), C, F, kernel_size, strides, dilation, groups, dtype
+    )
+    if variant is not None:
+        return winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant)
     found = windows(
         x.shape, *tap_lines(padding, dilation, kernel_size), strides, (OH, OW),
         tap_channels=inputs, itemsize=dtype.itemsize, work=OW * gw.size,

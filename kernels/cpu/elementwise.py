@@ -148,6 +148,31 @@ def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.n
 
 
 @compiled
+def _softmax_cross_entropy_gradient(ticket, tiles, gy, probabilities, targets, gradient):
+    K = gradient.shape[1]
+    n = take(ticket)
+    while n < tiles:
+        total = gradient.dtype.type(0)
+        for k in range(K):
+            total += targets[n, k]
+        for k in range(K):
+            gradient[n, k] = gy[n] * (probabilities[n, k] * total - targets[n, k])
+        n = take(ticket)
+
+
+def softmax_cross_entropy_gradient(gy: np.ndarray, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """gy (N,) times (p * sum of targets - targets), (N, K), where p and targets are (N, K)."""
+    dtype = floating("softmax_cross_entropy_gradient", probabilities)
+    gradient = memory.empty(probabilities.shape, dtype)
+    if gradient.size:
+        share(
+            _softmax_cross_entropy_gradient, len(gradient), threads_for(4 * gradient.size), flat(gy, dtype),
+            _matrix(probabilities, dtype), _matrix(targets, dtype), gradient,
+        )  # fmt: skip
+    return gradient
+
+
+@compiled
 def _sum_blocks(ticket, tiles, x, sums, rows):
     columns = sums.shape[1]
     tile = take(ticket)
@@ -160,6 +185,21 @@ def _sum_blocks(ticket, tiles, x, sums, rows):
             for n in range(row.size):
                 total[n] += row[n]
         tile = take(ticket)
+
+
+@compiled
+def _add_in_pairs(ticket, tiles, sums, total):
+    """The sum of all rows: each of the second half to one of the first, again and again, which keeps rounding small."""
+    if take(ticket) < tiles:
+        left = len(sums)
+        while left > 1:
+            half = (left + 1) // 2
+            for i in range(left - half):
+                row, other = sums[i], sums[half + i]
+                for n in range(row.size):
+                    row[n] += other[n]
+            left = half
+        total[:] = sums[0]
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
@@ -176,5 +216,6 @@ def sum_rows(x: np.ndarray) -> np.ndarray:
     tiles = -(-rows // SUM_ROWS)
     sums = memory.empty((tiles, together * N), dtype)
     share(_sum_blocks, tiles, threads_for(x.nbytes), flat(x, dtype), sums, rows)
-    # Along contiguous numbers NumPy adds in pairs, which keeps rounding small once more.
-    return np.ascontiguousarray(sums.reshape(-1, N).T).sum(axis=1)
+    total = np.empty(N, dtype)
+    share(_add_in_pairs, 1, 1, sums.reshape(-1, N), total)
+    return total

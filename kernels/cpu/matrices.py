@@ -1,4 +1,4 @@
-"""The matrix product a @ b + bias of dense layers, on the register tile of the convolutions.
+"""The matrix product of dense layers, with their bias and activation, on the register tile of the convolutions.
 
 a is (M, K), b is (K, N), the bias (N,); both matrices may be transposed views. No BLAS: threaded BLAS libraries split
 sums by the number of threads, and their results change with it. Here every element of the product is one sum over k in
@@ -6,47 +6,51 @@ its order, made by one thread.
 
 How the work is cut depends on shape and layout alone:
 
-- few rows of a (prediction of one picture): each element of b is used M times only, so reading b is all that counts,
-  and b is streamed once, row by row;
-- a short batch against a large weight matrix (a dense layer's forward pass): a panel of b is packed, used for all
-  rows while it lies in the cache, and forgotten: the packed matrix never goes to memory;
-- many rows (a dense layer's weight gradient): all of b is packed once, then blocks of rows are shared out;
-- a short batch against a transposed weight matrix (a dense layer's input gradient): b.T has contiguous rows and many
-  of them, so b.T @ a.T is computed in the third way, and each block is written transposed.
+- Few rows of a (prediction of one picture): each element of b is used M times only, so reading b is all that counts,
+  and b is streamed once, in the order in which it lies in memory.
+- Else a tile is a block of rows by a group of panels of b, small enough that the slices of a and b along some hundred
+  values of k, and the sums so far, stay in the second-level cache together. Each slice of b is packed into panels where
+  it is used and forgotten: no packed matrix goes to memory. (Goto and van de Geijn, "Anatomy of high-performance matrix
+  multiplication", 2008, section 4.)
 
-Rows of a that lie a large power of two apart fall into the same few places of the first-level cache and push each other
-out, so they are first copied side by side.
+Rows of a that lie a large power of two apart fall into the same few places of the caches and push each other out, so
+they are first copied side by side.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from ..composition import dense_blocks
 from . import memory
+from .activations import LINEAR, NAMES, activate, gradient
 from .arrays import flat, floating
-from .cache import compiled, inlined
+from .cache import compiled, reassociated
 from .panels import (
     ONE,
     ZERO,
+    copy_panel_row,
     multiply_panels,
-    pack,
-    pack_panel,
     pad_bias,
     panel_count,
     panel_width,
     transpose,
     vector_lanes,
 )
-from .simd import ROWS, VECTOR_BYTES, VECTORS
+from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements
 from .threads import enter, share, take, threads_for
 
 THIN = 4  # rows of a
-THIN_COLUMNS = 512  # columns to a tile
-SHORT = 16 * ROWS
-BLOCK = 4 * ROWS  # rows to a tile
+THIN_COLUMNS = 512  # columns to a tile where b is read by rows
+THIN_DOTS = 32  # and where it is read by columns
+BLOCK = 252  # rows to a tile at most: whole register tiles of either height
+GROUP = 8  # panels to a tile at most
+LEAST_TILES = 8  # if there are so many panels
+SLICE = 256  # values of k to a slice; half of it where a block has many rows
 
 _NO_OFFSET = np.zeros(1, np.int64)
 
@@ -58,159 +62,171 @@ class Matrix(NamedTuple):
     row_step: int
     column_step: int
 
-    @property
-    def transposed(self) -> Matrix:
-        """The same memory with rows and columns exchanged."""
-        return Matrix(self.memory, self.column_step, self.row_step)
-
 
 class Cut(NamedTuple):
-    """How a product (M, K) @ (K, N) is cut into tiles of `block` rows and either one panel of b or all of them."""
+    """How a product (M, K) @ (K, N) is cut into tiles, and a thread's scratch memory. Sizes count elements."""
 
     M: int
     N: int
     K: int
-    block: int
-    panels: int  # to a tile
-    b_packed: bool  # all of b, beforehand; else each panel where it is used
+    block: int  # rows to a tile
+    group: int  # panels to a tile
+    slice: int  # values of k at a time
     pack_a: bool
-    transposed: bool  # write the product transposed
-    pitch: int  # of the scratch for blocks to be written transposed
-    scratch: int  # elements to a thread
+    row_step: int  # of a
+    column_step: int
+    b_row_step: int
+    b_column_step: int
+    packed_a: int  # where the scratch of packed rows ends, and that of panels begins
+    packed_b: int  # where that ends, and the sums begin
+    pitch: int  # of the sums
+    scratch: int
+
+
+class Plan(NamedTuple):
+    """A cut and the tables that go with it."""
+
+    cut: Cut
+    tiles: int
+    a_rows: np.ndarray
+    targets: np.ndarray
 
 
 def _matrix(array: np.ndarray, dtype: np.dtype) -> Matrix:
-    if array.flags.f_contiguous and not array.flags.c_contiguous:
-        return _matrix(array.T, dtype).transposed
+    flags = array.flags
+    if flags.f_contiguous and not flags.c_contiguous:
+        return Matrix(flat(array.T, dtype), 1, array.shape[0])
     return Matrix(flat(array, dtype), array.shape[1], 1)
+
+
+_, dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], gradient)
+
+
+def dense_block(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, activation: str, alpha: float
+) -> np.ndarray:
+    """The activation of x @ w + b, (M, N), applied to each tile while it is in the cache."""
+    return multiply(x, w, b, None, NAMES.index(activation), float(alpha))
 
 
 def matmul(
     a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     """a @ b + bias: (M, K), (K, N) and (N,) or None to (M, N); float32 or float64, any strides."""
+    return multiply(a, b, bias, out, LINEAR, 0.0)
+
+
+def multiply(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None, kind: int, alpha: float
+) -> np.ndarray:
+    """The activation of that kind of a @ b + bias."""
     dtype = floating("matmul", a)
     (M, K), N = a.shape, b.shape[1]
     y = memory.empty((M, N), dtype) if out is None else out
     if not y.size:
         return y
-    left, right = _matrix(a, dtype), _matrix(b, dtype)
-    if M <= SHORT and right.column_step != 1:
-        cut = _cut(N, M, K, right.column_step, dtype, by_panels=False, transposed=True)
-        _multiply(right.transposed, left.transposed, bias, y, cut)
-    elif M <= THIN:
-        _multiply_thin(left, right, bias, y, K)
-    else:
-        cut = _cut(M, N, K, left.row_step, dtype, by_panels=M <= SHORT, transposed=False)
-        _multiply(left, right, bias, y, cut)
+    left, right = _matrix(np.ascontiguousarray(a) if M <= THIN else a, dtype), _matrix(b, dtype)
+    start = pad_bias(bias, N, 1, dtype)
+    if M <= THIN:
+        by_rows = right.column_step == 1
+        share(
+            _thin_by_rows if by_rows else _thin_by_columns, -(-N // (THIN_COLUMNS if by_rows else THIN_DOTS)),
+            threads_for(N * K), left.memory, right.memory, start, y, K, kind, alpha,
+        )  # fmt: skip
+        return y
+    plan = _plan(M, N, K, left.row_step, left.column_step, right.row_step, right.column_step, dtype)
+    threads = threads_for(M * N * K)
+    scratch = memory.empty((threads * plan.cut.scratch,), dtype)
+    share(
+        _multiply_tiles, plan.tiles, threads, left.memory, plan.a_rows, right.memory, start, y.reshape(-1),
+        plan.targets, _NO_OFFSET, scratch, plan.cut, kind, alpha,
+    )  # fmt: skip
     return y
 
 
-def _cut(M: int, N: int, K: int, a_pitch: int, dtype: np.dtype, *, by_panels: bool, transposed: bool) -> Cut:
-    panels, lanes = panel_count(N, dtype), vector_lanes(dtype)
-    block = M if by_panels else BLOCK
-    aliasing = a_pitch > 1 and a_pitch * dtype.itemsize % 1024 == 0
-    pitch = panels * panel_width(dtype)
-    packed_a = -(-block // ROWS) * K * max(lanes, ROWS) if aliasing else 0
-    packed_b = K * panel_width(dtype) if by_panels else 0
-    scratch = packed_a + packed_b + (block * pitch if transposed else 0)
-    return Cut(
-        M, N, K, block, 1 if by_panels else panels, not by_panels, aliasing, transposed, pitch, scratch
+@lru_cache(maxsize=1024)
+def _plan(
+    M: int, N: int, K: int, row_step: int, column_step: int, b_row_step: int, b_column_step: int, dtype: np.dtype
+) -> Plan:
+    panels, width, lanes = panel_count(N, dtype), panel_width(dtype), vector_lanes(dtype)
+    blocks = -(-M // BLOCK)
+    rows = -(-M // blocks)
+    block = -(-rows // ROWS) * ROWS
+    group = min(GROUP, panels, -(-panels * blocks // LEAST_TILES))
+    slice_ = min(max(K, 1), SLICE if block <= BLOCK // 2 else SLICE // 2)
+    pack_a = row_step > 1 and row_step * dtype.itemsize % 1024 == 0
+    a_pitch = max(lanes, ROWS)
+    packed_a = block // ROWS * slice_ * a_pitch if pack_a else 0
+    packed_b = packed_a + group * slice_ * width
+    pitch = group * width
+    numbers = np.arange(block, dtype=np.int64)
+    a_rows = numbers // ROWS * (slice_ * a_pitch) + numbers % ROWS if pack_a else numbers * row_step
+    cut = Cut(
+        M, N, K, block, group, slice_, pack_a, row_step, column_step, b_row_step, b_column_step, packed_a, packed_b,
+        pitch, packed_b + (block * pitch if slice_ < K else 0),
     )  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _steps(count: int, step: int) -> np.ndarray:
-    return np.arange(count, dtype=np.int64) * step
-
-
-@lru_cache(maxsize=256)
-def _packed_rows(count: int, K: int, pitch: int) -> np.ndarray:
-    """Starts of rows packed by tiles, `pitch` numbers to each k."""
-    rows = np.arange(count, dtype=np.int64)
-    return rows // ROWS * (K * pitch) + rows % ROWS
-
-
-def _multiply(a: Matrix, b: Matrix, bias: np.ndarray | None, y: np.ndarray, cut: Cut) -> None:
-    dtype = y.dtype
-    b_rows = _steps(cut.K, b.row_step)
-    run = cut.K if b.row_step == 1 else 1
-    b_memory = b.memory
-    if cut.b_packed:
-        b_memory = pack(b.memory, b_rows, run, columns=cut.N, column_step=b.column_step)
-    threads = threads_for(cut.M * cut.N * cut.K)
-    scratch = memory.empty((threads * cut.scratch,), dtype)
-    a_pitch = max(vector_lanes(dtype), ROWS)
-    a_rows = _packed_rows(cut.block, cut.K, a_pitch) if cut.pack_a else _steps(cut.block, a.row_step)
-    targets = _steps(cut.block, cut.pitch if cut.transposed else cut.N)
-    added = np.zeros(cut.M, dtype) if bias is None or not cut.transposed else flat(bias, dtype)
-    start = pad_bias(None if cut.transposed else bias, cut.N, 1, dtype)
-    tiles = -(-cut.M // cut.block) * (1 if cut.b_packed else panel_count(cut.N, dtype))
-    share(
-        _multiply_tiles, tiles, threads, a.memory, a.row_step, a.column_step, a_rows, a_pitch, b_memory, b_rows, start,
-        added, y.reshape(-1), targets, _NO_OFFSET, scratch, cut,
-    )  # fmt: skip
+    targets = numbers * (pitch if slice_ < K else N)
+    return Plan(cut, blocks * -(-panels // group), a_rows, targets)
 
 
 @compiled
-def _multiply_tiles(
-    ticket, tiles, a, a_row_step, a_step, a_rows, a_pitch, b, b_rows, start, added, y, targets, no_offset, scratch, cut
-):
-    width = VECTORS * VECTOR_BYTES // y.itemsize
+def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, scratch, cut, kind, alpha):
+    lanes = VECTOR_BYTES // y.itemsize
+    width = VECTORS * lanes
+    panel = cut.slice * width
+    a_pitch = max(lanes, ROWS)
     a_scratch = enter(ticket) * cut.scratch
-    b_scratch = a_scratch + (-(-cut.block // ROWS) * cut.K * a_pitch if cut.pack_a else 0)
-    panel_tiles = tiles // (-(-cut.M // cut.block))
+    b_scratch, sums = a_scratch + cut.packed_a, a_scratch + cut.packed_b
+    groups = (cut.N + cut.pitch - 1) // cut.pitch
+    one_slice = cut.slice >= cut.K
     tile = take(ticket)
     while tile < tiles:
-        first, panel = tile // panel_tiles * cut.block, tile % panel_tiles
-        rows = min(cut.block, cut.M - first)
-        column = panel * width
-        columns = min(cut.N - column, cut.panels * width)
-        left, left_base, left_step = a, first * a_row_step, a_step
-        if cut.pack_a:
-            for row in range(0, rows, ROWS):
-                transpose(
-                    a, left_base + row * a_row_step, a_row_step, min(ROWS, rows - row), cut.K,
-                    scratch, a_scratch + row // ROWS * cut.K * a_pitch, a_pitch, a_pitch,
-                )  # fmt: skip
-            left, left_base, left_step = scratch, a_scratch, a_pitch
-        right, right_base = b, panel * cut.K * width
-        if not cut.b_packed:
-            pack_panel(b, column, b_rows, ONE, ONE, columns, scratch, b_scratch)
-            right, right_base = scratch, b_scratch
-        out, out_base = y, first * cut.N + column
-        if cut.transposed:
-            out, out_base = scratch, b_scratch
-        multiply_panels(
-            left, left_base, a_rows, ZERO, rows, no_offset, ONE, cut.K, left_step,
-            right, right_base, cut.K * width, ZERO, width,
-            start, column, ZERO, out, out_base, targets, columns,
-        )  # fmt: skip
-        if cut.transposed:
-            _write_transposed(scratch, b_scratch, cut.pitch, rows, y, first, cut.M, cut.N, added)
+        first, column = tile // groups * cut.block, tile % groups * cut.pitch
+        rows, columns = min(cut.block, cut.M - first), min(cut.pitch, cut.N - column)
+        target = first * cut.N + column
+        out, out_base = (y, target) if one_slice else (scratch, sums)
+        # Once even for K = 0, which leaves the bias.
+        for k in range(0, max(cut.K, 1), cut.slice):
+            length = min(cut.slice, cut.K - k)
+            left, left_base, left_step = a, first * cut.row_step + k * cut.column_step, cut.column_step
+            if cut.pack_a:
+                for row in range(0, rows, ROWS):
+                    transpose(
+                        a, left_base + row * cut.row_step, cut.row_step, min(ROWS, rows - row), length,
+                        scratch, a_scratch + row * cut.slice // ROWS * a_pitch, a_pitch, a_pitch,
+                    )  # fmt: skip
+                left, left_base, left_step = scratch, a_scratch, a_pitch
+            base = k * cut.b_row_step + column * cut.b_column_step
+            if cut.b_column_step == 1:
+                whole = columns // width * width
+                for i in range(length):
+                    source, packed = base + i * cut.b_row_step, b_scratch + i * width
+                    for n in range(0, whole, width):
+                        copy_panel_row(scratch, packed + n // width * panel, b, source + n)
+                    if columns > whole:
+                        copy_elements(scratch, packed + whole // width * panel, b, source + whole, columns - whole)
+            else:
+                for n in range(0, columns, width):
+                    transpose(
+                        b, base + n * cut.b_column_step, cut.b_column_step, min(width, columns - n), length,
+                        scratch, b_scratch + n // width * panel, width, width,
+                    )  # fmt: skip
+            begin, begin_base, begin_scale = (start, column, ZERO) if k == 0 else (scratch, sums, ONE)
+            multiply_panels(
+                left, left_base, a_rows, ZERO, rows, no_offset, ONE, length, left_step,
+                scratch, b_scratch, panel, ZERO, width,
+                begin, begin_base, begin_scale, out, out_base, targets, columns,
+            )  # fmt: skip
+        for row in range(rows):
+            values = y[target + row * cut.N : target + row * cut.N + columns]
+            if not one_slice:
+                values[:] = scratch[sums + row * cut.pitch : sums + row * cut.pitch + columns]
+            activate(values, kind, alpha)
         tile = take(ticket)
 
 
-@inlined
-def _write_transposed(block, base, pitch, rows, y, first, M, N, added):
-    """y[n, first + m] = block[m, n] + added[first + m], where y's rows are M long."""
-    transpose(block, base, pitch, rows, N, y, first, M, rows)
-    for n in range(N):
-        target = y[n * M + first : n * M + first + rows]
-        shift = added[first : first + rows]
-        for m in range(rows):
-            target[m] += shift[m]
-
-
-def _multiply_thin(a: Matrix, b: Matrix, bias: np.ndarray | None, y: np.ndarray, K: int) -> None:
-    N = y.shape[1]
-    tiles = -(-N // THIN_COLUMNS)
-    start = np.zeros(N, y.dtype) if bias is None else flat(bias, y.dtype)
-    share(_thin_tiles, tiles, threads_for(N * K), a.memory, a.row_step, a.column_step, b.memory, start, y, K)
-
-
 @compiled
-def _thin_tiles(ticket, tiles, a, a_row_step, a_step, b, start, y, K):
+def _thin_by_rows(ticket, tiles, a, b, start, y, K, kind, alpha):
     """Four rows of b at a time, so that y's row is read and written a quarter as often."""
     M, N = y.shape
     tile = take(ticket)
@@ -222,14 +238,39 @@ def _thin_tiles(ticket, tiles, a, a_row_step, a_step, b, start, y, K):
             b0, b1 = b[k * N + first : k * N + end], b[(k + 1) * N + first : (k + 1) * N + end]
             b2, b3 = b[(k + 2) * N + first : (k + 2) * N + end], b[(k + 3) * N + first : (k + 3) * N + end]
             for m in range(M):
-                at = m * a_row_step + k * a_step
-                s0, s1, s2, s3 = a[at], a[at + a_step], a[at + 2 * a_step], a[at + 3 * a_step]
+                s0, s1, s2, s3 = a[m * K + k], a[m * K + k + 1], a[m * K + k + 2], a[m * K + k + 3]
                 target = y[m, first:end]
                 for n in range(target.size):
                     target[n] += (s0 * b0[n] + s1 * b1[n]) + (s2 * b2[n] + s3 * b3[n])
         for k in range(K // 4 * 4, K):
             for m in range(M):
-                scale = a[m * a_row_step + k * a_step]
+                scale = a[m * K + k]
                 for n in range(first, end):
                     y[m, n] += scale * b[k * N + n]
+        for m in range(M):
+            activate(y[m, first:end], kind, alpha)
+        tile = take(ticket)
+
+
+@reassociated
+def _dot(x, y):
+    total = x.dtype.type(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
+
+
+@compiled
+def _thin_by_columns(ticket, tiles, a, b, start, y, K, kind, alpha):
+    """One sum of products for each element of y: columns of b, and rows of a, are contiguous."""
+    M, N = y.shape
+    tile = take(ticket)
+    while tile < tiles:
+        first = tile * THIN_DOTS
+        end = min(N, first + THIN_DOTS)
+        for n in range(first, end):
+            for m in range(M):
+                y[m, n] = start[n] + _dot(a[m * K : (m + 1) * K], b[n * K : (n + 1) * K])
+        for m in range(M):
+            activate(y[m, first:end], kind, alpha)
         tile = take(ticket)

@@ -7,12 +7,17 @@ One loop, `multiply_panels`, then runs the register tile of `simd` over all rows
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from numba import types
 
 from . import memory
+from .arrays import flat
 from .cache import compiled, inlined
 from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements, multiply_add_tile, transpose_tile
 from .threads import share, take, threads_for
+from .vectors import INT64, Vectors, array_pointer, element_bytes, emitted
 
 # Numba compiles a function anew for every combination of literal arguments; these two are no literals.
 ZERO, ONE = np.int64(0), np.int64(1)
@@ -67,19 +72,44 @@ def multiply_panels(
 def transpose(source, base, row_step, rows, count, target, target_base, pitch, room):
     """target[target_base + k*pitch + n] = source[base + n*row_step + k] for n < rows, k < count.
 
-    Up to `room` (at least `rows`) numbers of each target row may be overwritten; the more, the faster.
+    Up to `room` (at least `rows`) numbers of each target row may be overwritten, of which the next row is written
+    later.
     """
     lanes = VECTOR_BYTES // target.itemsize
-    whole = count // lanes * lanes
-    for n in range(0, rows, lanes):
-        vectors = whole if n + lanes <= room else 0
-        for k in range(0, vectors, lanes):
-            transpose_tile(
-                source, base + n * row_step + k, row_step, rows - 1 - n, target, target_base + k * pitch + n, pitch
-            )
+    for block in range(0, rows, lanes):
+        # The last square overlaps the one before where it would not fit behind it.
+        n = block if block + lanes <= room else max(0, rows - lanes)
+        done = 0
+        if count >= lanes and n + lanes <= room:
+            for k in range(0, count, lanes):
+                i = min(k, count - lanes)
+                transpose_tile(
+                    source, base + n * row_step + i, row_step, rows - 1 - n, target, target_base + i * pitch + n, pitch
+                )
+            done = count
         for i in range(n, min(n + lanes, rows)):
-            for k in range(vectors, count):
+            for k in range(done, count):
                 target[target_base + k * pitch + i] = source[base + i * row_step + k]
+
+
+@emitted
+def copy_panel_row(typingctx, target, target_base, source, source_base):
+    """target[target_base:][:w] = source[source_base:][:w] for the width w of a panel, which the compiler knows.
+
+    A copy of any length is a call, behind which the processor looks ahead less far into a matrix that is not cached.
+    """
+
+    def codegen(context, builder, signature, args):
+        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        source = builder.gep(array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
+        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
+        simd = Vectors(builder, context.get_value_type(signature.args[0].dtype), lanes)
+        moved = [simd.load(builder.gep(source, [INT64(i * lanes)])) for i in range(VECTORS)]
+        for i, vector in enumerate(moved):
+            simd.store(vector, builder.gep(target, [INT64(i * lanes)]))
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), codegen
 
 
 @inlined
@@ -91,7 +121,10 @@ def pack_panel(source, base, rows, run, column_step, columns, packed, packed_bas
     """
     width = VECTORS * VECTOR_BYTES // packed.itemsize
     columns = min(columns, width)
-    if column_step == 1:
+    if column_step == 1 and columns == width:
+        for k in range(rows.size):
+            copy_panel_row(packed, packed_base + k * width, source, base + rows[k])
+    elif column_step == 1:
         for k in range(rows.size):
             copy_elements(packed, packed_base + k * width, source, base + rows[k], columns)
     else:
@@ -134,9 +167,27 @@ def pack(
     return packed
 
 
+@compiled
+def _pad_groups(ticket, tiles, bias, padded):
+    columns, width = bias.size // tiles, padded.size // tiles
+    group = take(ticket)
+    while group < tiles:
+        row = padded[group * width : (group + 1) * width]
+        row[:columns] = bias[group * columns : (group + 1) * columns]
+        row[columns:] = 0
+        group = take(ticket)
+
+
+@lru_cache(maxsize=64)
+def _zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    return np.zeros(size, dtype)
+
+
 def pad_bias(bias: np.ndarray | None, columns: int, groups: int, dtype: np.dtype) -> np.ndarray:
-    """The bias of each group filled up with zeros to whole panels, for the accumulators to start from."""
-    padded = np.zeros((groups, panel_count(columns, dtype) * panel_width(dtype)), dtype)
-    if bias is not None:
-        padded[:, :columns] = bias.reshape(groups, columns)
-    return padded.reshape(-1)
+    """The bias of each group filled up with zeros to whole panels, for the accumulators to start from; only to read."""
+    size = groups * panel_count(columns, dtype) * panel_width(dtype)
+    if bias is None:
+        return _zeros(size, dtype)
+    padded = np.empty(size, dtype)
+    share(_pad_groups, groups, 1, flat(bias, dtype), padded)
+    return padded

@@ -57,7 +57,7 @@ MOST_VECTORS = 12
 RUNS_TOGETHER = (1, 5, 5, 3, 3, 5, 3, 1, 1, 1, 1, 1, 1) if ROWS > 6 else (1, 5, 5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1)
 
 
-class _Tile:
+class Tile:
     """Emits one register tile: `rows` x `vectors` accumulators. Stack slots become registers in LLVM's first pass."""
 
     def __init__(self, builder: ir.IRBuilder, element: ir.Type, rows: int, vectors: int) -> None:
@@ -71,6 +71,7 @@ class _Tile:
 
     @property
     def width(self) -> int:
+        """Columns."""
         return self.vectors * self.simd.lanes
 
     def _cells(self) -> Iterator[tuple[int, int, ir.Value]]:
@@ -78,7 +79,13 @@ class _Tile:
             for n in range(self.vectors):
                 yield m, n * self.simd.lanes, self.slots[m][n]
 
+    def fill(self, numbers: list[ir.Value]) -> None:
+        """Start each row from one number."""
+        for m, _, slot in self._cells():
+            self.builder.store(self.simd.spread(numbers[m]), slot)
+
     def load(self, pointers: list[ir.Value]) -> None:
+        """Start each row from memory."""
         for m, lane, slot in self._cells():
             self.builder.store(self.simd.load(self.builder.gep(pointers[m], [INT64(lane)])), slot)
 
@@ -96,11 +103,12 @@ class _Tile:
         whole = self.builder.icmp_signed(">=", columns, INT64(self.width))
         with self.builder.if_else(whole) as (all_columns, some_columns):
             with all_columns:
-                self._store_whole(pointers)
+                self.store_whole(pointers)
             with some_columns:
                 self._store_part(pointers, columns)
 
-    def _store_whole(self, pointers: list[ir.Value]) -> None:
+    def store_whole(self, pointers: list[ir.Value]) -> None:
+        """Store all columns of each row."""
         for m, lane, slot in self._cells():
             self.simd.store(self.builder.load(slot), self.builder.gep(pointers[m], [INT64(lane)]))
 
@@ -108,7 +116,7 @@ class _Tile:
         """By way of a buffer."""
         staging = self.builder.bitcast(self.staging, self.element.as_pointer())
         staged = [self.builder.gep(staging, [INT64(m * self.width)]) for m in range(self.rows)]
-        self._store_whole(staged)
+        self.store_whole(staged)
         copy_pieces(self.builder, self.element, staged, pointers, self.width, columns)
 
 
@@ -137,7 +145,7 @@ def multiply_add_tile(
         a_step, b_jump, b_step = args[10], args[13], args[14]
         segment_table, out_table = pointer(7), pointer(20)
         element = context.get_value_type(signature.args[2].dtype)
-        tile = _Tile(builder, element, row_count, vector_count)
+        tile = Tile(builder, element, row_count, vector_count)
 
         rows = []
         for m in range(row_count):

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..recording import note
 from .cache import inlined
 from .simd import fetch_add
 
@@ -70,6 +71,8 @@ class _Job:
         for seat in self.seats:
             if seat not in untaken:
                 seat.acquire()
+        # A helper that has not even seen the job yet would keep its arrays from being used again.
+        self.arguments = ()
         if self.error is not None:
             raise self.error
 
@@ -125,6 +128,7 @@ def share(kernel: Callable[..., None], tiles: int, threads: int, *arguments: Any
 
     ticket[0] counts the tiles taken, ticket[1] the threads that came (a number for each, for its own scratch memory).
     """
+    note(share, kernel, tiles, threads, *arguments)
     ticket = np.zeros(2, np.int64)
     helpers = min(threads, tiles) - 1
     if helpers <= 0:

@@ -7,7 +7,7 @@ narrower one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,7 +108,7 @@ def array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: i
 
 
 @contextmanager
-def cases_of(builder: ir.IRBuilder, value: ir.Value, cases: range) -> Iterator[Iterator[int]]:
+def cases_of(builder: ir.IRBuilder, value: ir.Value, cases: Sequence[int]) -> Iterator[Iterator[int]]:
     """A loop that emits the code of each case of an integer; other values do nothing."""
     end = builder.append_basic_block("cases.end")
     switch = builder.switch(value, end)

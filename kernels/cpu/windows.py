@@ -90,6 +90,8 @@ def windows(
     itemsize: int,
     work: int,
     band_rows: int = 0,
+    together: int = 4 * ROWS,
+    whole_vectors: int = 1,
 ) -> Windows:
     """The tables for pictures of `shape`.
 
@@ -102,8 +104,13 @@ def windows(
         itemsize: bytes to an element.
         work: multiply-adds per output row of one picture, to cut bands by.
         band_rows: output rows to a band, where the caller knows better.
+        together: positions that share tiles at least, where pictures are small.
+        whole_vectors: numbers that are read at a time, which may be more than there are channels: then regions are
+            copied, with room behind them.
     """
-    regions = _regions(shape, tap_rows, tap_columns, strides, output, itemsize, work, band_rows)
+    regions = _regions(
+        shape, tap_rows, tap_columns, strides, output, itemsize, work, band_rows, together, whole_vectors
+    )
     columns = np.arange(output[1]) * strides[1] * regions.channels
     rows = np.arange(regions.band_rows) * strides[0] * regions.pitch
     images = np.arange(regions.band_images) * regions.region
@@ -114,7 +121,8 @@ def windows(
 
 def _regions(
     shape: tuple[int, int, int, int], tap_rows: tuple[int, ...], tap_columns: tuple[int, ...],
-    strides: tuple[int, int], output: tuple[int, int], itemsize: int, work: int, band_rows: int,
+    strides: tuple[int, int], output: tuple[int, int], itemsize: int, work: int, band_rows: int, together: int,
+    whole_vectors: int,
 ) -> Regions:  # fmt: skip
     N, H, W, C = shape
     OH, OW = output
@@ -123,14 +131,15 @@ def _regions(
     reach = (OW - 1) * strides[1] + max(tap_columns, default=0) - first_column + 1
     last_row = (OH - 1) * strides[0] + first_row + span - 1
     padded = first_row < 0 or first_column < 0 or last_row >= H or first_column + reach > W
+    padded = padded or C % whole_vectors != 0
     pitch = (reach if padded else W) * C
     band_rows = band_rows or cut_rows(N, OH, strides[0], span, pitch * itemsize, work)
     bands = -(-OH // band_rows)
     band_images = 1
     if bands == 1:
         # Few positions would leave most rows of the register tile idle, unless pictures share tiles.
-        band_images = max(1, min(N, -(-4 * ROWS // (OH * OW))))
-    region = ((band_rows - 1) * strides[0] + span) * pitch if padded else H * W * C
+        band_images = max(1, min(N, -(-together // (OH * OW))))
+    region = ((band_rows - 1) * strides[0] + span) * pitch + whole_vectors - 1 if padded else H * W * C
     return Regions(
         N, H, W, C, OH, OW, strides[0], first_row, first_column, span, padded, pitch, region,
         band_images, band_rows, bands,

@@ -26,11 +26,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair
+from ..recording import copy
 from . import memory
 from .activations import activation_gradient
 from .arrays import flat
 from .cache import compiled, inlined
 from .convolution import CHUNK_BYTES, CHUNKS, tap_lines
+from .elementwise import sum_rows
 from .panels import vector_lanes
 from .pooling import Grid, reaches_over_the_edge
 from .simd import (
@@ -323,7 +325,7 @@ def _by_filter(w: np.ndarray, found: Windows, cut: Cut, dtype: np.dtype) -> np.n
     """The weights filter by filter, each run filled up to whole vectors."""
     F, lanes = w.shape[3], vector_lanes(dtype)
     packed = np.zeros((F, found.runs.size, cut.vectors * lanes), dtype)
-    packed[:, :, : found.run_length] = w.reshape(found.runs.size, found.run_length, F).transpose(2, 0, 1)
+    copy(packed[:, :, : found.run_length], w.reshape(found.runs.size, found.run_length, F).transpose(2, 0, 1))
     return packed.reshape(-1)
 
 
@@ -353,4 +355,4 @@ def winners_gradients(
             _add_filters, F, threads_for(sums.nbytes), sums, gw.reshape(-1), chunks, cut.window, found.runs.size,
             found.run_length,
         )  # fmt: skip
-    return gx if cut.needs_x else None, gw if cut.needs_w else None, bias_sums.sum(axis=0) if cut.needs_b else None
+    return gx if cut.needs_x else None, gw if cut.needs_w else None, sum_rows(bias_sums) if cut.needs_b else None

@@ -13,8 +13,16 @@ from __future__ import annotations
 
 from .columns import batch_moments, batch_norm, batch_norm_gradients, sum_rows
 from .convolution import conv2d, conv2d_block, conv2d_block_gradients, conv2d_input_gradient, conv2d_kernel_gradient
-from .elementwise import dropout_mask, erf, relu, relu_gradient, softmax, softmax_cross_entropy
-from .matrices import matmul
+from .elementwise import (
+    dropout_mask,
+    erf,
+    relu,
+    relu_gradient,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_gradient,
+)
+from .matrices import dense_block, dense_block_gradients, matmul
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .warping import affine_warp
@@ -33,6 +41,8 @@ __all__ = [
     "conv2d_block_gradients",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
+    "dense_block",
+    "dense_block_gradients",
     "dropout_mask",
     "erf",
     "matmul",
@@ -45,5 +55,6 @@ __all__ = [
     "sgd_step",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_cross_entropy_gradient",
     "sum_rows",
 ]

@@ -19,7 +19,7 @@ from .columns import sum_rows
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
 from .loading import REAL, REALS, Kernels
 from .matrices import LARGE, NARROW, SMALL, add_parts, cut, is_aligned, tiled
-from .pooling import max_pool2d, max_pool2d_gradient
+from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
 # (type, numbers copied at once, arithmetic)
@@ -77,8 +77,9 @@ def _how(shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
 
 
 def conv2d(
-    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d`."""
     floating("conv2d", x)
     return _convolve(x, w, b, _shape(x.shape, w.shape, strides, padding, dilation, groups), "linear", 1.0)
@@ -112,8 +113,9 @@ def _convolve_directly(
 
 
 def conv2d_input_gradient(
-    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_input_gradient`."""
     dtype = floating("conv2d_input_gradient", gy)
     shape = _shape((len(gy), *input_size, w.shape[2] * groups), w.shape, strides, padding, dilation, groups)
@@ -134,8 +136,9 @@ def conv2d_input_gradient(
 
 
 def conv2d_kernel_gradient(
-    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
+    algorithm: str = "auto",
+) -> Array:  # fmt: skip
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     dtype = floating("conv2d_kernel_gradient", x)
     w_shape = (*kernel_size, x.shape[3] // groups, gy.shape[3])
@@ -173,7 +176,8 @@ def _direct_weights(x: Array, gy: Array, winners: Array | None, shape: Shape, po
 
 def conv2d_block(
     x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
-    activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+    algorithm: str = "auto", activation: str, alpha: float, pool_size: Pair | None, pool_strides: Pair | None,
+    pool_padding: Padding | None, pooling: str = "max", keep: bool = True,
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """See `minicnn.kernels.conv2d_block`."""
     floating("conv2d_block", x)
@@ -181,10 +185,15 @@ def conv2d_block(
     if pool_size is None or pool_strides is None or pool_padding is None:
         return _convolve(x, w, b, shape, activation, alpha), None
     pool = Pool(pool_size, pool_strides, pool_padding)
-    if not _is_fusible(shape, pool):
-        y = _convolve(x, w, b, shape, activation, alpha)
-        return max_pool2d(y, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
-    return _fused(x, w, b, shape, pool, activation, alpha)
+    if pooling == "max" and _is_fusible(shape, pool):
+        y, winners = _fused(x, w, b, shape, pool, activation, alpha)
+        return y, winners if keep else None
+    z = _convolve(x, w, b, shape, activation, alpha)
+    windows_of: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+    if pooling == "avg":
+        return avg_pool2d(z, **windows_of), z if keep else None
+    y, winners = max_pool2d(z, **windows_of)
+    return y, winners if keep else None
 
 
 def _is_fusible(shape: Shape, pool: Pool) -> bool:
@@ -219,25 +228,31 @@ def _fused(
 
 
 def conv2d_block_gradients(
-    gy: Array, y: Array, winners: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool,
-    strides: Pair, padding: Padding, dilation: Pair, groups: int, activation: str, alpha: float,
-    pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+    gy: Array, y: Array, kept: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool,
+    strides: Pair, padding: Padding, dilation: Pair, groups: int, algorithm: str = "auto", activation: str,
+    alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
+    pooling: str = "max",
 ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
     """See `minicnn.kernels.conv2d_block_gradients`."""
     floating("conv2d_block_gradients", gy)
     shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
     geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+    if pool_size is not None and pooling == "avg":
+        gy = avg_pool2d_gradient(
+            gy, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
+        )
+        y, pool_size = kept, None  # the rest is that of a block without pooling
     g = activation_gradient(gy, y, activation, alpha)
     gb = sum_rows(g.reshape(-1, shape.filters)) if needs_b else None
     gx = gw = None
     if pool_size is not None and pool_strides is not None and pool_padding is not None:
         pool = Pool(pool_size, pool_strides, pool_padding)
-        if needs_w and _is_direct(shape) and winners is not None and winners.dtype == np.uint8:
+        if needs_w and _is_direct(shape) and kept is not None and kept.dtype == np.uint8:
             # Through the winners alone: one window in so many cells, and no larger array in between.
-            gw, needs_w = _direct_weights(x, g, winners, shape, pool), False
+            gw, needs_w = _direct_weights(x, g, kept, shape, pool), False
         if needs_x or needs_w:
             g = max_pool2d_gradient(
-                g, winners, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
+                g, kept, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
             )
     if needs_x:
         gx = conv2d_input_gradient(g, w, input_size=shape.size, **geometry)

@@ -80,6 +80,12 @@ def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array
     return losses, probabilities
 
 
+def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
+    """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
+    floating("softmax_cross_entropy_gradient", probabilities)
+    return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
+
+
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """See `minicnn.kernels.dropout_mask`."""
     dtype = floating("dropout_mask", like)

@@ -44,10 +44,11 @@ def _mean_product(scores: NDArray[np.float64], changing: NDArray[np.bool_], dist
     _, H, W, _ = scores.shape
     down = (slice(0, H - distance), slice(None)), (slice(distance, H), slice(None))
     right = (slice(None), slice(0, W - distance)), (slice(None), slice(distance, W))
+    by_place = np.moveaxis(scores, 0, -1)
     total, pairs = 0.0, 0
     for first, second in (down, right):
         both = changing[first] & changing[second]
-        products = (scores[(slice(None), *first)] * scores[(slice(None), *second)]).mean(0)
+        products = (by_place[first] * by_place[second]).mean(-1)
         total += float(products[both].sum())
         pairs += int(both.sum())
     return total / pairs if pairs else 0.0

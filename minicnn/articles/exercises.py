@@ -106,6 +106,7 @@ def _cases(seed: int, *shapes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
 
 
 _LABELS = np.array([1, 0, 1, 1, 0])
+_SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 EXERCISES: dict[str, Exercise] = {
     "relu": Exercise(
@@ -139,4 +140,3 @@ EXERCISES: dict[str, Exercise] = {
         "an upright edge is a change from left to right; Sobel's kernel for it weighs three rows as 1, 2, 1.",
     ),
 }
-_SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])

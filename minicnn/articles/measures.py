@@ -31,12 +31,12 @@ class Mistake(NamedTuple):
     """A picture that a network takes for something else.
 
     Attributes:
-        index: of the picture.
+        picture: its place among those measured.
         label: its class.
         first, second: the two most probable classes, and what probability each has.
     """
 
-    index: int
+    picture: int
     label: int
     first: tuple[int, float]
     second: tuple[int, float]
@@ -118,7 +118,7 @@ def mistakes(labels: ArrayLike, probabilities: ArrayLike) -> list[Mistake]:
     wrong = np.flatnonzero(order[:, 0] != y)
     wrong = wrong[np.argsort(-p[wrong, order[wrong, 0]], kind="stable")]
     return [
-        Mistake(int(n), int(y[n]), *((int(c), float(p[n, c])) for c in order[n]))  # type: ignore[arg-type]
+        Mistake(int(n), int(y[n]), *((int(c), float(p[n, c])) for c in order[n]))
         for n in wrong
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn.device import array_module
+from minicnn.kernels.recording import copy
 
 from .function import Accumulate, Edge, Function, edge_of
 from .modes import enable_grad, mode, no_grad
@@ -148,7 +149,7 @@ def _accumulate_in_leaf(leaf: Tensor, gradient: Tensor, create_graph: bool) -> N
             leaf.grad = Tensor.wrap(gradient.data.copy(), False)
     elif leaf.grad is None:
         if gradient.data is not buffer:
-            buffer[...] = gradient.data
+            copy(buffer, gradient.data)
         leaf.grad = Tensor.wrap(buffer, False)
     elif leaf.grad.data is buffer:
         buffer += gradient.data

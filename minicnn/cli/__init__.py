@@ -26,6 +26,7 @@ _COMMANDS = {
     "predict": ("predict", "predict"),
     "study": ("study", "study"),
     "reproduce": ("reproduce", "reproduce"),
+    "bench": ("bench", "bench"),
     "data": ("data", "data"),
     "doctor": ("doctor", "doctor"),
 }

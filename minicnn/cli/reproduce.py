@@ -87,7 +87,8 @@ def planned(names: tuple[str, ...], recipe: str | None) -> list[tuple[Article, s
     pairs = [
         (article, key)
         for article in chosen.values()
-        for key in ([recipe] if recipe in article.recipes else [] if recipe else article.recipes)
+        for key in article.recipes
+        if recipe in (None, key)
     ]
     if not pairs:
         whose = ", ".join(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def _covers(record: dict[str, Any], asked: dict[str, Any]) -> bool:
     return all(settings.get(key) == value for key, value in named.items())
 
 
-def seconds_an_epoch(record: dict[str, Any]) -> float:
+def seconds_an_epoch(record: Mapping[str, Any]) -> float:
     """The median, without the first epoch where there are others: that one compiles."""
     seconds = [epoch["seconds"] for epoch in record["epochs"]]
     return statistics.median(seconds[1:] or seconds)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, is_grad_enabled
 from minicnn.device import array_module
 
 from .arithmetic import add, clip, exp, log, multiply, negative, subtract, where
@@ -143,6 +143,8 @@ class SoftmaxCrossEntropy(Function):
         *logits, targets = self.saved_inputs
         (p,) = self.saved_outputs
         by_logits, by_targets = None, None
+        if gy is not None and gp is None and not logits and not is_grad_enabled():
+            return Tensor(kernels.softmax_cross_entropy_gradient(gy.data, p.data, targets.data)), None
         if gy is not None:
             column = reshape(gy, (-1, 1))
             by_logits = multiply(column, subtract(multiply(p, sum_(targets, axis=1, keepdims=True)), targets))

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.device import array_module
+from minicnn.kernels import room_for
 
 from .shaping import sum_to
 
@@ -15,6 +16,12 @@ from .shaping import sum_to
 def _not_broadcast(operation: str, *operands: TensorLike) -> ValueError:
     *first, last = (str(np.shape(operand)) for operand in operands)
     return ValueError(f"{operation}: shapes {', '.join(first)} and {last} do not broadcast against each other")
+
+
+def _computed(ufunc: Any, a: Array, b: Array) -> Array:
+    """An elementwise operation of two arrays or numbers."""
+    room = room_for(a, b)
+    return ufunc(a, b) if room is None else ufunc(a, b, out=room)
 
 
 class _Binary(Function):
@@ -43,7 +50,7 @@ class Add(_Binary):
     def forward(self, a: Array, b: Array) -> Array:
         """Nothing need be saved."""
         self._keep_shapes(a, b)
-        return a + b
+        return _computed(np.add, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
         """Gy to both."""
@@ -56,7 +63,7 @@ class Subtract(_Binary):
     def forward(self, a: Array, b: Array) -> Array:
         """Nothing need be saved."""
         self._keep_shapes(a, b)
-        return a - b
+        return _computed(np.subtract, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
         """Gy and -gy."""
@@ -71,7 +78,7 @@ class Multiply(_Binary):
         self._keep_shapes(a, b)
         needs_a, needs_b = self.needs_input_gradient or (False, False)
         self.save_inputs(*([1] if needs_a else []), *([0] if needs_b else []))
-        return a * b
+        return _computed(np.multiply, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
         """Gy times the other one."""
@@ -88,7 +95,7 @@ class Divide(_Binary):
         """Saves both operands."""
         self._keep_shapes(a, b)
         self.save_inputs(0, 1)
-        return a / b
+        return _computed(np.divide, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
         """Gy / b and -gy * a / b**2."""

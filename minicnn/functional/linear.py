@@ -104,14 +104,28 @@ def dense(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Any:
     Raises:
         ValueError: shapes that do not fit.
     """
+    return apply_to_rows(MatMul(), *dense_operands("dense", x, w, b))
+
+
+def dense_operands(operation: str, x: TensorLike, w: TensorLike, b: TensorLike | None) -> tuple[TensorLike, ...]:
+    """The operands of `dense` once they fit, b only where there is one."""
     shape, weights = np.shape(as_array(x)), np.shape(as_array(w))
     if len(weights) != 2 or not shape or shape[-1] != weights[0]:
         raise ValueError(
-            f"dense: x must end with as many values as w of shape (K, units) has rows, got {shape} and {weights}"
+            f"{operation}: x must end with as many values as w of shape (K, units) has rows, got {shape} and {weights}"
         )
     if b is not None and np.shape(as_array(b)) != weights[1:]:
-        raise ValueError(f"dense: b must have shape {weights[1:]}, one for each unit, got {np.shape(as_array(b))}")
+        raise ValueError(
+            f"{operation}: b must have shape {weights[1:]}, one for each unit, got {np.shape(as_array(b))}"
+        )
     x, w, b = as_floats(x, w, b)
-    rows = x if len(shape) == 2 else reshape(x, (math.prod(shape[:-1]), shape[-1]))
-    y = MatMul()(rows, w) if b is None else MatMul()(rows, w, b)
-    return y if len(shape) == 2 else reshape(y, (*shape[:-1], weights[1]))
+    return (x, w) if b is None else (x, w, b)
+
+
+def apply_to_rows(function: Function, x: TensorLike, w: TensorLike, *b: TensorLike) -> Any:
+    """Apply a function of matrices along the last axis of x."""
+    shape = np.shape(as_array(x))
+    if len(shape) == 2:
+        return function(x, w, *b)
+    y = function(reshape(x, (math.prod(shape[:-1]), shape[-1])), w, *b)
+    return reshape(y, (*shape[:-1], np.shape(as_array(w))[1]))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+from minicnn.autograd import Array, Function, Tensor, TensorLike, is_grad_enabled
+from minicnn.device import array_module
 
 from .arithmetic import divide, multiply
-from .shaping import broadcast_to, reshape
+from .shaping import as_floats, broadcast_to, reshape
 
 Axis = int | Sequence[int] | None
 
@@ -45,7 +46,7 @@ class Sum(Function):
     def forward(self, x: Array) -> Array:
         """Sums over all axes but the last, as of biases, go to a kernel that keeps float32 rounding small."""
         self.before = x.shape
-        self.axes = _axes(self.axis, x.ndim, "sum")
+        self.axes = _axes(self.axis, x.ndim, type(self).__name__.lower())
         summed_rows = x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size
         if summed_rows and x.dtype in (np.float32, np.float64):
             total = kernels.sum_rows(x.reshape(-1, x.shape[-1]))
@@ -56,6 +57,23 @@ class Sum(Function):
     def backward(self, gy: Tensor) -> Tensor:
         """Every summand receives gy."""
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
+
+
+class Mean(Sum):
+    """The sum over some axes, divided by how many elements it is made of."""
+
+    def forward(self, x: Array) -> Array:
+        """Nothing need be saved."""
+        total = super().forward(x)
+        self.count = math.prod(x.shape[axis] for axis in self.axes)
+        return total / self.count
+
+    def backward(self, gy: Tensor) -> Tensor:
+        """Every summand receives its share of gy."""
+        if not is_grad_enabled():
+            share = (gy.data / self.count).reshape(_kept(self.before, self.axes))
+            return Tensor(array_module(share).broadcast_to(share, self.before))
+        return super().backward(divide(gy, self.count))
 
 
 class _Extreme(Function):
@@ -108,9 +126,7 @@ def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum over `axis` divided by the number of elements in it."""
-    shape = np.shape(as_array(x))
-    count = math.prod(shape[a] for a in _axes(axis, len(shape), "mean"))
-    return divide(sum(x, axis, keepdims), count)
+    return Mean(axis, keepdims)(*as_floats(x))
 
 
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:

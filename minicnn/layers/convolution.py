@@ -11,7 +11,7 @@ from typing import Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
-from minicnn.functional.convolution import transposed_axis
+from minicnn.functional.convolution import check_algorithm, transposed_axis
 from minicnn.layers.base import registry
 from minicnn.layers.spatial import SpatialLayer, WindowLayer, pair, product
 from minicnn.layers.symbolic import Shape
@@ -91,6 +91,7 @@ class Conv2D(_Convolution):
         dilation_rate: DH, DW: distance between the pixels that a kernel touches.
         groups: splits channels and filters into groups that do not see each other.
         activation: name or function; None is linear.
+        algorithm: "auto", "direct" or "winograd", as for `minicnn.functional.conv2d`.
         use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
             kernel_constraint, bias_constraint: as the names say.
 
@@ -124,6 +125,7 @@ class Conv2D(_Convolution):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        algorithm: str = "auto",
         **options: Any,
     ):
         super().__init__(
@@ -148,6 +150,10 @@ class Conv2D(_Convolution):
             raise ValueError(
                 f"{self.describe()}: filters must be a multiple of groups, but filters={filters}, groups={groups} came"
             )
+        check_algorithm(
+            algorithm, self.kernel_size, self.strides, self.dilation_rate, self.groups, self.describe()
+        )
+        self.algorithm = algorithm
 
     def build(self, input_shape: Any) -> None:
         """Make kernel and bias."""
@@ -169,6 +175,7 @@ class Conv2D(_Convolution):
             padding=self.padding,
             dilation_rate=self.dilation_rate,
             groups=self.groups,
+            algorithm=self.algorithm,
         )
         return self.from_nhwc(y)
 
@@ -183,8 +190,9 @@ class Conv2D(_Convolution):
         return product(self.compute_output_shape(input_shape)[1:]) * per_output
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "filters": self.filters, "groups": self.groups}
+        """Return the arguments; the algorithm only if one was chosen, as Keras has none."""
+        config = {**super().get_config(), "filters": self.filters, "groups": self.groups}
+        return config if self.algorithm == "auto" else {**config, "algorithm": self.algorithm}
 
 
 @registry.register()

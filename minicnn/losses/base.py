@@ -63,6 +63,8 @@ class Loss(Configurable):
             losses = losses * weights
         if self.reduction in ("none", None):
             return losses
+        if weights is None and self.reduction != "sum" and math.prod(losses.shape):
+            return F.mean(losses)
         total = F.sum(losses)
         if self.reduction == "sum":
             return total

@@ -196,6 +196,8 @@ class Optimizer(Configurable):
         if any(block.is_stale for block in self._blocks):
             self._pending = {key: value for key, value in self.get_state().items() if "/" in key}
             self._blocks = []
+        if sum([len(block.parameters) for block in self._blocks]) == len(self.parameters):
+            return
         placed = {id(parameter) for block in self._blocks for parameter in block.parameters}
         newcomers = [p for p in self.parameters if p.trainable and id(p) not in placed]
         if not newcomers:

@@ -10,7 +10,7 @@ from .architecture import plot_model
 from .evaluation import confusion_matrix, scatter
 from .features import activation_maps, activations, dead_maps, exciting_patches, filters
 from .gradients import gradient_norm_by_layer, gradient_norms
-from .history import history
+from .history import history, loss_curves
 from .picture_filters import filtered
 from .receptive_field import ReceptiveField, receptive_field
 from .samples import misclassified, samples
@@ -27,6 +27,7 @@ __all__ = [
     "gradient_norm_by_layer",
     "gradient_norms",
     "history",
+    "loss_curves",
     "misclassified",
     "plot_model",
     "receptive_field",

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .style import INK, REPORTED, TEST, TRAINING, VALIDATION, dress, new_figure, write
 
 if TYPE_CHECKING:
@@ -50,6 +52,39 @@ def history(
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for panel, name in zip(panels, measures, strict=True):
         _panel(panel, name, curves, steps or {}, (test or {}).get(name), (reported or {}).get(name))
+    return write(figure, path)
+
+
+def loss_curves(
+    curves: Mapping[str, Sequence[float]], *, title: str = "", path: str | os.PathLike[str] | None = None
+) -> Figure:
+    """Draw the losses of two trainings, batch by batch, in one panel: each batch faint, their running mean strong.
+
+    Args:
+        curves: for each training its name and the loss of each batch.
+        title, path: as for `history`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: there are not one or two curves, or one is empty.
+    """
+    if not 1 <= len(curves) <= 2 or any(not len(losses) for losses in curves.values()):
+        raise ValueError(f"plots.loss_curves: expected one or two curves with at least one batch, got {list(curves)}")
+    figure = new_figure(7.2, 3.8, title)
+    panel = figure.subplots()
+    # The second one is broken, so that the first shows where they coincide.
+    styles = ((TRAINING, "-"), (VALIDATION, (0, (4, 3))))
+    for (name, losses), (color, line) in zip(curves.items(), styles, strict=False):
+        panel.plot(range(1, len(losses) + 1), losses, color=color, linewidth=0.6, alpha=0.3)
+        width = max(1, len(losses) // 50)
+        means = np.convolve(losses, np.full(width, 1 / width), mode="valid")
+        panel.plot(range(width, len(losses) + 1), means, color=color, linestyle=line, linewidth=1.6, label=name)
+    panel.set_xlabel("batches", color=INK)
+    panel.set_ylim(bottom=0)
+    dress(panel)
+    panel.legend(frameon=False, fontsize=9, labelcolor=INK)
     return write(figure, path)
 
 

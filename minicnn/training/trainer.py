@@ -20,6 +20,7 @@ from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
+from minicnn.training.replay import Replays
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -93,6 +94,7 @@ class Trainer:
         self._loss_total: Any = 0.0
         self._samples = 0
         self._last: Batch | None = None
+        self._replays: Replays | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()
@@ -100,9 +102,10 @@ class Trainer:
     def forget(self) -> None:
         """Drop what was derived from the model's outputs, which have changed."""
         self.outputs = None
+        self._replays = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_last": None}
+        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_last": None, "_replays": None}
 
     # -------------------------------------------------------------------- preparing
 
@@ -168,6 +171,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.note_regularizers()
         self._warned_of_loss = False
+        # The way back would overwrite what a regularizer adds to the gradients.
+        self._replays = None if self._regularised else self._replays or Replays(self.model, self._joined)
 
     def note_regularizers(self) -> None:
         """Note which weights add to the loss."""
@@ -195,12 +200,15 @@ class Trainer:
         On a GPU nothing is waited for: a loss that is not finite shows when somebody asks for the running means.
         """
         batch = self._placed(batch)
-        predictions = self._forward(batch, training=True)
+        replay = None if self._replays is None else self._replays.find(batch.x)
+        predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
         loss = self._loss(batch, predictions)
         value = _number(loss)
         if isinstance(value, float) and not math.isfinite(value):
             self._warn_of_loss(value, batch)
         self._backward(loss, batch)
+        if replay is not None:
+            replay.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)

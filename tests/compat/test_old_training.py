@@ -104,6 +104,14 @@ def test_classes_and_probabilities(keras, data):
     np.testing.assert_array_equal(single.predict_classes(x), (single.predict(x) > 0.5).astype("int32"))
 
 
+def test_steps_of_a_prediction_divide_the_array(keras, data):
+    x, _ = data
+    model = compiled(keras)
+    assert model.predict(x[:11], steps=1).shape == (11, 2)
+    assert model.predict(x, steps=3).shape == (32, 2)
+    assert model.predict(x, batch_size=8, steps=2).shape == (16, 2)
+
+
 def test_bars(keras, data, capsys):
     from keras_tqdm import TQDMNotebookCallback
 

@@ -102,6 +102,14 @@ OPERATIONS: dict[str, Operation] = {
     "col2im": op(lambda x: F.col2im(x, (2, 3, 4, 2), 2, padding=((1, 0), (0, 0))), normal(18, 8)),
     "conv2d": op(F.conv2d, normal(2, 4, 5, 2), normal(3, 2, 2, 3), normal(3)),
     "conv2d without a bias": op(F.conv2d, normal(1, 3, 3, 2), normal(2, 2, 2, 2)),
+    "conv2d by Winograd, 3x3": op(
+        lambda x, w, b: F.conv2d(x, w, b, padding=1, algorithm="winograd"),
+        normal(2, 5, 4, 2), normal(3, 3, 2, 3), normal(3),
+    ),
+    "conv2d by Winograd, 5x5": op(
+        lambda x, w, b: F.conv2d(x, w, b, padding=((2, 1), (0, 2)), algorithm="winograd"),
+        normal(1, 6, 5, 2), normal(5, 5, 2, 2), normal(2),
+    ),
     "conv2d with everything": op(
         lambda x, w, b: F.conv2d(
             x, w, b, strides=(2, 1), padding=((0, 2), (1, 0)), dilation_rate=(1, 2), groups=2

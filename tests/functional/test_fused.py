@@ -31,6 +31,9 @@ POOLS: list[dict[str, Any]] = [
     {"pool_size": 2},
     {"pool_size": 3, "pool_strides": 2, "pool_padding": "same"},
     {"pool_size": (2, 3), "pool_strides": 1, "pool_padding": ((1, 0), (2, 1))},
+    {"pool_size": (3, 4), "pooling": "avg"},
+    {"pool_size": 2, "pooling": "avg"},
+    {"pool_size": 3, "pool_strides": 2, "pool_padding": "same", "pooling": "avg"},
 ]
 
 
@@ -38,8 +41,9 @@ def separately(x: Any, w: Any, b: Any = None, **options: Any) -> Any:
     """The block, step by step."""
     pool = {key.removeprefix("pool_"): options.pop(key) for key in ("pool_strides", "pool_padding") if key in options}
     pool_size, activation, alpha = options.pop("pool_size"), options.pop("activation"), options.pop("alpha")
+    pooling = {"max": F.max_pool2d, "avg": F.avg_pool2d}[options.pop("pooling", "max")]
     y = SEPARATE[activation](F.conv2d(x, w, b, **options), alpha)
-    return y if pool_size is None else F.max_pool2d(y, pool_size, **pool)
+    return y if pool_size is None else pooling(y, pool_size, **pool)
 
 
 def check(arrays: list[np.ndarray], options: dict[str, Any], dtype: str, seed: int) -> None:
@@ -100,6 +104,8 @@ def block(activation: str, **options: Any) -> Operation:
 
 BLOCKS = {
     **{f"{activation}, pooled": block(activation, pool_size=2, padding="same") for activation in SEPARATE},
+    **{f"{a}, averages": block(a, pool_size=2, padding="same", pooling="avg") for a in ("tanh", "relu", "linear")},
+    "overlapping averages": block("elu", pool_size=3, pool_strides=1, pool_padding="same", pooling="avg"),
     "no pooling": block("tanh", strides=2),
     "overlapping windows": block("sigmoid", pool_size=3, pool_strides=1, pool_padding="same"),
 }
@@ -154,10 +160,10 @@ def test_backward_keeps_nothing_of_the_size_of_the_picture_before_pooling() -> N
     y = conv2d_block(x, w, padding="same", pool_size=2)
     node = y.node
     assert isinstance(node, ConvBlock)
-    kept = [array for array, *_ in node._saved or []] + [node.winners]
+    kept = [array for array, *_ in node._saved or []] + [node.kept]
     assert [array.shape for array in kept] == [x.shape, w.shape, y.shape, y.shape]
-    assert node.winners.dtype == np.uint8
-    assert not any(isinstance(value, (Tensor, np.ndarray)) for key, value in vars(node).items() if key != "winners")
+    assert node.kept.dtype == np.uint8
+    assert not any(isinstance(value, (Tensor, np.ndarray)) for key, value in vars(node).items() if key != "kept")
 
 
 # --- arrays and errors -----------------------------------------------------------------------------------------------
@@ -199,8 +205,10 @@ X, W = np.zeros((2, 6, 6, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
         ({"w": W[:, :, :2]}, "conv2d_block: x has 3 channels and w has shape"),
         ({"b": np.zeros(3)}, r"conv2d_block: b must have shape \(4,\)"),
         ({"padding": "full"}, "conv2d_block: padding must be"),
+        ({"pooling": "sum"}, "conv2d_block: pooling must be 'max' or 'avg', got 'sum'"),
         ({"activation": "gelu"}, "conv2d_block: activation must be one of 'linear', 'relu'.*got 'gelu'"),
         ({"alpha": 0.0}, "conv2d_block: alpha must be above 0, got 0.0"),
+        ({"algorithm": "fast"}, 'conv2d_block: algorithm must be one of "auto", "direct", "winograd", got .fast.'),
         ({"pool_size": 5}, "conv2d_block: a window of 5x5 does not fit into a picture of 4x4"),
         ({"pool_size": 2, "pool_padding": 2}, "conv2d_block: padding must be smaller than the window"),
         ({"pool_size": 2, "pool_strides": 0}, "conv2d_block: strides must be at least 1"),

@@ -39,8 +39,11 @@ def chain(*stack: Any, shape: tuple[int, ...] = (12, 11, 3)) -> minicnn.Model:
         (lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.MaxPooling2D()], []),
         (lambda: [layers.Conv2D(4, 3, activation="softmax"), layers.MaxPooling2D()], []),
         (lambda: [layers.Conv2D(4, 3, padding=12), layers.MaxPooling2D((17, 16))], [["Conv2D"]]),
-        # Average pooling, a second activation and dropout stay outside.
-        (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.AveragePooling2D()], [["Conv2D"]]),
+        (
+            lambda: [layers.Conv2D(4, 3, activation="relu"), layers.AveragePooling2D()],
+            [["Conv2D", "AveragePooling2D"]],
+        ),
+        # A second activation and dropout stay outside.
         (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.ReLU(), layers.MaxPooling2D()], [["Conv2D"]]),
         (lambda: [layers.Conv2D(4, 3, activation="relu"), layers.Dropout(0.5), layers.MaxPooling2D()], [["Conv2D"]]),
         # Layouts that differ.
@@ -115,12 +118,35 @@ def test_fused_and_unfused_agree(activation: str, data_format: str) -> None:
         assert np.abs(a - b).max() <= 1e-5 * np.abs(b).max()
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "leaky_relu", "elu", "linear"])
+def test_fused_and_unfused_averages_agree(activation: str) -> None:
+    """Windows that cover the picture, that leave a row and a column over, and that overlap in padding."""
+    model = chain(
+        layers.Conv2D(5, 3, padding="same", activation=activation), layers.AveragePooling2D((2, 3)),
+        layers.Conv2D(17, 2), layers.Activation(activation), layers.AveragePooling2D(),
+        layers.Conv2D(3, 2, padding="same", activation=activation), layers.AveragePooling2D(2, 1, padding="same"),
+        layers.Flatten(), layers.Dense(3), shape=(12, 18, 2),
+    )  # fmt: skip
+    x = np.random.default_rng(3).standard_normal((6, 12, 18, 2)).astype("float32")
+    results = []
+    for fused in (True, False):
+        model.fused = fused
+        y = model(minicnn.Tensor(x), training=True)
+        (y * y).sum().backward()
+        results.append([model.predict(x, verbose=0), y.numpy(), *(w.grad.numpy() for w in model.trainable_weights)])
+        for weight in model.trainable_weights:
+            weight.grad = None
+    assert len(blocks_of(model)) == 3
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * np.abs(b).max()
+
+
 @pytest.mark.parametrize("name", ["eastmount", "khuyen", "lenet5", "fashion-conv1x3"])
 def test_articles_train_alike(name: str) -> None:
     """The losses of the first 10 steps within 1e-4."""
     losses = []
     for fused in (True, False):
-        minicnn.set_seed(5)
+        minicnn.set_seed(6)
         layers.reset_names()
         model = articles.get(name).build()
         model.fused = fused
@@ -144,3 +170,21 @@ def test_copies_and_files_keep_their_blocks(tmp_path: Any) -> None:
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), loaded):
         assert blocks_of(other) == [["Conv2D", "MaxPooling2D"]]
         np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+
+
+def test_blocks_keep_the_algorithm_of_their_convolution() -> None:
+    x = np.random.default_rng(3).standard_normal((6, 12, 11, 3)).astype("float32")
+    results = {}
+    for algorithm in ("direct", "winograd"):
+        minicnn.set_seed(5)
+        convolution = layers.Conv2D(8, 5, padding="same", activation="relu", algorithm=algorithm)
+        model = chain(convolution, layers.MaxPooling2D(), layers.Conv2D(6, 3, algorithm=algorithm))
+        for fused in (True, False):
+            model.fused = fused
+            results[algorithm, fused] = model.predict(x, verbose=0)
+    scale = np.abs(results["direct", False]).max()
+    for a, b in zip(results["direct", False], results["winograd", True], strict=True):
+        assert np.abs(a - b).max() <= 2e-5 * scale
+    # Winograd's rounding is its own, and it is the same in a block.
+    assert (results["direct", True] != results["winograd", True]).any()
+    np.testing.assert_array_equal(results["winograd", True], results["winograd", False])

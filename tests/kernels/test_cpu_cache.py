@@ -54,12 +54,28 @@ def test_the_hash_of_the_sources_is_a_cell_of_every_compiled_function():
         assert cache.FINGERPRINT in cells
 
 
-def test_an_edit_of_any_kernel_file_means_compiling_anew(package):
+@pytest.mark.parametrize("file", ["cpu/simd.py", "winograd.py"])
+def test_an_edit_of_any_kernel_file_means_compiling_anew(package, file):
     assert run(package) == "0 1"
     assert run(package) == "1 0"
-    simd = package / "minicnn" / "kernels" / "cpu" / "simd.py"
-    simd.write_text(simd.read_text() + "\n# edited\n")
+    source = package / "minicnn" / "kernels" / file
+    source.write_text(source.read_text() + "\n# edited\n")
     assert run(package) == "0 1"
+
+
+def test_processes_that_start_at_once_with_an_empty_cache_do_not_disturb_each_other(package):
+    """Each writes what it compiled; none may read what another has half written."""
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    processes = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", CODE], env=environment, cwd=package, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in processes:
+        answer, complaint = process.communicate(timeout=120)
+        assert process.returncode == 0, complaint
+        assert answer.strip() in ("0 1", "1 0")
+    assert run(package) == "1 0"
 
 
 def test_another_vector_width_means_other_machine_code(package):

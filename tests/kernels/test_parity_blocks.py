@@ -33,13 +33,17 @@ from tests.kernels.test_parity import (
 ZERO = ((0, 0), (0, 0))
 
 
-def block(activation="relu", pool_size=(2, 2), pool_strides=(2, 2), pool_padding=ZERO, **shape: Any) -> dict[str, Any]:
+def block(
+    activation="relu", pool_size=(2, 2), pool_strides=(2, 2), pool_padding=ZERO, pooling="max", **shape: Any
+) -> dict[str, Any]:
     case = convolution(**shape)
     if pool_size is None:
         pool_strides = pool_padding = None
     case["geometry"] |= {
+        # Winograd's algorithm rounds whole numbers too, so its winners have tests of their own.
+        "algorithm": "direct",
         "activation": activation, "alpha": 0.3, "pool_size": pool_size, "pool_strides": pool_strides,
-        "pool_padding": pool_padding,
+        "pool_padding": pool_padding, "pooling": pooling,
     }  # fmt: skip
     return case
 
@@ -66,6 +70,14 @@ BLOCKS = {
     "many channels": block("leaky_relu", N=1, size=(5, 4), kernel=(2, 2), C=35, F=5),
     "many pictures": block(N=19, size=(4, 4), kernel=(2, 2), C=1, F=1),
     "a wide picture": block(N=1, size=(4, 41), kernel=(2, 3), C=17, F=18),
+    "averages": block("tanh", pooling="avg"),
+    "averages with a row left over": block("relu", size=(7, 8), padding=SAME, pooling="avg"),
+    "averages of overlapping windows": block("elu", (3, 3), (2, 2), size=(9, 8), padding=SAME, pooling="avg"),
+    "averages of padded windows": block("sigmoid", (2, 2), (2, 2), ((1, 1), (1, 1)), size=(6, 6), pooling="avg"),
+    "averages of one picture as a whole": block("leaky_relu", (4, 6), (4, 6), size=(6, 8), pooling="avg"),
+    "averages of many filters": block("elu", (3, 2), (3, 2), N=2, size=(8, 6), C=3, F=37, pooling="avg"),
+    "averages of a few wide rows": block("linear", (1, 4), (1, 4), size=(4, 42), C=2, F=7, pooling="avg"),
+    "empty batch of averages": block(N=0, pooling="avg"),
     "empty batch": block(N=0),
     "empty batch, no pooling": block(N=0, pool_size=None),
 }
@@ -96,12 +108,20 @@ def check_block(name: str, case: dict[str, Any], dtype: str, seed: int = 0, how:
             assert_close(y, expected, dtype, "y")
             if places is None:
                 assert winners is None
+            elif geometry["pooling"] == "avg":
+                assert winners.dtype == dtype
+                assert_close(winners, places, dtype, "the activation's output")
             else:
                 assert (winners.dtype, winners.shape) == (places.dtype, places.shape)
-            if places is not None and whole and geometry["activation"] in ("linear", "relu", "leaky_relu"):
+            exact = whole and geometry["activation"] in ("linear", "relu", "leaky_relu")
+            if places is not None and geometry["pooling"] == "max" and exact:
                 # A dead window's winner is of no consequence.
                 dead = (expected == 0) & (geometry["activation"] == "relu")
                 np.testing.assert_array_equal(np.where(dead, 0, winners), np.where(dead, 0, places))
+            alone, nothing = kernels.conv2d_block(x, w, bias, **geometry, keep=False)
+            assert nothing is None and alone.tobytes() == y.tobytes()
+        if geometry["pooling"] == "avg" and places is not None:
+            places = places.astype(dtype)
         check_gradients(kernels, case, dtype, seed, how, expected.astype(dtype), places, x, w, oracle)
         for array, copy in zip((x, w, b), before, strict=True):
             np.testing.assert_array_equal(array, copy, err_msg="an input was changed")
@@ -163,6 +183,7 @@ def generated(draw: st.DrawFn) -> dict[str, Any]:
     case["geometry"] |= {
         "activation": draw(st.sampled_from(list(ACTIVATIONS))), "alpha": 0.3, "pool_size": window,
         "pool_strides": (draw(st.integers(1, 4)), draw(st.integers(1, 4))), "pool_padding": padding,
+        "pooling": draw(st.sampled_from(["max", "avg"])),
     }  # fmt: skip
     return case
 
@@ -183,6 +204,10 @@ LAYERS = {
     "first of besbes": block(N=2, size=(150, 150), kernel=(3, 3), C=3, F=32, padding=SAME),
     "second of besbes": block(N=2, size=(75, 75), kernel=(3, 3), C=32, F=32, padding=SAME),
     "third of besbes": block("leaky_relu", N=3, size=(37, 37), kernel=(3, 3), C=32, F=64, padding=SAME),
+    "averages of lenet5": block("tanh", N=5, size=(32, 32), kernel=(5, 5), C=1, F=6, pooling="avg"),
+    "averages of many": block("elu", N=3, size=(40, 38), C=20, F=40, padding=SAME, pooling="avg"),
+    "few filters": block(N=3, size=(45, 39), C=7, F=3, padding=SAME, strides=(2, 1)),
+    "few filters, no pooling": block("relu", None, N=3, size=(45, 39), C=9, F=11, padding=SAME),
     "3x3 windows": block("elu", (3, 3), (2, 2), N=2, size=(31, 29), C=33, F=47, padding=SAME),
     "padded windows": block("relu", (3, 3), (2, 2), SAME, N=2, size=(40, 37), C=24, F=40, strides=(2, 1)),
     "groups": block(N=2, size=(24, 20), C=24, F=36, groups=3, dilation=(2, 2)),

@@ -29,6 +29,7 @@ CASES: list[tuple[Any, Any]] = [
         ),
         (6, 6, 2),
     ),
+    (layers.Conv2D(4, 5, padding=2, algorithm="winograd"), (6, 6, 2)),
     (layers.Conv2DTranspose(3, 3, 2, "same", output_padding=1), (4, 4, 2)),
     (layers.DepthwiseConv2D(3, depth_multiplier=2, depthwise_regularizer="l1"), (5, 5, 3)),
     (layers.MaxPooling2D(3, 2, "same"), (7, 7, 2)),

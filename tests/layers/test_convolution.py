@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import minicnn.functional as functional
 from minicnn.layers import Conv2D, Conv2DTranspose, DepthwiseConv2D
 from tests import oracles
 from tests.layers.parity import (
@@ -173,3 +174,40 @@ def test_an_empty_batch_gives_an_empty_batch() -> None:
 )
 def test_multiply_adds(layer: Any, shape: Any, count: int) -> None:
     assert layer.multiply_adds(shape) == count
+
+
+def test_the_algorithm_of_a_layer_is_the_one_of_its_sums() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 9, 8, 3)).astype("float32")
+    layers = {name: Conv2D(5, 3, padding="same", algorithm=name) for name in ("auto", "direct", "winograd")}
+    for layer in layers.values():
+        layer.build(x.shape)
+        layer.set_weights(layers["auto"].get_weights())
+    y = {name: layer(x).numpy() for name, layer in layers.items()}
+    kernel, bias = layers["auto"].get_weights()
+    for name in layers:
+        expected = functional.conv2d(x, kernel, bias, padding="same", algorithm=name)
+        np.testing.assert_array_equal(y[name], expected)
+    assert_close(y["winograd"], y["direct"], "float32", "y")
+    assert (y["winograd"] != y["direct"]).any()  # the rounding tells which it was
+
+
+def test_the_algorithm_is_in_the_config_only_where_it_was_chosen() -> None:
+    assert "algorithm" not in Conv2D(4, 3).get_config()
+    layer = Conv2D.from_config(Conv2D(4, 3, algorithm="winograd").get_config())
+    assert layer.algorithm == "winograd"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"algorithm": "fft"}, r"""Conv2D '\w+': algorithm must be one of "auto", "direct", "winograd", got 'fft'"""),
+        ({"algorithm": None}, "algorithm must be one of .* got None"),
+        ({"algorithm": "winograd", "strides": 2}, r"cannot do this convolution, which has strides of \(2, 2\)"),
+        ({"algorithm": "winograd", "kernel_size": (3, 1)}, "which has a kernel of 3x1 instead of 3x3 or 5x5"),
+        ({"algorithm": "winograd", "groups": 2}, "which has 2 groups instead of 1"),
+        ({"algorithm": "winograd", "dilation_rate": 2}, r"which has a dilation of \(2, 2\) instead of 1"),
+    ],
+)
+def test_an_algorithm_that_cannot_be_is_refused_at_once(arguments: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Conv2D(**{"filters": 4, "kernel_size": 3} | arguments)

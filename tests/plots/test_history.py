@@ -62,3 +62,21 @@ def test_nothing_to_draw(curves):
 def test_importing_it_imports_no_matplotlib():
     code = "import sys, minicnn.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_losses_of_two_trainings_on_one_chart(tmp_path):
+    losses = {"ours": [4.0, 2.0, 1.0], "theirs": [3.0, 3.0, 0.5]}
+    panel = plots.loss_curves(losses, title="both", path=tmp_path / "losses.png").axes[0]
+    assert labels(panel) == ["ours", "theirs"]
+    for name, values in losses.items():
+        assert list(line(panel, name).get_ydata()) == values
+    with Image.open(tmp_path / "losses.png") as picture:
+        assert picture.size[0] > 500
+    means = line(plots.loss_curves({"long": np.arange(100.0)}).axes[0], "long")
+    assert (means.get_xdata()[0], means.get_ydata()[0]) == (2, 0.5)  # the mean of the first two batches
+
+
+@pytest.mark.parametrize("curves", [{}, {"one": []}, {"a": [1.0], "b": [1.0], "c": [1.0]}])
+def test_too_few_or_too_many_losses_are_refused(curves):
+    with pytest.raises(ValueError, match=r"plots\.loss_curves: expected one or two curves"):
+        plots.loss_curves(curves)

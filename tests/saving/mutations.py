@@ -154,15 +154,16 @@ def archive(data: bytes, rng: random.Random) -> bytes:
     packing = rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     with zipfile.ZipFile(out, "w", packing) as target:
         for name, content in members:
-            target.writestr(zipfile.ZipInfo(name) if packing == zipfile.ZIP_STORED else name, content)
+            # A fixed date: the same change in every run.
+            target.writestr(zipfile.ZipInfo(name), content, packing)
     return out.getvalue()
 
 
 def hdf5(data: bytes, rng: random.Random) -> bytes:
     """Change an HDF5 file: the JSON in its heap, in place, or anything."""
-    start = data.find(b'{"')
+    start = data.find(b'{"class_name"')
     if start >= 0 and rng.random() < 0.4:
-        end = data.index(b"\0", start)
+        end = start + json.JSONDecoder().raw_decode(data[start:].decode("latin-1"))[1]
         changed = text(data[start:end], rng)
         # The heap says how long the string is; blanks after JSON do not matter, and too long a one is cut.
         return data[:start] + changed.ljust(end - start)[: end - start] + data[end:]

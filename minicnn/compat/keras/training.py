@@ -96,6 +96,17 @@ def _fit(original: Callable[..., History]) -> Callable[..., History]:
     return fit
 
 
+def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
+    def predict(self: Model, x: Any, batch_size: int | None = None, *args: Any, **arguments: Any) -> Any:
+        steps = arguments.get("steps")
+        if steps and batch_size is None and isinstance(x, np.ndarray):
+            # Keras 2 divided an array into so many steps; Keras 3 takes so many batches of 32.
+            batch_size = -(-len(x) // steps)
+        return original(self, x, batch_size, *args, **arguments)
+
+    return predict
+
+
 def fit_generator(self: Model, generator: Any, steps_per_epoch: int | None = None, **arguments: Any) -> History:
     """Train on a generator's batches: `fit` does that today."""
     note("fit_generator()", "fit()")
@@ -139,13 +150,13 @@ def predict_proba(self: Model, x: Any, **arguments: Any) -> np.ndarray:
 def old_methods() -> Iterator[None]:
     """Give every model Keras 2's methods for a while."""
     added = (fit_generator, predict_generator, evaluate_generator, predict_classes, predict_proba)
-    original = Model.fit
+    originals = Model.fit, Model.predict
     for method in added:
         setattr(Model, method.__name__, method)
-    Model.fit = _fit(original)  # type: ignore[method-assign]
+    Model.fit, Model.predict = _fit(Model.fit), _predict(Model.predict)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Model.fit = original  # type: ignore[method-assign]
+        Model.fit, Model.predict = originals  # type: ignore[method-assign]
         for method in added:
             delattr(Model, method.__name__)

@@ -30,8 +30,8 @@ model.compile(
     loss="binary_crossentropy",
     metrics=["binary_crossentropy", "mean_squared_error"],
 )
-data = (x[:48], labels[:48].astype("float32"))
-held = (x[48:], labels[48:].astype("float32"))
+targets = labels[:, None].astype("float32")
+data, held = (x[:48], targets[:48]), (x[48:], targets[48:])
 first = model.fit(*data, batch_size=16, epochs=3, shuffle=True, validation_data=held, verbose=0)
 
 path = f"{FOLDER}/conv_model.{'keras' if len(sys.argv) < 3 else sys.argv[2]}"
@@ -41,10 +41,10 @@ same = np.allclose(again.predict(held[0], verbose=0), model.predict(held[0], ver
 second = again.fit(*data, batch_size=16, epochs=2, validation_data=held, verbose=0)
 
 predictions = again.predict(held[0], verbose=0)[:, 0]
-correlation = np.corrcoef(predictions, held[1])
+correlation = np.corrcoef(predictions, held[1][:, 0])
 for threshold in [0.1 * number for number in range(1, 10)]:
     called = predictions > threshold
-    precision = held[1][called].sum() / max(called.sum(), 1)
+    precision = held[1][called, 0].sum() / max(called.sum(), 1)
     assert 0 <= precision <= 1
 
 print("FACT parameters", model.count_params())

@@ -1,0 +1,61 @@
+"""The articles' networks: training and prediction of every engine, in turns."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from . import driver
+from .workloads import WORKLOADS
+
+UNIT = "pictures a second"
+NAMES = list(WORKLOADS)
+PREDICT_BATCHES = (1, 32, 256)
+
+
+def measure(name: str, options: Any, about: dict[str, Any]) -> dict[str, Any]:
+    """Check that the engines agree, then let them take turns."""
+    with driver.running(options.engines, options.threads, about) as engines:
+        agreement = _agreement(name, engines)
+        rounds: driver.Rounds = {engine.name: {} for engine in engines}
+        for engine in engines:
+            engine.ask("prepare", workload=name)
+        for number in range(options.rounds):
+            for engine in engines:
+                _turn(engine, rounds[engine.name], options.quick)
+            driver.progress(name, number, options.rounds)
+        for engine in engines:
+            rounds[engine.name]["peak MiB"] = [engine.ask("peak_memory")]
+    return {"agreement": agreement, "rounds": rounds}
+
+
+def _turn(engine: driver.Engine, figures: dict[str, list[float]], quick: bool) -> None:
+    figures.setdefault("train", []).append(engine.ask("train"))
+    for batch_size in () if quick else PREDICT_BATCHES:
+        samples = 64 if batch_size == 1 else 512
+        figures.setdefault(f"predict {batch_size}", []).append(
+            engine.ask("predict", batch_size=batch_size, samples=samples)
+        )
+
+
+def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
+    """The largest difference of any engine from the median of all, in probabilities and in the first losses.
+
+    Raises:
+        SystemExit: an engine computes something else; then its speed would mean nothing.
+    """
+    answers = [engine.ask("agree", workload=name) for engine in engines]
+    worst = {}
+    for what, allowed in (("predictions", 1e-4), ("losses", 1e-3)):
+        flat = [_flat(answer[what]) for answer in answers]
+        middle = [statistics.median(values) for values in zip(*flat, strict=True)]
+        gaps = [max(abs(a - b) for a, b in zip(values, middle, strict=True)) for values in flat]
+        worst[what] = max(gaps)
+        for engine, gap in zip(engines, gaps, strict=True):
+            if not gap <= allowed:
+                raise SystemExit(f"{name}: {engine.name} differs from the others by {gap:.3g} in its {what}")
+    return worst
+
+
+def _flat(values: Any) -> list[float]:
+    return [number for row in values for number in _flat(row)] if isinstance(values, list) else [values]

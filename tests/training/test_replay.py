@@ -1,0 +1,198 @@
+"""Replayed steps: recorded where nothing but kernels runs, and never anything else than the real step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import articles, layers
+from minicnn.kernels import recording
+from minicnn.training import replay
+
+
+def model_of(*stack: Any, optimizer: Any = "adam", loss: str = "sparse_categorical_crossentropy") -> minicnn.Model:
+    minicnn.set_seed(7)
+    layers.reset_names()
+    model = minicnn.Sequential([minicnn.Input((10, 9, 2)), *stack])
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
+
+def lenet() -> list[Any]:
+    return [
+        layers.ZeroPadding2D(1), layers.Conv2D(6, 3, activation="tanh"), layers.AveragePooling2D(),
+        layers.Conv2D(5, 3, activation="relu", padding="same"), layers.MaxPooling2D(), layers.Flatten(),
+        layers.Dense(7, activation="sigmoid"), layers.Dense(3, activation="softmax"),
+    ]  # fmt: skip
+
+
+def data(N: int = 45) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    return generator.standard_normal((N, 10, 9, 2)).astype("float32"), generator.integers(0, 3, N)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What each training step was served by: None, or (trusted, failed) of a replay before the step."""
+    answers: list[Any] = []
+    find = replay.Replays.find
+
+    def spy(self: replay.Replays, arrays: Any) -> Any:
+        answer = find(self, arrays)
+        answers.append(None if answer is None else (answer.trusted, answer.failed))
+        return answer
+
+    monkeypatch.setattr(replay.Replays, "find", spy)
+    return answers
+
+
+def trained(model: minicnn.Model, monkeypatch: pytest.MonkeyPatch, *, replays: bool, **options: Any) -> list[Any]:
+    if not replays:
+        monkeypatch.setattr(replay.Replays, "find", lambda self, arrays: None)
+    history = model.fit(*data(), batch_size=10, epochs=3, verbose=0, **options)
+    return [*model.get_weights(), *(np.array(values) for values in history.history.values())]
+
+
+STACKS = {
+    "as lenet5": lenet,
+    "dense only": lambda: [layers.Flatten(), layers.Dense(9, activation="elu"), layers.Dense(3), layers.Softmax()],
+    "one block": lambda: [
+        layers.Conv2D(4, (3, 2), activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
+        layers.Dense(3, activation="softmax"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_replayed_training_gives_the_bits_of_the_real_one(
+    name: str, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed = trained(model_of(*STACKS[name]()), monkeypatch, replays=True)
+    # Four batches of 10 and one of 5, three times; the shape's first batch is not recorded, its third is compared.
+    assert found[:4] == [None, (False, False), (False, False), (True, False)]
+    assert found[4] is None
+    assert all(answer == (True, False) for answer in found[5:9] + found[10:14])
+    real = trained(model_of(*STACKS[name]()), monkeypatch, replays=False)
+    for one, other in zip(replayed, real, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Dropout(0.5), lambda: layers.BatchNormalization(), lambda: layers.Lambda("relu"),
+        lambda: layers.Dense(4, kernel_regularizer="l2"),
+    ],
+)  # fmt: skip
+def test_chance_state_foreign_code_and_regularizers_are_not_recorded(layer: Any, found: list[Any]) -> None:
+    model_of(layers.Flatten(), layer(), layers.Dense(3, activation="softmax")).fit(*data(), batch_size=10, verbose=0)
+    assert not any(found)
+
+
+def test_a_recording_that_differs_is_thrown_away(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An activation that NumPy computes between the kernels keeps its old numbers in a replay."""
+
+    def stack() -> list[Any]:
+        return [layers.Flatten(), layers.Dense(6, activation="gelu"), layers.Dense(3, activation="softmax")]
+
+    replayed = trained(model_of(*stack()), monkeypatch, replays=True)
+    assert found[:3] == [None, (False, False), (False, False)]
+    assert not any(found[3:])
+    real = trained(model_of(*stack()), monkeypatch, replays=False)
+    for one, other in zip(replayed, real, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+class Change(minicnn.callbacks.Callback):
+    """Changes something in the middle of a training."""
+
+    def __init__(self, what: Any) -> None:
+        super().__init__()
+        self.what = what
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            self.what(self.model)
+
+
+def freeze(model: Any) -> None:
+    model.layers[1].trainable = False
+
+
+def replace(model: Any) -> None:
+    model.set_weights([weights * 0.5 for weights in model.get_weights()])
+
+
+CHANGES = {
+    "freezing": freeze,
+    "new weights": replace,
+    "unfused": lambda model: setattr(model, "fused", False),
+    "one thread": lambda model: minicnn.set_num_threads(1),
+    "other kernels": lambda model: minicnn.use_kernels("reference"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_in_the_middle_are_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, results = minicnn.get_num_threads(), []
+    for replays in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            try:
+                change = Change(CHANGES[name])
+                results.append(trained(model_of(*lenet()), patch, replays=replays, callbacks=[change]))
+            finally:
+                minicnn.use_kernels(None)
+                minicnn.set_num_threads(threads)
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_large_steps_are_not_kept(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "MOST_BYTES", 1000)
+    model_of(*lenet()).fit(*data(), batch_size=10, epochs=2, verbose=0)
+    assert found[1] == (False, False)
+    assert not any(found[2:])
+
+
+def test_recordings_of_other_threads_are_their_own() -> None:
+    import threading
+
+    with recording.record() as outer:
+        thread = threading.Thread(target=lambda: recording.note(print, "elsewhere"))
+        thread.start()
+        thread.join()
+        recording.note(print, "here")
+        with recording.record() as inner:
+            recording.note(print, "inside")
+    recording.note(print, "after")
+    assert [[arguments for _, arguments in each.calls] for each in (outer, inner)] == [[("here",)], [("inside",)]]
+
+
+def test_a_second_fit_goes_on_with_the_recording(found: list[Any]) -> None:
+    model = model_of(*lenet())
+    for _ in range(2):
+        model.fit(*data(40), batch_size=10, verbose=0)
+    assert found[4:] == [(True, False)] * 4
+
+
+def test_a_regularizer_given_later_is_noticed(found: list[Any]) -> None:
+    model = model_of(*lenet())
+    model.fit(*data(40), batch_size=10, verbose=0)
+    model.weights[0].regularizer = minicnn.regularizers.L2(0.1)
+    model.fit(*data(40), batch_size=10, verbose=0)
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("name", ["eastmount", "lenet5", "fashion-conv1x3"])
+def test_the_small_articles_networks_are_replayed(name: str, found: list[Any]) -> None:
+    """Arithmetic that NumPy makes between their kernels would cost them that: see `minicnn.kernels.recording`."""
+    article = articles.get(name)
+    model = article.build()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    generator = np.random.default_rng(0)
+    x = generator.random((32, *model.input_shape[1:]), dtype="float32")
+    model.fit(x, generator.integers(0, 10, 32), batch_size=8, verbose=0)
+    assert found == [None, (False, False), (False, False), (True, False)]
