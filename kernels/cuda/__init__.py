@@ -12,7 +12,15 @@ their order. So the same input gives the same bits, on any device of the same ki
 from __future__ import annotations
 
 from .columns import batch_moments, batch_norm, batch_norm_gradients, sum_rows
-from .convolution import conv2d, conv2d_block, conv2d_block_gradients, conv2d_input_gradient, conv2d_kernel_gradient
+from .convolution import (
+    conv2d,
+    conv2d_block,
+    conv2d_block_gradients,
+    conv2d_input_gradient,
+    conv2d_kernel_gradient,
+    dense_block,
+    dense_block_gradients,
+)
 from .elementwise import (
     dropout_mask,
     erf,
@@ -22,7 +30,7 @@ from .elementwise import (
     softmax_cross_entropy,
     softmax_cross_entropy_gradient,
 )
-from .matrices import dense_block, dense_block_gradients, matmul
+from .matrices import matmul
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .warping import affine_warp

@@ -1,17 +1,20 @@
 """The three passes of a convolution, and fused blocks.
 
 With few channels or filters to a group the direct kernels serve, else products of tiles, on the tensor cores where
-float32 may be rounded to TF32 on the way there (`use_tf32`) and the device has them.
+float32 may be rounded to TF32 on the way there (`use_tf32`) and the device has them. Which `algorithm` is asked for
+makes no difference here.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import cupy
 import numpy as np
 
+from ..composition import dense_blocks
 from ..dispatch import tf32_is_used
 from ..geometry import Padding, Pair
 from .arrays import Array, contiguous, floating, launch
@@ -79,7 +82,7 @@ def _how(shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
 def conv2d(
     x: Array, w: Array, b: Array | None, *, strides: Pair, padding: Padding, dilation: Pair, groups: int,
     algorithm: str = "auto",
-) -> Array:  # fmt: skip
+) -> Array:
     """See `minicnn.kernels.conv2d`."""
     floating("conv2d", x)
     return _convolve(x, w, b, _shape(x.shape, w.shape, strides, padding, dilation, groups), "linear", 1.0)
@@ -115,7 +118,7 @@ def _convolve_directly(
 def conv2d_input_gradient(
     gy: Array, w: Array, *, input_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
     algorithm: str = "auto",
-) -> Array:  # fmt: skip
+) -> Array:
     """See `minicnn.kernels.conv2d_input_gradient`."""
     dtype = floating("conv2d_input_gradient", gy)
     shape = _shape((len(gy), *input_size, w.shape[2] * groups), w.shape, strides, padding, dilation, groups)
@@ -138,7 +141,7 @@ def conv2d_input_gradient(
 def conv2d_kernel_gradient(
     x: Array, gy: Array, *, kernel_size: Pair, strides: Pair, padding: Padding, dilation: Pair, groups: int,
     algorithm: str = "auto",
-) -> Array:  # fmt: skip
+) -> Array:
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
     dtype = floating("conv2d_kernel_gradient", x)
     w_shape = (*kernel_size, x.shape[3] // groups, gy.shape[3])
@@ -188,11 +191,11 @@ def conv2d_block(
     if pooling == "max" and _is_fusible(shape, pool):
         y, winners = _fused(x, w, b, shape, pool, activation, alpha)
         return y, winners if keep else None
-    z = _convolve(x, w, b, shape, activation, alpha)
-    windows_of: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+    before = _convolve(x, w, b, shape, activation, alpha)
     if pooling == "avg":
-        return avg_pool2d(z, **windows_of), z if keep else None
-    y, winners = max_pool2d(z, **windows_of)
+        y = avg_pool2d(before, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
+        return y, before if keep else None
+    y, winners = max_pool2d(before, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
     return y, winners if keep else None
 
 
@@ -237,15 +240,14 @@ def conv2d_block_gradients(
     floating("conv2d_block_gradients", gy)
     shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
     geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    if pool_size is not None and pooling == "avg":
-        gy = avg_pool2d_gradient(
-            gy, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
-        )
-        y, pool_size = kept, None  # the rest is that of a block without pooling
+    average = pool_size is not None and pooling == "avg"
+    if average:
+        window: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
+        gy, y = avg_pool2d_gradient(gy, input_size=shape.output, **window), kept
     g = activation_gradient(gy, y, activation, alpha)
     gb = sum_rows(g.reshape(-1, shape.filters)) if needs_b else None
     gx = gw = None
-    if pool_size is not None and pool_strides is not None and pool_padding is not None:
+    if not average and pool_size is not None and pool_strides is not None and pool_padding is not None:
         pool = Pool(pool_size, pool_strides, pool_padding)
         if needs_w and _is_direct(shape) and kept is not None and kept.dtype == np.uint8:
             # Through the winners alone: one window in so many cells, and no larger array in between.
@@ -259,3 +261,13 @@ def conv2d_block_gradients(
     if needs_w:
         gw = conv2d_kernel_gradient(x, g, kernel_size=shape.kernel, **geometry)
     return gx, gw, gb
+
+
+def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
+    """See `minicnn.kernels.dense_block`: a convolution of pictures of one cell."""
+    floating("dense_block", x)
+    shape = _shape((len(x), 1, 1, x.shape[1]), (1, 1, *w.shape), (1, 1), NO_POOL.padding, (1, 1), 1)
+    return _convolve(x[:, None, None], w[None, None], b, shape, activation, alpha)[:, 0, 0]
+
+
+_, dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activation_gradient)

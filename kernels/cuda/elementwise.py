@@ -82,7 +82,6 @@ def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array
 
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
     """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
-    floating("softmax_cross_entropy_gradient", probabilities)
     return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
 
 

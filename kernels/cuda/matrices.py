@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from functools import lru_cache
 from typing import NamedTuple
 
 import cupy
 import numpy as np
 
-from ..composition import dense_blocks
 from ..geometry import Pair
 from .arrays import Array, contiguous, floating, launch, on_device
-from .elementwise import activation_gradient
 from .loading import REAL, REALS, Kernels
 
 # (type, tile, numbers copied at once, whether a and b have k as their fast axis)
@@ -127,6 +124,3 @@ def add_parts(parts: Array, out: Array | None = None, bias: Array | None = None)
         np.int32(out.shape[-1]),
     )  # fmt: skip
     return out
-
-
-dense_block, dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activation_gradient)

@@ -193,7 +193,7 @@ class Optimizer(Configurable):
 
         Where parameters were moved to another device, all start anew, and the slots follow.
         """
-        if any(block.is_stale for block in self._blocks):
+        if any([block.is_stale for block in self._blocks]):
             self._pending = {key: value for key, value in self.get_state().items() if "/" in key}
             self._blocks = []
         if sum([len(block.parameters) for block in self._blocks]) == len(self.parameters):

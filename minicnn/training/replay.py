@@ -67,7 +67,7 @@ class Replays:
         The first batch of a shape gets none: shapes that come once are not worth recording, and only after the first
         step are the weights where the optimizer keeps them.
         """
-        if not self.possible or self.model.device != "cpu":
+        if not self.possible:
             return None
         (x,) = arrays
         if x.shape not in self._by_shape:

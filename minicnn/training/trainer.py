@@ -90,11 +90,11 @@ class Trainer:
         self._joined: tuple[int, ...] = ()
         self._regularised: list[Any] = []
         self._warned_of_loss = False
+        self._replays: Replays | None = None
         # The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
         self._loss_total: Any = 0.0
         self._samples = 0
         self._last: Batch | None = None
-        self._replays: Replays | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()

@@ -39,7 +39,7 @@ loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
 predicted = np.argmax(model.predict(x_test, verbose=0), axis=1)
 
 print("FACT parameters", model.count_params())
-print("FACT keys", list(history.history))
+print("FACT keys", sorted(history.history))
 print("FACT steps", [len(values) for values in history.history.values()])
 print("FACT accuracy", abs(accuracy - np.mean(predicted == labels)) < 1e-6, np.isfinite(loss))
 print("FACT last", abs(history.history["val_accuracy"][-1] - accuracy) < 1e-6)
