@@ -66,7 +66,7 @@ def samples(large: bool = True) -> Iterator[Sample]:
     """All of them, or all but those that only large arrays can be."""
     for dtype in ("float32", "float64"):
         draw = _drawer(dtype)
-        for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks):
+        for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks, _more_blocks):
             for sample in part(draw):
                 yield sample._replace(tolerance=TOLERANCE["tf32" if sample.tf32 else dtype])
     if large:
@@ -213,6 +213,26 @@ def _block(draw: Callable[..., Array], C: int, pool: tuple[Any, ...], activation
     for needs in itertools.product((True, False), repeat=3):
         wanted = dict(zip(("needs_x", "needs_w", "needs_b"), needs, strict=True))
         yield Sample("conv2d_block_gradients", (gy, y, winners, x, w), {**wanted, **geometry}, tf32)
+
+
+def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
+    """Averages behind a convolution, what is not kept, dense layers."""
+    x, w, b = draw(2, 7, 8, 8), draw(3, 3, 8, 8), draw(8)
+    options = {"strides": (1, 1), "padding": SAME, "dilation": (1, 1), "groups": 1, "activation": "tanh", "alpha": 1.0,
+               "pool_size": (2, 2), "pool_strides": (2, 2), "pool_padding": ZERO}  # fmt: skip
+    y, kept = reference.conv2d_block(x, w, b, **options, pooling="avg")
+    yield Sample("conv2d_block", (x, w, b), {**options, "pooling": "avg"})
+    needs = {"needs_x": True, "needs_w": True, "needs_b": True}
+    gradients = {**options, **needs, "pooling": "avg"}
+    yield Sample("conv2d_block_gradients", (draw(*y.shape), y, kept, x, w), gradients)
+    for pool in ("max", "avg"):
+        yield Sample("conv2d_block", (x, w, b), {**options, "pooling": pool, "keep": False})
+    m, k, n = draw(5, 7), draw(7, 6), draw(6)
+    z = reference.dense_block(m, k, n, activation="elu", alpha=0.3)
+    dense = {"activation": "elu", "alpha": 0.3}
+    yield Sample("dense_block", (m, k, n), dense)
+    yield Sample("dense_block_gradients", (draw(*z.shape), z, m, k), {**needs, **dense})
+    yield Sample("softmax_cross_entropy_gradient", (draw(5), abs(draw(5, 3)), draw(5, 3)), {})
 
 
 def _large() -> Iterator[Sample]:
