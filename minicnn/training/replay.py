@@ -58,7 +58,7 @@ class Replays:
     def __init__(self, model: Model, logits: tuple[int, ...]) -> None:
         self.model = model
         self.logits = logits
-        self.possible = _is_repeatable(model) and current_kernels() == "cpu"
+        self.possible = _is_repeatable(model) and model.device == "cpu" and current_kernels() == "cpu"
         self._by_shape: dict[tuple[int, ...], Replay | None] = {}
 
     def find(self, arrays: Sequence[np.ndarray]) -> Replay | None:

@@ -9,6 +9,9 @@ import pytest
 
 from minicnn.compat import keras as compat
 
+# Written for Keras, to be run by the tests.
+collect_ignore = ["scripts"]
+
 
 @pytest.fixture
 def install() -> Iterator[Callable[..., None]]:

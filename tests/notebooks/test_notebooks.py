@@ -20,11 +20,12 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # Runs every code cell in one namespace, as a kernel would; `%` lines speak to Jupyter and are left out.
 RUN = """
-import json, re, sys
+import json, pathlib, re, sys
 import matplotlib
 matplotlib.use("Agg")
 names = {"__name__": "__main__"}
-for number, cell in enumerate(json.load(open(sys.argv[1], encoding="utf-8"))["cells"]):
+notebook = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+for number, cell in enumerate(notebook["cells"]):
     if cell["cell_type"] == "code":
         source = re.sub(r"(?m)^(\\s*)%.*$", r"\\1pass", "".join(cell["source"]))
         exec(compile(source, f"cell {number}", "exec"), names)

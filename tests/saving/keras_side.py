@@ -45,6 +45,8 @@ class Theirs:
     name = "keras"
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         module = keras()
         return {
             "layers": module.layers,

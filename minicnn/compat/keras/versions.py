@@ -43,7 +43,7 @@ def rules_of(version: str) -> Rules:
     1
     >>> rules_of("2.2")
     Traceback (most recent call last):
-    ValueError: unknown version of Keras '2.2'; did you mean '2.3' or '2.0.8'?
+    ValueError: unknown version of Keras '2.2'; did you mean '2.3'?
     """
     if version not in _RULES:
         raise ValueError(unknown_name("version of Keras", version, VERSIONS))
