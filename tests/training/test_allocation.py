@@ -15,6 +15,7 @@ from minicnn.callbacks import Callback
 from minicnn.training import replay
 
 resource = pytest.importorskip("resource", reason="page faults are counted through getrusage, which Windows lacks")
+pytest.importorskip("numba", reason="only the compiled kernels use memory again", exc_type=ImportError)
 
 SIDE, BATCH = 32, 64
 

@@ -12,6 +12,8 @@ from minicnn import articles, layers
 from minicnn.kernels import recording
 from minicnn.training import replay
 
+pytest.importorskip("numba", reason="only the compiled kernels are replayed", exc_type=ImportError)
+
 
 def model_of(*stack: Any, optimizer: Any = "adam", loss: str = "sparse_categorical_crossentropy") -> minicnn.Model:
     minicnn.set_seed(7)
