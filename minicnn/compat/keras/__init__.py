@@ -17,9 +17,7 @@ the nearest thing that is.
 from __future__ import annotations
 
 import importlib.util
-import sys
 from contextlib import ExitStack
-from types import ModuleType
 
 from .notes import OldName
 from .versions import VERSIONS
@@ -47,7 +45,7 @@ def install(version: str = "3") -> None:
         ValueError: another version.
     """
     from . import backend, notes
-    from .finder import Finder, hide
+    from .finder import Finder, answering
     from .namespace import table
     from .training import old_methods
     from .versions import rules_of
@@ -57,9 +55,7 @@ def install(version: str = "3") -> None:
     uninstall()
     finder = Finder(table(rules))
     with ExitStack() as stack:
-        hidden = hide(finder.roots)
-        stack.callback(_restore, finder, hidden)
-        sys.meta_path.insert(0, finder)
+        stack.enter_context(answering(finder))
         stack.enter_context(old_methods())
         stack.callback(backend.set_image_data_format, "channels_last")
         stack.enter_context(_plain_bars())
@@ -73,15 +69,6 @@ def uninstall() -> None:
     if _installation is not None:
         installation, _installation = _installation, None
         installation.close()
-
-
-def _restore(finder: object, hidden: dict[str, ModuleType]) -> None:
-    from .finder import Finder, hide
-
-    if isinstance(finder, Finder):
-        hide(finder.roots)
-        sys.meta_path.remove(finder)
-    sys.modules.update(hidden)
 
 
 def _plain_bars() -> ExitStack:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -85,9 +86,21 @@ class Finder(MetaPathFinder, Loader):
         """Nothing runs: names are looked up when they are asked for."""
 
 
-def hide(roots: set[str]) -> dict[str, ModuleType]:
-    """Take the modules of these roots out of `sys.modules`, so that they are imported anew; gives what was there."""
-    hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in roots}
-    for name in hidden:
+@contextmanager
+def answering(finder: Finder) -> Iterator[None]:
+    """Ask this finder first for a while; what was imported of its roots before is put aside and comes back after."""
+    aside = _take_out(finder.roots)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        _take_out(finder.roots)
+        sys.modules.update(aside)
+
+
+def _take_out(roots: set[str]) -> dict[str, ModuleType]:
+    taken = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in roots}
+    for name in taken:
         del sys.modules[name]
-    return hidden
+    return taken

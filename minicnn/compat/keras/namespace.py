@@ -91,9 +91,7 @@ def _loss_function(loss: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _regularizers() -> Names:
-    # Keras 1's l1l2 took its factors under other names.
-    old = Renamed(regularizers.l1_l2, name="l1l2")
-    return {**_public(regularizers), "l1l2": old}
+    return {**_public(regularizers), "l1l2": regularizers.l1_l2}
 
 
 def _constraints() -> Names:

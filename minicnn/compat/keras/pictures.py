@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import minicnn.functional as F
+from minicnn.data.errors import PictureError
+from minicnn.data.pictures import open_picture
 
 COLOR_BGR2GRAY, COLOR_BGR2RGB, COLOR_RGB2BGR, COLOR_RGB2GRAY = 6, 4, 4, 7
 IMREAD_GRAYSCALE, IMREAD_COLOR = 0, 1
@@ -20,9 +20,8 @@ def imread(filename: str, flags: int = IMREAD_COLOR) -> np.ndarray | None:
     As OpenCV does, it says nothing of the reason; `minicnn.preprocessing.open_picture` does.
     """
     try:
-        with Image.open(Path(filename)) as picture:
-            pixels = np.asarray(picture.convert("RGB"))[..., ::-1]
-    except (OSError, ValueError, Image.DecompressionBombError):
+        pixels = np.asarray(open_picture(filename).convert("RGB"))[..., ::-1]
+    except PictureError:
         return None
     return cvtColor(pixels, COLOR_BGR2GRAY) if flags == IMREAD_GRAYSCALE else np.ascontiguousarray(pixels)
 
