@@ -83,7 +83,7 @@ def test_a_damaged_history_and_a_missing_folder_are_said(tmp_path: Path) -> None
     (history(tmp_path / "broken") / "history.json").write_text("{", encoding="utf-8")
     rows, (line,) = reproduction.gather([tmp_path])
     assert not rows and "is damaged" in line
-    with pytest.raises(ValueError, match="there is no folder .*nowhere"):
+    with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
         reproduction.gather([tmp_path / "nowhere"])
 
 
@@ -94,7 +94,8 @@ def test_rows_replace_those_of_the_same_network_and_recipe_alone() -> None:
     known = [row("lenet5", "adam", 1), row("khuyen", "reported", 1), row("khuyen", "adam", 1)]
     found = reproduction.merged(known, [row("khuyen", "adam", 9), row("eastmount", "reported", 9)])
     assert found == [
-        row("eastmount", "reported", 9), row("khuyen", "reported", 1), row("khuyen", "adam", 9), row("lenet5", "adam", 1),
+        row("eastmount", "reported", 9), row("khuyen", "reported", 1), row("khuyen", "adam", 9),
+        row("lenet5", "adam", 1),
     ]  # fmt: skip
 
 
