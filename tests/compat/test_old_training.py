@@ -125,3 +125,11 @@ def test_bars(keras, data, capsys):
     notebook = TQDMNotebookCallback(leave_inner=True, leave_outer=False)
     compiled(keras).fit(*data, epochs=2, batch_size=8, verbose=0, callbacks=[notebook])
     assert "Epoch 1: 100%" in capsys.readouterr().err
+
+
+def test_bars_take_the_arguments_of_keras_tqdm_alone(keras):
+    from keras_tqdm import TQDMNotebookCallback
+
+    TQDMNotebookCallback(outer_description="T", metric_format="{name}", separator=", ", initial=1, show_inner=False)
+    with pytest.raises(TypeError, match=r"unknown argument 'leave_inners'; did you mean 'leave_inner'"):
+        TQDMNotebookCallback(leave_inners=True, leave_outer=True)
