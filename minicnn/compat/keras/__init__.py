@@ -64,7 +64,7 @@ def install(version: str = "3") -> None:
     finder = Finder(table(rules))
     with ExitStack() as stack:
         stack.enter_context(answering(finder))
-        stack.enter_context(old_methods())
+        stack.enter_context(old_methods(rules))
         stack.callback(backend.set_image_data_format, "channels_last")
         stack.enter_context(_plain_bars())
         notes.forget()
