@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from . import alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer
+from . import alexnet, besbes, digits, eastmount, fashion, khuyen, lenet, lessons, strika, transfer
 from .article import Article, Figure, Recipe
 from .pattern import pattern
 from .registry import get, names, register
@@ -19,6 +19,7 @@ for _article in (
     *eastmount.ARTICLES,
     khuyen.ARTICLE,
     lenet.ARTICLE,
+    digits.DENSE,
     *fashion.ARTICLES,
     *strika.ARTICLES,
     besbes.ARTICLE,
@@ -29,4 +30,4 @@ for _article in (
     register(_article)
 
 # The modules serve the registry; `articles.<module>` is no name to rely on.
-del alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer, _article
+del alexnet, besbes, digits, eastmount, fashion, khuyen, lenet, lessons, strika, transfer, _article

@@ -37,6 +37,7 @@ PARAMETERS = {
     "eastmount-as-run": 543_722,
     "eastmount-pyramid": 3_058_186,
     "khuyen": 484_714,
+    "mnist-dense": 101_770,
     "besbes": 1_355_938,
     "besbes-vgg16": 4_326_401,
     "besbes-squeezenet": 4_326_401,
@@ -82,6 +83,15 @@ def test_there_is_an_output_for_each_class_or_one_for_the_positive_class(article
     else:
         assert article.build().output_shape == (None, 1)
         assert article.classes[1] == article.positive_class
+
+
+def test_every_data_set_has_a_plain_dense_baseline():
+    for data in ("mnist", "fashion-mnist", "dogs-vs-cats"):
+        baselines = [a for a in map(articles.get, articles.names()) if a.dataset == data and a.name.endswith("-dense")]
+        assert baselines
+        for article in baselines:
+            kinds = {type(layer).__name__ for layer in article.build().layers}
+            assert kinds <= {"InputLayer", "Flatten", "Dense"}
 
 
 def test_cats_and_dogs_name_their_positive_class(article):
