@@ -15,8 +15,8 @@ from .pictures import as_labels, preparation
 if TYPE_CHECKING:
     from minicnn.applications.bottleneck import Extractor
     from minicnn.articles import Recipe
-    from minicnn.data.batch_iterator import BatchIterator
-    from minicnn.data.sources import Skipped
+    from minicnn.data.batches.batch_iterator import BatchIterator
+    from minicnn.data.pictures.sources import Skipped
     from minicnn.models import Model
 
     from .picture_parts import PictureParts
