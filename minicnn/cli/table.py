@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import numpy as np
 
+from .answers import as_probabilities, best_classes
 from .loading import loader, skipped_lines
 from .pictures import preparation
-from .predict import as_probabilities, best_classes
 
 if TYPE_CHECKING:
     from minicnn.data.pictures.sources import PictureSource, Skipped
