@@ -44,6 +44,7 @@ def reproduce(
     same command goes on from the last finished epoch. A network whose data is missing is left out, and said to be.
     """
     from . import reproduction, trials
+    from .reproduction_table import table
 
     use_machine(threads, kernels)
     out.mkdir(parents=True, exist_ok=True)
@@ -58,10 +59,10 @@ def reproduce(
         rows.append(reproduction.row(article, key, records))
         write_json(out / "reproduction.json", {"rows": rows, "not run": failures})
         with replacing(out / "reproduction.md") as temporary:
-            temporary.write_text(reproduction.table(rows, failures) + "\n", encoding="utf-8")
+            temporary.write_text(table(rows, failures) + "\n", encoding="utf-8")
     if not rows:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
-    click.echo(reproduction.table(rows, failures))
+    click.echo(table(rows, failures))
     click.echo(f"Results in {out}: reproduction.md, reproduction.json, a folder for each training")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 
 from minicnn import articles
 from minicnn.applications import SqueezeNet
+from minicnn.compat.keras.versions import rules_of
 
 # Counted by hand from the articles' layers.
 PARAMETERS = {
@@ -47,13 +49,6 @@ PARAMETERS = {
     "lenet5": 61_706,
     "alexnet": 60_965_224,
 }
-# The networks of the articles, a letter each, in their order.
-INDEX = {
-    *("A1", "A2", "A3", "A4", "A5"),
-    *("B1", "B2", "B3", "B10"),
-    *("C1", "C2", "D1"),
-    *("E2", "E3", "E4", "E5", "E6", "E7"),
-}
 
 
 @pytest.fixture(params=articles.names())
@@ -63,11 +58,6 @@ def article(request):
 
 def test_all_are_registered():
     assert set(PARAMETERS) <= set(articles.names())
-
-
-def test_no_row_of_the_index_is_missing():
-    found = {row for name in articles.names() for row in articles.get(name).index}
-    assert found >= INDEX
 
 
 def test_parameter_counts_are_the_articles(article):
@@ -180,6 +170,16 @@ def test_recipes_say_what_the_articles_say(name, recipe, optimizer, learning_rat
 
 def test_fashion_holds_a_tenth_out():
     assert articles.get("fashion-conv1x3").recipe().validation_split == 0.1
+
+
+@pytest.mark.parametrize(("recipe", "version"), [("reported", "2.0.8"), ("keras2.3", "2.3")])
+def test_besbes_recipes_are_his_script_by_the_rules_of_two_versions(recipe, version):
+    chosen, rules = articles.get("besbes").recipe(recipe), rules_of(version)
+    assert chosen.patience == 2 + rules.patience_offset
+    assert chosen.augmentation == {
+        "shear_range": pytest.approx(math.degrees(0.2) if rules.shear_in_radians else 0.2),
+        "zoom_range": 0.2, "horizontal_flip": True, "interpolation_order": rules.interpolation_order,
+    }  # fmt: skip
 
 
 def test_the_figure_of_the_nearest_number_of_epochs():

@@ -312,3 +312,32 @@ def test_what_is_held_out_of_distorted_pictures_is_measured_as_it_is():
     assert x.shape == (8, 28, 28, 1)
     assert not any(np.array_equal(picture, other) for picture in x for other in data.x_train)
     assert set(y) <= set(found.y_train[:30])
+
+
+@pytest.mark.network
+def test_the_model_of_the_best_validation_epoch_is_kept_and_measured(run, tmp_path):
+    words = ["train", "fashion-conv1x3", "--dataset", "drawn-digits", "--samples", 400, "--batch-size", 8]
+    result = run(*words, "--epochs", 8, "--out", "whole")
+    assert result.exit_code == 0, result.output
+    record = history_of(tmp_path / "whole")
+    accuracies = [epoch["val_accuracy"] for epoch in record["epochs"]]
+    best = accuracies.index(max(accuracies)) + 1
+    # Else the test would not tell the best epoch from the last one.
+    assert best < 8
+    assert record["best"]["epoch"] == best
+    assert f"came in epoch {best}: test loss" in result.output
+    assert "best.minicnn" in result.output.splitlines()[-1]
+    assert run(*words, "--epochs", best, "--out", "short").exit_code == 0
+    short = history_of(tmp_path / "short")
+    assert short["test"] == {name: value for name, value in record["best"].items() if name != "epoch"}
+    assert same_weights(tmp_path / "whole" / "best.minicnn", tmp_path / "short" / "model.minicnn")
+    # Gone on from elsewhere, without the model of the best epoch: nothing is claimed of it.
+    (tmp_path / "whole" / "best.minicnn").unlink()
+    resumed = run("train", "fashion-conv1x3", "--out", "whole", "--resume", "--epochs", 9)
+    assert resumed.exit_code == 0, resumed.output
+    record = history_of(tmp_path / "whole")
+    assert record["best"] is None or record["best"]["epoch"] == 9
+
+
+def test_the_test_set_chooses_no_epoch(trained):
+    assert history_of(trained)["best"] is None

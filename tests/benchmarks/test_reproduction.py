@@ -1,0 +1,123 @@
+"""Trainings of several folders become rows of one table, and only those that stand for their recipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import reproduction
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def history(folder: Path, **changes: Any) -> Path:
+    """Write what a finished training of lenet5 leaves, with some of it changed; settings by their names."""
+    settings = {
+        "recipe": "adam", "dataset": "mnist", "data": None, "samples": None, "epochs": 5, "batch_size": 64, "seed": 0,
+        "augment": False, "fitting": "squeeze",
+    }  # fmt: skip
+    settings |= {name: value for name, value in changes.items() if name in settings}
+    record = {
+        "article": "lenet5",
+        "date": "2026-01-31",
+        "settings": settings,
+        "seed": settings["seed"],
+        "parameters": 61_706,
+        "computer": {"processor": "an abacus"},
+        "threads": 1,
+        "measured_on": "test",
+        "best": None,
+        "finished": True,
+        "test": {"loss": 0.1, "accuracy": 0.5 + settings["seed"] / 10},
+        "epochs": [{"epoch": n + 1, "loss": 1.0, "accuracy": 0.4, "seconds": 1.0} for n in range(settings["epochs"])],
+        **{name: value for name, value in changes.items() if name not in settings},
+    }
+    folder.mkdir(parents=True)
+    (folder / "history.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def test_seeds_of_several_folders_make_one_row(tmp_path: Path) -> None:
+    history(tmp_path / "a" / "first")
+    history(tmp_path / "b", seed=1, date="2026-02-01")
+    measured = history(tmp_path / "c", seed=2)
+    (measured / "measures.json").write_text(json.dumps({"accuracy": 0.9, "mistakes": 3}), encoding="utf-8")
+    (row,), left_out = reproduction.gather([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
+    assert not left_out
+    assert (row["network"], row["seeds"], row["date"]) == ("lenet5", [0, 1, 2], "2026-02-01")
+    assert row["measures"] == [{"accuracy": 0.5}, {"accuracy": 0.6}, {"accuracy": 0.9, "mistakes": 3}]
+    assert row["command"] == "minicnn reproduce lenet5 --recipe adam --seeds 3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"finished": False}, "not finished; to end it as it is: minicnn train lenet5 --resume --epochs 5"),
+        ({"dataset": "drawn-digits"}, "trained on drawn-digits, not on mnist"),
+        ({"batch_size": 8}, "batch_size 8, but the recipe has 64"),
+        ({"article": "lenet5:kernel_size=3"}, "unknown article 'lenet5:kernel_size=3'"),
+        ({"recipe": "sgd"}, "lenet5: unknown recipe 'sgd'"),
+    ],
+)
+def test_what_does_not_stand_for_its_recipe_is_left_out(tmp_path: Path, changes: Any, reason: str) -> None:
+    history(tmp_path / "odd", **changes)
+    rows, (line,) = reproduction.gather([tmp_path])
+    assert not rows
+    assert line.startswith(f"{tmp_path / 'odd'}: {reason}")
+
+
+def test_of_trainings_of_several_lengths_the_longest_counts(tmp_path: Path) -> None:
+    history(tmp_path / "short", epochs=2)
+    history(tmp_path / "long", epochs=4)
+    history(tmp_path / "few", epochs=5, samples=100)
+    (row,), left_out = reproduction.gather([tmp_path])
+    assert row["epochs"] == 4
+    assert left_out == [f"{tmp_path / name}: another one is longer" for name in ("few", "short")]
+
+
+def test_a_damaged_history_and_a_missing_folder_are_said(tmp_path: Path) -> None:
+    (history(tmp_path / "broken") / "history.json").write_text("{", encoding="utf-8")
+    rows, (line,) = reproduction.gather([tmp_path])
+    assert not rows and "is damaged" in line
+    with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
+        reproduction.gather([tmp_path / "nowhere"])
+
+
+def test_rows_replace_those_of_the_same_network_and_recipe_alone() -> None:
+    def row(network: str, recipe: str, epochs: int) -> dict[str, Any]:
+        return {"network": network, "recipe": recipe, "epochs": epochs}
+
+    known = [row("lenet5", "adam", 1), row("khuyen", "reported", 1), row("khuyen", "adam", 1)]
+    found = reproduction.merged(known, [row("khuyen", "adam", 9), row("eastmount", "reported", 9)])
+    assert found == [
+        row("eastmount", "reported", 9), row("khuyen", "reported", 1), row("khuyen", "adam", 9),
+        row("lenet5", "adam", 1),
+    ]  # fmt: skip
+
+
+def test_the_command_adds_up_trainings_of_several_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results" / "rows.json"
+    first, second = history(tmp_path / "first"), history(tmp_path / "second", article="besbes-progress",
+        recipe="reported", batch_size=32, epochs=10)  # fmt: skip
+    odd = history(tmp_path / "odd", dataset="drawn-digits")
+    for folder in (first, second, odd):
+        monkeypatch.setattr(sys, "argv", ["reproduction", str(folder), "--out", str(out)])
+        assert reproduction.main() == 0
+    assert [row["network"] for row in reproduction.load(out)] == ["lenet5", "besbes-progress"]
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert "`lenet5`" in text and "`besbes-progress`" in text
+    assert f"Left out: {odd}: trained on drawn-digits" in capsys.readouterr().err
+
+
+def test_the_committed_rows_are_of_networks_and_recipes_that_are_there() -> None:
+    rows = reproduction.load()
+    assert rows
+    assert reproduction.merged([], rows) == rows
+    # Nothing of the machine that they come from but its processor.
+    assert not any(word in json.dumps(rows) for word in ("--out", "--data", "/home", "/tmp"))
