@@ -18,8 +18,8 @@ from minicnn import articles, datasets, layers, plots
 from minicnn.articles import claims
 from minicnn.articles.variations import vary
 from minicnn.cli.table import Predictions, quality, write_csv
-from minicnn.data import dogs_vs_cats
-from minicnn.data.survey import survey
+from minicnn.data.pictures.survey import survey
+from minicnn.data.sets import dogs_vs_cats
 from minicnn.layers import reset_names
 from minicnn.models import Sequential
 from minicnn.optimizers import Adam

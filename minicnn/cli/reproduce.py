@@ -85,12 +85,7 @@ def planned(names: tuple[str, ...], recipe: str | None) -> list[tuple[Article, s
             chosen[name] = articles.get(name)
         else:
             raise ValueError(unknown_name("network", name, [*known, *AUTHORS, "all"]))
-    pairs = [
-        (article, key)
-        for article in chosen.values()
-        for key in article.recipes
-        if recipe in (None, key)
-    ]
+    pairs = [(article, key) for article in chosen.values() for key in article.recipes if recipe in (None, key)]
     if not pairs:
         whose = ", ".join(names)
         raise ValueError(f"none of {whose} has the recipe {recipe!r}" if recipe else f"{whose}: nothing to train there")

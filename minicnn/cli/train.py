@@ -212,16 +212,21 @@ class Training:
 
     def _data(self, model: Sequential, pictures: Pictures | PictureParts) -> TrainingData:
         from .picture_parts import PictureParts
-        from .training_data import ArrayData, FeatureData, LoaderData
+        from .training_data import ArrayData, AugmentedData, FeatureData, LoaderData
 
         settings = self.settings
+        augmentation = settings.augmentation(self.recipe)
         if not isinstance(pictures, PictureParts):
-            return ArrayData(pictures, model, self.recipe, settings.batch_size)
+            if augmentation is None:
+                return ArrayData(pictures, model, self.recipe, settings.batch_size)
+            return AugmentedData(
+                pictures, model, self.recipe, settings.batch_size, seed=settings.seed, augmentation=augmentation
+            )
         if self.extractor is not None:
             return FeatureData(pictures, self.extractor, model, self.recipe, settings.batch_size)
         return LoaderData(
             pictures, model, self.recipe, settings.batch_size, seed=settings.seed, fitting=settings.fitting,
-            augmentation=settings.augmentation(self.recipe),
+            augmentation=augmentation,
         )  # fmt: skip
 
     def _announce(self, model: Sequential, data: TrainingData) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import kernels
-from minicnn.data.fitting import one_of
+from minicnn.data.pictures.fitting import one_of
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 SHEAR_UNITS = ("degrees", "radians")

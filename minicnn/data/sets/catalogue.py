@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from minicnn.data import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
-from minicnn.data.idx_dataset import Arrays, Source
+from minicnn.data.sets import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
+from minicnn.data.sets.idx_dataset import Arrays, Source
 from minicnn.errors import fold, unknown_name
 
 _MODULES: dict[str, ModuleType] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.idx_dataset import Arrays, Source
+from minicnn.data.sets.idx_dataset import Arrays, Source
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

@@ -16,7 +16,7 @@ _WHITE = 255
 
 
 def image_from_array(array: NDArray[Any]) -> Image.Image:
-    """A Pillow image of mode L, RGB or RGBA: values brought to 0..255, see `minicnn.data.pictures` for what is taken.
+    """A Pillow image of mode L, RGB or RGBA: values brought to 0..255; see `opening` for what is taken.
 
     Raises:
         PictureError: the shape or the values are no picture's.

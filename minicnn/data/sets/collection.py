@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.data.errors import DataError
-from minicnn.data.picture_layout import places
-from minicnn.data.pictures import open_picture
-from minicnn.data.sources import PictureFiles, PictureSource, PictureZip, Skipped
+from minicnn.data.pictures.layout import places
+from minicnn.data.pictures.opening import open_picture
+from minicnn.data.pictures.sources import PictureFiles, PictureSource, PictureZip, Skipped
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from minicnn.data.idx_dataset import Arrays, IdxDataset, Source, idx_files
+from minicnn.data.sets.idx_dataset import Arrays, IdxDataset, Source, idx_files
 
 CLASS_NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 

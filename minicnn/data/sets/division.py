@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicnn.data.picture_layout import Part
-from minicnn.data.sources import PictureSource
-from minicnn.data.stratified import balanced_parts, proportional_parts
+from minicnn.data.pictures.layout import Part
+from minicnn.data.pictures.sources import PictureSource
+from minicnn.data.sets.stratified import balanced_parts, proportional_parts
 
 # What is held out is dealt first: it stays the same whatever is left for training.
 _NAMES: tuple[Part, Part, Part] = ("validation", "test", "train")

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minicnn import random
-from minicnn.data.array_iterator import NumpyArrayIterator
-from minicnn.data.dataframe_iterator import DataFrameIterator
-from minicnn.data.directory_iterator import DirectoryIterator
-from minicnn.data.fitting import DATA_FORMATS, one_of
-from minicnn.data.generator_arguments import float_dtype, number, order, pair, share, shifts, zooms
-from minicnn.data.standardization import Standardization
-from minicnn.data.transforms import (
+from minicnn.data.batches.array_iterator import NumpyArrayIterator
+from minicnn.data.batches.dataframe_iterator import DataFrameIterator
+from minicnn.data.batches.directory_iterator import DirectoryIterator
+from minicnn.data.batches.generator_arguments import float_dtype, number, order, pair, share, shifts, zooms
+from minicnn.data.batches.standardization import Standardization
+from minicnn.data.batches.transforms import (
     FILL_MODES,
     apply_affine_transform,
     apply_brightness_shift,
     apply_channel_shift,
     flip_axis,
 )
+from minicnn.data.pictures.fitting import DATA_FORMATS, one_of
 
 Draws = np.random.Generator | np.random.RandomState
 

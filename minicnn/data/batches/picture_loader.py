@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minicnn.data.batch_iterator import PREFETCH_BYTES, BatchIterator
-from minicnn.data.fitting import Fitting
+from minicnn.data.batches.batch_iterator import PREFETCH_BYTES, BatchIterator
 from minicnn.data.labels import to_categorical
-from minicnn.data.sources import PictureSource, Skipped
+from minicnn.data.pictures.fitting import Fitting
+from minicnn.data.pictures.sources import PictureSource, Skipped
 
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.data.errors import PictureError
-from minicnn.data.picture_arrays import image_from_array
-from minicnn.data.picture_limits import MAX_PIXELS, check_claims, check_content, readable, too_large
+from minicnn.data.pictures.arrays import image_from_array
+from minicnn.data.pictures.limits import MAX_PIXELS, check_claims, check_content, readable, too_large
 
 if TYPE_CHECKING:
     from PIL import Image

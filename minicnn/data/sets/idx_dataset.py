@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.cache import cache_folder
 from minicnn.data.errors import DataError, DownloadError
-from minicnn.data.idx import parse_idx, unpack
+from minicnn.data.sets.cache import cache_folder
+from minicnn.data.sets.idx import parse_idx, unpack
 
 PATIENCE = 8.0
 """Seconds without data after which the network counts as absent."""
@@ -183,7 +183,7 @@ class IdxDataset:
     def fetch(self, folder: Path, *, patience: float = PATIENCE) -> None:
         """Download into `folder` those of the files that it lacks."""
         # Imported here: what urllib brings along costs more time than reading data that is already here.
-        from minicnn.data.download import fetch
+        from minicnn.data.sets.download import fetch
 
         for file in self.files:
             if file.locate(folder) is not None:

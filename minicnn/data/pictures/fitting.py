@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.pictures import Picture, open_picture
+from minicnn.data.pictures.opening import Picture, open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from minicnn.data.sources import PictureSource
+    from minicnn.data.pictures.sources import PictureSource
 
 COLOR_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
@@ -83,7 +83,7 @@ def fit_picture(
     """Bring a picture to a network's input size, smoothly (bilinear, averaged where it shrinks).
 
     Args:
-        picture: path, open binary file, Pillow image or array (see `minicnn.data.pictures`).
+        picture: path, open binary file, Pillow image or array (see `minicnn.data.pictures.opening`).
         size: (height, width) in pixels.
         channels: 1 (grey) or 3 (RGB).
         mode: ``"squeeze"`` ignores the aspect ratio, ``"crop"`` cuts the ends of the longer side, ``"pad"`` adds

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minicnn.data.batch_iterator import BatchIterator
-from minicnn.data.fitting import DATA_FORMATS, one_of
-from minicnn.data.subsets import change_for, part_of
+from minicnn.data.batches.batch_iterator import BatchIterator
+from minicnn.data.batches.subsets import change_for, part_of
+from minicnn.data.pictures.fitting import DATA_FORMATS, one_of
 
 if TYPE_CHECKING:
-    from minicnn.data.image_data_generator import ImageDataGenerator
+    from minicnn.data.batches.image_data_generator import ImageDataGenerator
 
 
 class NumpyArrayIterator(BatchIterator):

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from minicnn.data.batches.prefetch import Job, available_cores, in_order
 from minicnn.data.errors import PictureError
-from minicnn.data.pictures import Facts, picture_facts
-from minicnn.data.prefetch import Job, available_cores, in_order
-from minicnn.data.sources import PictureSource, Skipped
+from minicnn.data.pictures.opening import Facts, picture_facts
+from minicnn.data.pictures.sources import PictureSource, Skipped
 
 _AT_A_TIME = 16
 

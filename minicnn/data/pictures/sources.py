@@ -9,7 +9,7 @@ A `PictureSource` opens nothing before it is asked to. Files and members of a zi
     train, test = source.subset(kept), source.subset(held)     # parts, by index
     image = source.open(0)                                     # a Pillow image, any kind of picture, safely opened
 
-    loader = PictureLoader(train, (150, 150), batch_size=32)   # minicnn.data.picture_loader: batches, in threads
+    loader = PictureLoader(train, (150, 150), batch_size=32)   # see minicnn.data.batches
     model.fit(loader, validation_data=PictureLoader(test, (150, 150), shuffle=False))
 """
 
@@ -25,9 +25,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.data.archive import Archive
 from minicnn.data.errors import DataError, PictureError
-from minicnn.data.pictures import open_picture
+from minicnn.data.pictures.archive import Archive
+from minicnn.data.pictures.opening import open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -174,7 +174,7 @@ class PictureZip(PictureSource):
         path: the zip.
 
     Raises:
-        DataError: there is no such file, it is no zip, or too much of one (see `minicnn.data.archive`).
+        DataError: there is no such file, it is no zip, or too much of one (see `minicnn.data.pictures.archive`).
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

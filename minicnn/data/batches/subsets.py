@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.fitting import one_of
+from minicnn.data.pictures.fitting import one_of
 
 if TYPE_CHECKING:
-    from minicnn.data.image_data_generator import ImageDataGenerator
-    from minicnn.data.picture_loader import Transform
+    from minicnn.data.batches.image_data_generator import ImageDataGenerator
+    from minicnn.data.batches.picture_loader import Transform
 
 SUBSETS = ("training", "validation")
 

@@ -17,14 +17,14 @@ from typing import Literal
 
 import numpy as np
 
-from minicnn.data.cache import cache_folder
-from minicnn.data.collection import picture_source
-from minicnn.data.division import Parts, divide
+from minicnn.data.batches.picture_loader import PictureLoader
 from minicnn.data.errors import DataError
-from minicnn.data.idx_dataset import PATIENCE, Arrays, Source
-from minicnn.data.picture_layout import pet, places
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.sources import PictureSource, Skipped
+from minicnn.data.pictures.layout import pet, places
+from minicnn.data.pictures.sources import PictureSource, Skipped
+from minicnn.data.sets.cache import cache_folder
+from minicnn.data.sets.collection import picture_source
+from minicnn.data.sets.division import Parts, divide
+from minicnn.data.sets.idx_dataset import PATIENCE, Arrays, Source
 
 CLASS_NAMES = ("cat", "dog")
 NAME, TITLE = "dogs-vs-cats", "Dogs vs. Cats"
@@ -175,7 +175,7 @@ def fetch(*, patience: float = PATIENCE) -> Path:
     Raises:
         DownloadError: no mirror delivers it.
     """
-    from minicnn.data import download
+    from minicnn.data.sets import download
 
     target = cache_folder() / NAME / ARCHIVES[1]
     urls = [mirror + target.name for mirror in MIRRORS]

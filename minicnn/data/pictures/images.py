@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minicnn.data.fitting import COLOR_MODES, DATA_FORMATS, INTERPOLATIONS, checked_size, fitted, one_of
-from minicnn.data.pictures import Picture, open_picture
+from minicnn.data.pictures.fitting import COLOR_MODES, DATA_FORMATS, INTERPOLATIONS, checked_size, fitted, one_of
+from minicnn.data.pictures.opening import Picture, open_picture
 
 if TYPE_CHECKING:
     from PIL import Image

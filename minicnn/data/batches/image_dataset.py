@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.fitting import Fitting, middle, one_of
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.resizing import METHODS, resized
-from minicnn.data.sources import PictureFiles, class_folders
+from minicnn.data.batches.picture_loader import PictureLoader
+from minicnn.data.pictures.fitting import Fitting, middle, one_of
+from minicnn.data.pictures.resizing import METHODS, resized
+from minicnn.data.pictures.sources import PictureFiles, class_folders
 
 LABEL_MODES = ("int", "categorical", "binary", None)
 
 
 class SampledFitting(Fitting):
-    """Brings pictures to a size as `minicnn.data.resizing` does."""
+    """Brings pictures to a size as `minicnn.data.pictures.resizing` does."""
 
     interpolations = METHODS
 
@@ -111,8 +111,8 @@ def image_dataset_from_directory(
         seed: of the order and of the split.
         validation_split: share of the pictures that "validation" stands for.
         subset: "training", "validation", or "both" for a pair of the two. The same seed cuts them as Keras does.
-        interpolation: one of `minicnn.data.resizing.METHODS`; nothing is averaged where pictures shrink, but for
-            "area".
+        interpolation: one of `minicnn.data.pictures.resizing.METHODS`; nothing is averaged where pictures shrink,
+            but for "area".
         follow_links: go into folders that are symbolic links.
         crop_to_aspect_ratio: cut the ends of the longer side rather than squeeze.
         pad_to_aspect_ratio: add black borders rather than squeeze.

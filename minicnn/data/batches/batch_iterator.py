@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from minicnn import random
+from minicnn.data.batches.prefetch import Job, Waiting, available_cores, in_order
 from minicnn.data.errors import DataError, PictureError
-from minicnn.data.prefetch import Job, Waiting, available_cores, in_order
-from minicnn.data.sources import Skipped
+from minicnn.data.pictures.sources import Skipped
 
 PREFETCH_BYTES = 64 * 1024 * 1024
 """Batches made ahead take at most so much memory, or one of them is made ahead."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from minicnn.data.directory_iterator import FileIterator
-from minicnn.data.fitting import one_of
-from minicnn.data.sources import PictureFiles, Skipped, why_not_by_name
-from minicnn.data.subsets import change_for, part_of
+from minicnn.data.batches.directory_iterator import FileIterator
+from minicnn.data.batches.subsets import change_for, part_of
+from minicnn.data.pictures.fitting import one_of
+from minicnn.data.pictures.sources import PictureFiles, Skipped, why_not_by_name
 
 if TYPE_CHECKING:
-    from minicnn.data.image_data_generator import ImageDataGenerator
+    from minicnn.data.batches.image_data_generator import ImageDataGenerator
 
 _OF_CLASSES = ("binary", "categorical", "sparse")
 _CLASS_MODES = (*_OF_CLASSES, "input", "multi_output", "raw", None)

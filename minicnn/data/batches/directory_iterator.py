@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.sources import PictureFiles, class_folders
-from minicnn.data.subsets import change_for, part_of
+from minicnn.data.batches.picture_loader import PictureLoader
+from minicnn.data.batches.subsets import change_for, part_of
+from minicnn.data.pictures.sources import PictureFiles, class_folders
 
 if TYPE_CHECKING:
-    from minicnn.data.image_data_generator import ImageDataGenerator
+    from minicnn.data.batches.image_data_generator import ImageDataGenerator
 
 
 class FileIterator(PictureLoader):

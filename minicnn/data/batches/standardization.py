@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.data.transforms import floating
+from minicnn.data.batches.transforms import floating
 
 # As Keras has it, so that flat pictures are not divided by zero.
 _TINY = 1e-6

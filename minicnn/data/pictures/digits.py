@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.data.errors import PictureError
-from minicnn.data.pictures import Picture, open_picture
+from minicnn.data.pictures.opening import Picture, open_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,7 +42,7 @@ def fit_digit(picture: Picture) -> NDArray[np.uint8]:
     scaled so that its longer side is 20 pixels, and centred by mass.
 
     Args:
-        picture: path, open binary file, Pillow image or array (see `minicnn.data.pictures`): dark ink on brighter paper
+        picture: path, open binary file, Pillow image or array (see `opening`): dark ink on brighter paper
             or the reverse, with some paper around the digit.
 
     Returns:
