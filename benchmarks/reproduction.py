@@ -11,9 +11,8 @@ With --readme, the table in the README is made from the rows; without any DIR th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +86,6 @@ def length(record: Record) -> tuple[float, int]:
     return (float("inf") if settings["samples"] is None else settings["samples"], settings["epochs"])
 
 
-def merged(known: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """All rows, the new ones in the place of those of the same network and recipe, in the registry's order."""
-    rows = {(row["network"], row["recipe"]): row for row in (*known, *new)}
-    order = [(name, recipe) for name in articles.names() for recipe in articles.get(name).recipes]
-    return [rows[key] for key in order if key in rows]
-
-
-def load(path: Path = RESULTS) -> list[Row]:
-    """The rows that were written before; none where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-
-
 def main() -> int:
     """Gather, write, and say what was left out."""
     parser = argparse.ArgumentParser(
@@ -113,7 +100,7 @@ def main() -> int:
         new, left_out = gather(options.folders)
     except ValueError as error:
         parser.error(str(error))
-    rows = merged(load(options.out), new)
+    rows = reproduction.merged(reproduction.load(options.out), new)
     if new:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(options.out, {"rows": rows})

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks import goals, report, reproduction
 from minicnn.cli import cli
+from minicnn.cli import reproduction as rows_of
 from minicnn.cli.reproduction_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,4 +80,4 @@ def test_the_table_of_goals_is_the_one_of_the_results():
 
 def test_the_reproduction_table_is_the_one_of_the_rows():
     found = README.split(reproduction.MARKS[0])[1].split(reproduction.MARKS[1])[0]
-    assert found.strip() == table(reproduction.load())
+    assert found.strip() == table(rows_of.load(reproduction.RESULTS))

@@ -41,13 +41,16 @@ def reproduce(
 
     NAME is a network. ARTICLE is a letter: A for Strika's cats and dogs, B for FreeOfConfines' clothes, C for
     Eastmount's digits, D for Le Khuyen's, E for Besbes' cats and dogs. "all" is all of them. Stopped at any moment, the
-    same command goes on from the last finished epoch. A network whose data is missing is left out, and said to be.
+    same command goes on from the last finished epoch; rows of earlier commands stay in the table. A network whose data
+    is missing is left out, and said to be.
     """
     from . import reproduction, trials
     from .reproduction_table import table
 
     use_machine(threads, kernels)
     out.mkdir(parents=True, exist_ok=True)
+    written = out / "reproduction.json"
+    known = reproduction.load(written)
     rows, failures = [], {}
     for article, key in planned(names, recipe):
         try:
@@ -57,9 +60,10 @@ def reproduce(
             click.echo(f"{article.name}: not run: {failures[f'{article.name} ({key})']}", err=True)
             continue
         rows.append(reproduction.row(article, key, records))
-        write_json(out / "reproduction.json", {"rows": rows, "not run": failures})
+        everything = reproduction.merged(known, rows)
+        write_json(written, {"rows": everything, "not run": failures})
         with replacing(out / "reproduction.md") as temporary:
-            temporary.write_text(table(rows, failures) + "\n", encoding="utf-8")
+            temporary.write_text(table(everything, failures) + "\n", encoding="utf-8")
     if not rows:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
     click.echo(table(rows, failures))

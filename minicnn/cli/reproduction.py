@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .recorder import best_epoch, is_spent
@@ -133,3 +135,27 @@ def median(values: Sequence[float | None]) -> float | None:
     """The median of those that are there."""
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def merged(known: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All rows, the new ones in the place of those of the same network and recipe, in the registry's order."""
+    from minicnn import articles
+
+    rows = {(row["network"], row["recipe"]): row for row in (*known, *new)}
+    order = [(name, recipe) for name in articles.names() for recipe in articles.get(name).recipes]
+    return [rows[key] for key in order if key in rows]
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """The rows that were written there before; none where there is no file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged: it holds no rows of a reproduction") from None
+    return found

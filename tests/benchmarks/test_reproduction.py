@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import reproduction
+from minicnn.cli import reproduction as rows_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def history(folder: Path, **changes: Any) -> Path:
     """Write what a finished training of lenet5 leaves, with some of it changed; settings by their names."""
     settings = {
-        "recipe": "adam", "dataset": "mnist", "data": None, "samples": None, "epochs": 5, "batch_size": 64, "seed": 0,
+        "recipe": "adam", "dataset": "mnist", "data": None, "samples": None, "epochs": 10, "batch_size": 64, "seed": 0,
         "augment": False, "fitting": "squeeze",
     }  # fmt: skip
     settings |= {name: value for name, value in changes.items() if name in settings}
@@ -56,7 +57,7 @@ def test_seeds_of_several_folders_make_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"finished": False}, "not finished; to end it as it is: minicnn train lenet5 --resume --epochs 5"),
+        ({"finished": False}, "not finished; to end it as it is: minicnn train lenet5 --resume --epochs 10"),
         ({"dataset": "drawn-digits"}, "trained on drawn-digits, not on mnist"),
         ({"batch_size": 8}, "batch_size 8, but the recipe has 64"),
         ({"article": "lenet5:kernel_size=3"}, "unknown article 'lenet5:kernel_size=3'"),
@@ -92,7 +93,7 @@ def test_rows_replace_those_of_the_same_network_and_recipe_alone() -> None:
         return {"network": network, "recipe": recipe, "epochs": epochs}
 
     known = [row("lenet5", "adam", 1), row("khuyen", "reported", 1), row("khuyen", "adam", 1)]
-    found = reproduction.merged(known, [row("khuyen", "adam", 9), row("eastmount", "reported", 9)])
+    found = rows_of.merged(known, [row("khuyen", "adam", 9), row("eastmount", "reported", 9)])
     assert found == [
         row("eastmount", "reported", 9), row("khuyen", "reported", 1), row("khuyen", "adam", 9),
         row("lenet5", "adam", 1),
@@ -109,15 +110,15 @@ def test_the_command_adds_up_trainings_of_several_days(
     for folder in (first, second, odd):
         monkeypatch.setattr(sys, "argv", ["reproduction", str(folder), "--out", str(out)])
         assert reproduction.main() == 0
-    assert [row["network"] for row in reproduction.load(out)] == ["lenet5", "besbes-progress"]
+    assert [row["network"] for row in rows_of.load(out)] == ["lenet5", "besbes-progress"]
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "`lenet5`" in text and "`besbes-progress`" in text
     assert f"Left out: {odd}: trained on drawn-digits" in capsys.readouterr().err
 
 
 def test_the_committed_rows_are_of_networks_and_recipes_that_are_there() -> None:
-    rows = reproduction.load()
+    rows = rows_of.load(reproduction.RESULTS)
     assert rows
-    assert reproduction.merged([], rows) == rows
+    assert rows_of.merged([], rows) == rows
     # Nothing of the machine that they come from but its processor.
     assert not any(word in json.dumps(rows) for word in ("--out", "--data", "/home", "/tmp"))

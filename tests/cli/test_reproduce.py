@@ -184,13 +184,26 @@ def test_a_table_of_networks_and_seeds(run, tmp_path):
     assert row["samples"] == 128 and row["epochs"] == 1
     assert len(row["measures"]) == 3 and len(row["measures"][0]["confusion matrix"]) == 10
     text = (tmp_path / "out" / "reproduction.md").read_text()
-    assert "median of 3 seeds" in text and "1 of 5, **cut**" in text
+    assert "median of 3 seeds" in text and "1 of 10, **cut**" in text
+    other = run("reproduce", "besbes-progress", *words[2:6], "--out", "out")
+    assert other.exit_code == 0, other.output
+    text = (tmp_path / "out" / "reproduction.md").read_text()
+    assert "`lenet5`" in text and "`besbes-progress`" in text
     again = run(*words)
     assert again.output.count("done before") == 3
     longer = run(*words[:4], "--epochs", "2", "--seeds", "1", "--out", "out")
     assert longer.exit_code == 0, longer.output
     record = json.loads((tmp_path / "out" / "lenet5-adam" / "history.json").read_text())
     assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
+
+
+def test_damaged_rows_are_not_thrown_away(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "reproduction.json").write_text("[]")
+    result = run("reproduce", "lenet5", "--out", "out")
+    assert result.exit_code == 2
+    assert "is damaged: it holds no rows of a reproduction" in result.output
+    assert (tmp_path / "out" / "reproduction.json").read_text() == "[]"
 
 
 def test_missing_data_is_said_and_the_rest_goes_on(run, tmp_path, monkeypatch):
