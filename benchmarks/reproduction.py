@@ -2,8 +2,9 @@
 
 Each DIR is a folder that `minicnn reproduce` or `minicnn train` left, or one with such folders in it. What was trained
 to its end as a recipe says, on the article's own data, becomes a row of benchmarks/results/reproduction.json (and .md),
-in the place of the row that the same network and recipe had there. Other rows stay, so trainings of different days
-and machines add up. Several seeds of a recipe make one row: name their folders together.
+in the place of the row that the same network and recipe had there, unless that one was trained for longer. Other rows
+stay, so trainings of different days and machines add up. Several seeds of a recipe make one row: name their folders
+together.
 
 With --readme, the table in the README is made from the rows; without any DIR that is all that is done.
 """
@@ -86,6 +87,23 @@ def length(record: Record) -> tuple[float, int]:
     return (float("inf") if settings["samples"] is None else settings["samples"], settings["epochs"])
 
 
+def divided(new: Iterable[Row], known: Iterable[Row]) -> tuple[list[Row], list[str]]:
+    """The new rows that are at least as long as the known ones, and a line for each of the others."""
+    lengths = {(row["network"], row["recipe"]): _row_length(row) for row in known}
+    longer, left_out = [], []
+    for row in new:
+        if _row_length(row) < lengths.get((row["network"], row["recipe"]), (0, 0)):
+            left_out.append(f"{row['network']}, {row['recipe']}: the row that is there was trained for longer")
+        else:
+            longer.append(row)
+    return longer, left_out
+
+
+def _row_length(row: Row) -> tuple[float, int]:
+    whole = row["article's epochs"] if row["ended by its patience"] else 0
+    return (float("inf") if row["samples"] is None else row["samples"], max(row["epochs"], whole))
+
+
 def main() -> int:
     """Gather, write, and say what was left out."""
     parser = argparse.ArgumentParser(
@@ -100,7 +118,9 @@ def main() -> int:
         new, left_out = gather(options.folders)
     except ValueError as error:
         parser.error(str(error))
-    rows = reproduction.merged(reproduction.load(options.out), new)
+    known = reproduction.load(options.out)
+    new, shorter = divided(new, known)
+    rows = reproduction.merged(known, new)
     if new:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(options.out, {"rows": rows})
@@ -109,7 +129,7 @@ def main() -> int:
     if options.readme:
         report.update_readme(driver.ROOT / "README.md", MARKS, table(rows))
     print(table(new or rows))
-    for line in left_out:
+    for line in [*left_out, *shorter]:
         print(f"Left out: {line}", file=sys.stderr)
     return 0
 

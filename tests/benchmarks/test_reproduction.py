@@ -100,6 +100,28 @@ def test_rows_replace_those_of_the_same_network_and_recipe_alone() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("known", "new", "replaces"),
+    [
+        ({"epochs": 6}, {"epochs": 6}, True),
+        ({"epochs": 6}, {"epochs": 1}, False),
+        ({"epochs": 6}, {"epochs": 9, "samples": 100}, False),
+        # Of 50 epochs as many as its patience allowed are more than 40 that were cut.
+        ({"epochs": 40}, {"epochs": 35, "ended by its patience": True}, True),
+        ({"epochs": 35, "ended by its patience": True}, {"epochs": 40}, False),
+    ],
+)
+def test_a_longer_training_keeps_its_row(known: Any, new: Any, replaces: bool) -> None:
+    common = {
+        "network": "besbes", "recipe": "reported", "samples": None, "article's epochs": 50,
+        "ended by its patience": False,
+    }  # fmt: skip
+    kept, left_out = reproduction.divided([{**common, **new}], [{**common, **known}])
+    assert (len(kept), len(left_out)) == (int(replaces), int(not replaces))
+    other = {**common, **new, "recipe": "keras2.3"}
+    assert reproduction.divided([other], [{**common, **known}]) == ([other], [])
+
+
 def test_the_command_adds_up_trainings_of_several_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
