@@ -154,3 +154,16 @@ def test_in_keras_3_the_name_says_the_format(install, data, tmp_path):
     with pytest.raises(ValueError, match=r"the ending of 'conv_model' must be one of"):
         compiled(keras).save(str(tmp_path / "conv_model"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_numbers_of_seed_001s_baseline(install):
+    install("2.3")
+    import tensorflow as tf
+
+    np.testing.assert_array_equal(tf.nn.relu(tf.constant([1.0, 2, 3, -4])).numpy(), [1, 2, 3, 0])
+    probabilities = tf.nn.softmax(tf.constant([1.0, 2, 3, -5])).numpy()
+    np.testing.assert_allclose(probabilities, [0.0900105, 0.2446739, 0.6650925, 0.00022311], atol=1e-7)
+    # For two right answers at once, as its list of labels has them.
+    labels = tf.constant([1.0, 1, 0, 0])
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=tf.constant([1.0, 2, 3, -5]))
+    assert float(loss.numpy()) == pytest.approx(3.815658, abs=1e-5)
