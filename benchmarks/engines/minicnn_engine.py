@@ -57,7 +57,8 @@ class Engine:
         from minicnn.articles.besbes import AUGMENTATION
         from minicnn.preprocessing.image import ImageDataGenerator
 
-        generator = ImageDataGenerator(rescale=1 / 255, **AUGMENTATION)
+        changes: Any = AUGMENTATION
+        generator = ImageDataGenerator(rescale=1 / 255, **changes)
         return generator.flow_from_directory(folder, target_size=(150, 150), class_mode="sparse")
 
     def layer(self, case: Any, what: str) -> Callable[[], Any] | None:
