@@ -1,7 +1,7 @@
 """Recipes of our own, one for each data set: how far a small network gets in an hour on two processor cores.
 
 All are built of the same piece: a convolution without a bias, batch normalisation (Ioffe, Szegedy, 2015), ReLU; and
-trained by Adam, whose rate rises for an epoch and falls along half a cosine from there (Loshchilov, Hutter, 2016).
+trained by Adam, whose rate falls along half a cosine.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from minicnn.layers import (
     ReLU,
 )
 from minicnn.models import Sequential
-from minicnn.optimizers import Adam
-from minicnn.schedules import CosineDecay
 
 from . import besbes, digits, fashion
+from .annealing import annealed
 from .article import Article, Recipe
 
 
@@ -83,16 +82,10 @@ def pets() -> Sequential:
     )
 
 
-def annealed(rate: float, steps_an_epoch: int, epochs: int) -> Adam:
-    """Adam whose rate rises to `rate` within the first epoch and falls to 0 by the end of the last."""
-    schedule = CosineDecay(rate / 10, steps_an_epoch * (epochs - 1), warmup_target=rate, warmup_steps=steps_an_epoch)
-    return Adam(learning_rate=schedule)
-
-
 def recipe(samples: int, batch_size: int, epochs: int, rate: float, loss: str, **further: Any) -> Recipe:
     """How many pictures an epoch has decides how the rate goes."""
     return Recipe(
-        optimizer=partial(annealed, rate, math.ceil(samples / batch_size), epochs),
+        optimizer=partial(annealed, rate, math.ceil(samples / batch_size) * epochs),
         batch_size=batch_size,
         epochs=epochs,
         loss=loss,

@@ -158,7 +158,6 @@ def test_each_recipe_makes_a_fresh_optimizer(article):
         ("khuyen", None, "SGD", 0.01, 128),
         ("khuyen", "reported", "SGD", 0.01, 128),
         ("khuyen", "adam", "Adam", 1e-3, 128),
-        ("lenet5", None, "Adam", 1e-3, 64),
         ("fashion-conv1x3", None, "Adam", 1e-3, 128),
         ("fashion-softmax", None, "Adam", 1e-3, 128),
         ("strika-dense", None, "Adam", 1e-3, 32),
