@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from benchmarks import reproduction
+from minicnn import articles
 from minicnn.cli import reproduction as rows_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+RECIPE = articles.get("lenet5").recipe()
 
 
 def history(folder: Path, **changes: Any) -> Path:
     """Write what a finished training of lenet5 leaves, with some of it changed; settings by their names."""
     settings = {
-        "recipe": "adam", "dataset": "mnist", "data": None, "samples": None, "epochs": 10, "batch_size": 64, "seed": 0,
-        "augment": False, "fitting": "squeeze",
+        "recipe": "adam", "dataset": "mnist", "data": None, "samples": None, "epochs": RECIPE.epochs,
+        "batch_size": RECIPE.batch_size, "seed": 0, "augment": False, "fitting": "squeeze",
     }  # fmt: skip
     settings |= {name: value for name, value in changes.items() if name in settings}
     record = {
@@ -57,9 +59,9 @@ def test_seeds_of_several_folders_make_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"finished": False}, "not finished; to end it as it is: minicnn train lenet5 --resume --epochs 10"),
+        ({"finished": False}, "not finished; to end it as it is: minicnn train lenet5 --resume --epochs"),
         ({"dataset": "drawn-digits"}, "trained on drawn-digits, not on mnist"),
-        ({"batch_size": 8}, "batch_size 8, but the recipe has 64"),
+        ({"batch_size": 8}, f"batch_size 8, but the recipe has {RECIPE.batch_size}"),
         ({"article": "lenet5:kernel_size=3"}, "unknown article 'lenet5:kernel_size=3'"),
         ({"recipe": "sgd"}, "lenet5: unknown recipe 'sgd'"),
     ],
