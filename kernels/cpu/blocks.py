@@ -304,8 +304,9 @@ def _run_block(
     share(
         _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights, bias, y.reshape(-1),
         winners.reshape(-1), kept.reshape(-1), found.positions, targets, found.runs, found.run_length,
-        window_cells((grid.window_rows, grid.window_columns), cut.row, F), r, Output(0, 0, 0, groups, inputs, columns), grid,
-        cut, layout, pixels, kind, alpha, memory.empty((threads * cut.scratch,), dtype),
+        window_cells((grid.window_rows, grid.window_columns), cut.row, F), r,
+        Output(0, 0, 0, groups, inputs, columns), grid, cut, layout, pixels, kind, alpha,
+        memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
 
 
