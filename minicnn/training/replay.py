@@ -58,7 +58,7 @@ class Replays:
     def __init__(self, model: Model, logits: tuple[int, ...]) -> None:
         self.model = model
         self.logits = logits
-        self.possible = _is_repeatable(model) and model.device == "cpu" and current_kernels() == "cpu"
+        self.possible = is_repeatable(model) and model.device == "cpu" and current_kernels() == "cpu"
         self._by_shape: dict[tuple[int, ...], Replay | None] = {}
 
     def find(self, arrays: Sequence[np.ndarray]) -> Replay | None:
@@ -173,11 +173,17 @@ class Replay:
         return sum(root.nbytes for root in roots.values())
 
 
-def _is_repeatable(model: Model) -> bool:
+def is_repeatable(model: Model, besides: tuple[type, ...] = ()) -> bool:
+    """Whether a model may be nothing but kernels: a graph with one input and one output, of layers known for it.
+
+    Args:
+        model: what shall be recorded.
+        besides: classes of layers that are known for it in this case.
+    """
     graph = model.graph
     return (
         graph is not None
         and model.runs_graph
         and len(graph.inputs) == len(graph.outputs) == 1
-        and all(type(layer) in _REPEATABLE for layer in graph.layers)
+        and all(type(layer) in (*_REPEATABLE, *besides) for layer in graph.layers)
     )
