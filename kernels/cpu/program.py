@@ -181,9 +181,10 @@ def _go_on(calls, state, first, helps):
 
 @compiled
 def _walk(calls, state, first):
-    """The caller's way from the call `first` on; gives what `_go_on` does."""
+    """The caller's way, from the call `first` on or, where it is negative, from the start; gives what `_go_on` does."""
     whole = state.size - ROW
-    if first == 0:
+    if first < 0:
+        first = 0
         state[:whole] = 0
         fetch_add(state, whole + BEGUN_OR_ENDED)
     reached = _go_on(calls, state, first, False)
@@ -265,7 +266,7 @@ class Program:
             if self._helpers and not self._is_asking:
                 self._is_asking = True
                 ask(self, self._helpers)
-            reached = _walk(self._calls, self._state, 0)
+            reached = _walk(self._calls, self._state, -1)
             while reached * ROW < self._calls.size:
                 time.sleep(0)
                 reached = _walk(self._calls, self._state, reached)
