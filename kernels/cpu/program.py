@@ -78,14 +78,19 @@ class _Callers:
 
     def __init__(self) -> None:
         self._made: dict[tuple[Any, ...], tuple[int, Any]] = {}
+        self._lock = threading.Lock()
 
     def find(self, kernel: Any, arguments: tuple[Any, ...]) -> int:
         """The address of the code."""
         kinds = tuple(map(kernel.typeof_pyval, arguments))
-        if (kernel, kinds) not in self._made:
-            kernel.compile(kinds)
-            self._made[kernel, kinds] = _caller(kernel.overloads[kinds])
-        return self._made[kernel, kinds][0]
+        if kernel is _copy_strided:
+            # One machine code for all layouts.
+            kinds = (*kinds[:2], *(types.Array(kind.dtype, kind.ndim, "A") for kind in kinds[2:]))
+        with self._lock:
+            if (kernel, kinds) not in self._made:
+                kernel.compile(kinds)
+                self._made[kernel, kinds] = _caller(kernel.overloads[kinds])
+            return self._made[kernel, kinds][0]
 
 
 def _caller(compiled_kernel: Any) -> tuple[int, Any]:
@@ -169,6 +174,8 @@ def _go_on(calls, state, first, helps):
         if _look(state, row + TICKET) < tiles and not (helps and seats == 1):
             if fetch_add(state, row + ENTERED) < seats and _call(calls[row + CODE], calls[row + ARGUMENTS]):
                 fetch_add(state, count * ROW + FAILED)
+                while fetch_add(state, row + TICKET) < tiles:
+                    pass  # nobody will take the tiles that are left
             fetch_add(state, row + LEFT)
         looks = 0
         while not _is_over(state, row, tiles):
@@ -214,6 +221,15 @@ def _copy(ticket, tiles, target, source):
         tile = take(ticket)
 
 
+@compiled
+def _copy_strided(ticket, tiles, target, source):
+    tile = take(ticket)
+    while tile < tiles:
+        for j, k, m in np.ndindex(target.shape[1:]):
+            target[tile, j, k, m] = source[tile, j, k, m]
+        tile = take(ticket)
+
+
 def _as_shared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """What `share` was given, or would be given for a copy of memory; None for any other call."""
     if function is share:
@@ -221,11 +237,14 @@ def _as_shared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tupl
     if function is not np.copyto:
         return None
     target, source = arguments
-    if target.shape != source.shape or target.dtype != source.dtype or not source.flags.writeable:
+    if target.shape != source.shape or target.dtype != source.dtype:
         return None
-    if not (target.flags.c_contiguous and source.flags.c_contiguous):
+    if target.flags.c_contiguous and source.flags.c_contiguous and source.flags.writeable:
+        return _copy, -(-target.size // COPIED), 1, target.reshape(-1), source.reshape(-1)
+    if target.ndim > 4 or target.size > COPIED:
         return None
-    return _copy, -(-target.size // COPIED), 1, target.reshape(-1), source.reshape(-1)
+    axes = (None,) * (4 - target.ndim)
+    return _copy_strided, len(target[axes]), 1, target[axes], source[axes]
 
 
 def assemble(calls: Sequence[Call]) -> list[Callable[[], None]]:
