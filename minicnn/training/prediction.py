@@ -29,6 +29,8 @@ from minicnn.training.replay import MOST_BYTES, is_repeatable
 if TYPE_CHECKING:
     from minicnn.models import Model
 
+# What a layer keeps of its last call: nothing that its next one depends on.
+_REMEMBERED = "_admitted_shape"
 # Batches of one shape before one is recorded, which takes about as long as some tens of them.
 COMMON = 8
 
@@ -104,6 +106,8 @@ def _record(model: Model, x: np.ndarray) -> _Recorded | None:
     if graph is None or x.dtype != graph.inputs[0].dtype or graph.output_bytes(len(x), model.fused) > MOST_BYTES:
         return None
     recorded = _Recorded(model, x)
+    if recorded.bytes > MOST_BYTES:
+        return None
     noise = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
     expected = as_array(model(noise, training=False))
     return recorded if recorded.run(noise).tobytes() == expected.tobytes() else None
@@ -115,7 +119,7 @@ def _circumstances(model: Model) -> list[Any]:
     for layer in model.layers:
         # A dropout counts its masks, and does nothing here.
         if type(layer) is not Dropout:
-            values = list(vars(layer).values())
+            values = [value for name, value in vars(layer).items() if name != _REMEMBERED]
             found += values
             found += [value.data for value in values if isinstance(value, Parameter)]
     return found

@@ -60,9 +60,7 @@ class Replays:
         reduce: makes one loss of the cross-entropies (N,) of a batch; None where the loss is another one.
     """
 
-    def __init__(
-        self, model: Model, logits: tuple[int, ...], reduce: Callable[[Tensor], Tensor] | None = None
-    ) -> None:
+    def __init__(self, model: Model, logits: tuple[int, ...], reduce: Callable[[Tensor], Tensor] | None = None) -> None:
         self.model = model
         self.logits = logits
         self.reduce = reduce
@@ -134,7 +132,7 @@ class _Repeated:
         self.failed = sum(root.nbytes for root in roots.values()) > MOST_BYTES
 
     def _compare(self, replay: Callable[[], None], pairs: Sequence[tuple[Array, Array]]) -> None:
-        """Trust the recording if `replay` gives the gradients that are there, which it leaves, and all pairs are alike."""
+        """Trust the recording if `replay` gives the gradients that are there, and all pairs are alike."""
         real = [(parameter.gradient_buffer, np.array(parameter.grad)) for parameter in self._parameters]
         replay()
         same = all(one.tobytes() == other.tobytes() for one, other in pairs)

@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("numba", reason="only compiled kernels are put into programs", exc_type=ImportError)
 
-from minicnn.kernels import cpu  # noqa: E402
-from minicnn.kernels.cpu import program, threads  # noqa: E402
-from minicnn.kernels.cpu.cache import compiled  # noqa: E402
-from minicnn.kernels.recording import Recording, copy, record  # noqa: E402
+from minicnn.kernels import cpu
+from minicnn.kernels.cpu import program, threads
+from minicnn.kernels.cpu.cache import compiled
+from minicnn.kernels.recording import Recording, copy, record
 
 
 @pytest.fixture(autouse=True)

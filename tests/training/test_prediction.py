@@ -14,6 +14,7 @@ import pytest
 
 import minicnn
 from minicnn import layers
+from minicnn.parameter import Parameter
 from minicnn.training import prediction
 
 pytest.importorskip("numba", reason="only the compiled kernels are recorded", exc_type=ImportError)
@@ -103,12 +104,12 @@ def test_results_are_the_callers_own() -> None:
 def swap(model: minicnn.Model) -> None:
     """Another head, as is done for other classes."""
     model.pop()
-    model.add(layers.Dense(4, activation="softmax"))
+    model.add(layers.Dense(4, activation="softmax", name="other"))
 
 
 def another_kernel(model: minicnn.Model) -> None:
     dense = model.layers[-1]
-    dense.kernel = minicnn.Parameter(dense.kernel.shape, initializer=minicnn.initializers.get("ones"))
+    dense.kernel = Parameter(dense.kernel.shape, initializer=minicnn.initializers.get("ones"))
 
 
 def train(model: minicnn.Model) -> None:
