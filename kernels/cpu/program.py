@@ -12,6 +12,7 @@ again for some microseconds, and then sleeps for a while.
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 import time
@@ -267,7 +268,8 @@ class Program:
         self._state = np.zeros((len(calls) + 1) * ROW, np.int64)
         self._kept = [self._store(k * ROW, *call) for k, call in enumerate(calls)]
         self._lock = threading.Lock()
-        self._is_asking = False
+        # The process whose helpers were asked and have not come yet: a forked one has others.
+        self._asked_in = 0
 
     def _store(self, row: int, kernel: Any, tiles: int, threads: int, *arguments: Any) -> Any:
         arguments = (self._state[row : row + 2], tiles, *arguments)
@@ -282,8 +284,8 @@ class Program:
             RuntimeError: a kernel failed.
         """
         with self._lock:
-            if self._helpers and not self._is_asking:
-                self._is_asking = True
+            if self._helpers and self._asked_in != os.getpid():
+                self._asked_in = os.getpid()
                 ask(self, self._helpers)
             reached = _walk(self._calls, self._state, -1)
             while reached * ROW < self._calls.size:
@@ -295,6 +297,6 @@ class Program:
 
     def help(self) -> None:
         """Take part in the run under way, if there is one."""
-        self._is_asking = False
+        self._asked_in = 0
         while not _help(self._calls, self._state):
             time.sleep(NAP)
