@@ -193,7 +193,10 @@ class Graph:
         made = [tensors[slot] for step in (self.fused_steps if fused else self.steps) for slot in step.outputs]
         if any(None in tensor.shape[1:] for tensor in made):
             return math.inf
-        return samples * sum(math.prod(tensor.shape[1:]) * np.dtype(tensor.dtype).itemsize for tensor in made)
+        elements = [math.prod([size or 0 for size in tensor.shape[1:]]) for tensor in made]
+        return samples * sum(
+            count * np.dtype(tensor.dtype).itemsize for count, tensor in zip(elements, made, strict=True)
+        )
 
     def wiring(self) -> dict[str, Any]:
         """Describe the graph by numbers alone: what `from_wiring` and files need beside the layers.

@@ -235,9 +235,9 @@ class Trainer:
         self._measure(batch, predictions, value)
 
     def _replayed(self, replay: WholeStep, batch: Batch) -> tuple[list[Tensor], float]:
-        (output,), (y,) = self.outputs or (), batch.y or ()
-        (symbol,) = self.model.outputs
-        targets, _ = output.loss.targets(y, np.empty((batch.size, symbol.shape[-1]), symbol.dtype))
+        outputs, given = self.outputs or [], batch.y or []
+        (output,), (y,), (symbol,) = outputs, given, self.model.outputs
+        targets, _ = output.loss.targets(y, np.empty((batch.size, symbol.shape[-1] or 0), symbol.dtype))
         logits, cross_entropies = replay.run(batch.x[0], targets)
         return [logits], _number(output.reduce(cross_entropies))
 
