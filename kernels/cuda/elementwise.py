@@ -6,7 +6,7 @@ import cupy
 import numpy as np
 
 from ..composition import ACTIVATIONS
-from .arrays import Array, check_count, contiguous, floating, launch
+from .arrays import Array, check_count, contiguous, floating, launch, number
 from .loading import REAL, REALS, Kernels
 
 _relu = Kernels("elementwise.cu", "relu", REALS)
@@ -90,7 +90,7 @@ def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     dtype = floating("dropout_mask", like)
     mask = cupy.empty(like.shape, dtype)
     launch(
-        _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), np.uint64(step),
+        _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), number(step, np.uint64),
         np.uint64(round(rate * 2**32)), dtype.type(1) / dtype.type(1 - rate),
     )  # fmt: skip
     return mask
