@@ -69,7 +69,11 @@ class StepGraphs:
     def _on_device(self, batch: Batch) -> Batch:
         there = _arrays(batch)
         sent = [array for array in there if device_of(array) == "cpu"]
-        came = iter(unpack(self._uploads.send(sent), sent) if sent else ())
+        try:
+            came = iter(unpack(self._uploads.send(sent), sent) if sent else ())
+        except MemoryError as error:
+            graph = self.trainer.model.graph
+            raise error if graph is None else graph.explain_memory("the batch's way there", batch.size) from error
         return _like(batch, [next(came) if device_of(array) == "cpu" else array for array in there])
 
     def _find(self, shape: Any, batch: Batch) -> StepGraph | None:
@@ -254,7 +258,8 @@ def _is_capturable(trainer: Trainer) -> bool:
 
 def _is_known(layer: Any) -> bool:
     activation = getattr(layer, "activation", None)
-    known = activation is None or str(getattr(activation, "__module__", "")).startswith("minicnn.")
+    function = getattr(activation, "func", activation)  # of a partial
+    known = function is None or str(getattr(function, "__module__", "")).startswith("minicnn.")
     return known and _is_ours(layer, "layers")
 
 
