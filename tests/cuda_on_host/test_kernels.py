@@ -56,7 +56,7 @@ def functions_of(path: Path) -> Iterator[CodeType]:
         for constant in waiting.pop().co_consts:
             if isinstance(constant, CodeType):
                 if constant.co_flags & 0x2:  # has variables of its own: a function, not a class
-                    if constant.co_name != "<listcomp>":  # of the module itself, which ran when it was imported
+                    if constant.co_name not in ("<listcomp>", "<dictcomp>"):  # of the module itself, which ran when it was imported
                         yield constant
                 else:
                     waiting.append(constant)
