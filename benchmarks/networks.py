@@ -16,7 +16,7 @@ PREDICT_BATCHES = (1, 32, 256)
 def measure(name: str, options: Any, about: dict[str, Any]) -> dict[str, Any]:
     """Check that the engines agree, then let them take turns."""
     with driver.running(options.engines, options.threads, about) as engines:
-        agreement = _agreement(name, engines)
+        agreement = check_agreement(name, engines)
         rounds: driver.Rounds = {engine.name: {} for engine in engines}
         for engine in engines:
             engine.ask("prepare", workload=name)
@@ -38,7 +38,9 @@ def _turn(engine: driver.Engine, figures: dict[str, list[float]], quick: bool) -
         )
 
 
-def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
+def check_agreement(
+    name: str, engines: list[driver.Engine], predictions: float = 1e-4, losses: float = 1e-3
+) -> dict[str, float]:
     """The largest difference of any engine from the median of all, in probabilities and in the first losses.
 
     Raises:
@@ -46,7 +48,7 @@ def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
     """
     answers = [engine.ask("agree", workload=name) for engine in engines]
     worst = {}
-    for what, allowed in (("predictions", 1e-4), ("losses", 1e-3)):
+    for what, allowed in (("predictions", predictions), ("losses", losses)):
         flat = [_flat(answer[what]) for answer in answers]
         middle = [statistics.median(values) for values in zip(*flat, strict=True)]
         gaps = [max(abs(a - b) for a, b in zip(values, middle, strict=True)) for values in flat]

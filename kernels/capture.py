@@ -6,7 +6,7 @@ asked for with, and the graph is then launched at once, as often as wanted. (CUD
 
 Arguments by value stay what they were, so what changes from launch to launch has to lie in memory (`recording.Numbers`,
 and the arrays that the work reads). Addresses stay, too. So what the work allocates comes from a pool of its own, which
-lives as long as the graph: nobody else is given that memory.
+lives as long as the graph: nobody else is given that memory. And the graph keeps the work, whose arrays it reads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Graph:
         # The work has run before, and what it used then lies idle there; it may need as much again.
         cupy.get_default_memory_pool().free_all_blocks()
         self._pool = cupy.cuda.MemoryPool()
-        self._numbers = numbers
+        self._kept = work, numbers
         # The default stream cannot be captured.
         stream = cupy.cuda.Stream(non_blocking=True)
         with stream, cupy.cuda.using_allocator(self._pool.malloc):

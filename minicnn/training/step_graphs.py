@@ -85,8 +85,7 @@ class StepGraphs:
         if known is None or not _same(known, _observe(self.trainer)):
             return None
         self.possible = _is_capturable(self.trainer)
-        graphs = [entry for entry in self._by_shape.values() if isinstance(entry, StepGraph)]
-        if not self.possible or len(graphs) >= MOST_GRAPHS:
+        if not self.possible or len(self._graphs()) >= MOST_GRAPHS:
             return None
         try:
             graph = self._by_shape[shape] = StepGraph(self.trainer, batch, self._uploads)
@@ -95,6 +94,14 @@ class StepGraphs:
             warnings.warn(f"training goes on step by step, since no graph could be made of one: {error}", stacklevel=5)
             return None
         return graph
+
+    def _graphs(self) -> list[StepGraph]:
+        return [entry for entry in self._by_shape.values() if isinstance(entry, StepGraph)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the GPU's memory that the graphs keep for themselves."""
+        return sum(graph.nbytes for graph in self._graphs())
 
 
 class StepGraph:
@@ -141,6 +148,11 @@ class StepGraph:
         self.trainer.full_step(self._batch)
         for total in self._sums:
             total.note()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the GPU's memory that it keeps for itself."""
+        return self._graph.nbytes
 
     def fits(self) -> bool:
         """Whether nothing that the graph depends on has changed."""

@@ -112,6 +112,11 @@ class Trainer:
         derived = ("outputs", "last", "_replays", "_graphs")
         return {**self.__dict__, **dict.fromkeys(derived), "_joined": (), "_regularised": []}
 
+    @property
+    def graph_bytes(self) -> int:
+        """Bytes of a GPU's memory that its steps as graphs keep beside what CuPy's own pool has."""
+        return 0 if self._graphs is None else self._graphs.nbytes
+
     # -------------------------------------------------------------------- preparing
 
     def prepare(self, batch: Batch) -> None:

@@ -139,8 +139,6 @@ def _is_new(result: Any) -> bool:
     return isinstance(result, (np.ndarray, np.generic)) and _memory_of(result) is None
 
 
-IN_PLACE = {"copyto", "fill", "sort", "put", "at", "assign", *(f"__i{name}__" for name in
-            "add sub mul truediv floordiv mod pow and or xor lshift rshift".split())}  # fmt: skip
 
 
 def _listed(value: Any) -> list[Any]:
@@ -331,6 +329,8 @@ def _operator(name: str) -> Callable[..., Any]:
 METHODS = """all any argmax argmin argsort astype clip copy cumsum diagonal dot flatten max mean min nonzero prod ravel
 repeat reshape round searchsorted sort squeeze std sum swapaxes take transpose var view"""
 BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
+#: What changes an array where it is.
+IN_PLACE = {"copyto", "fill", "sort", "put", "at", "assign", *(f"__i{name}__" for name in BINARY.split())}
 OTHERS = "neg pos abs invert eq ne lt le gt ge"
 for _name in METHODS.split():
     setattr(ndarray, _name, _method(_name))

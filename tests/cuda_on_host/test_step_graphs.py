@@ -287,7 +287,7 @@ def test_where_a_graph_cannot_be_made_training_goes_on(
     assert "graph" not in steps
 
 
-# --- capturing ---------------------------------------------------------------------------------------------------------
+# --- capturing -------------------------------------------------------------------------------------------------------
 
 
 def numbers(cupy: Any) -> recording.Numbers:
