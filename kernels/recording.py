@@ -7,6 +7,9 @@ and layer by layer, takes longer than they do. Whoever knows that the work will 
 Only what goes through `note` is recorded: all compiled kernels do (`cpu.threads.share`). NumPy's own arithmetic between
 two kernels is not, and would keep the numbers of the recorded call, so a recording must be compared with the real thing
 before it is trusted.
+
+On a GPU the driver notes kernels itself (`capture`), NumPy's kind of arithmetic included. What it notes by value, like
+a learning rate, stays as it was; `vary` marks such numbers, and the kernels read them from memory instead.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Calls the user's code.
 _OTHERS = (layers.Lambda, losses.FunctionLoss)
 _OPTIMIZERS = (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, optimizers.Adagrad)
+# What a graph reads from the device: an optimizer's, and of a layer of dropout how many masks it has drawn.
+_VARYING = ("iterations", "_learning_rate", "_step")
 # Each keeps the memory of a whole step.
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
@@ -53,7 +55,7 @@ class StepGraphs:
         self.possible = _is_capturable(trainer)
         self._uploads = Uploads()
         # For each shape of batch its graph, or under which circumstances a step was last made in full.
-        self._by_shape: dict[Any, StepGraph | list[Any]] = {}
+        self._by_shape: dict[Any, StepGraph | _Circumstances] = {}
 
     def step(self, batch: Batch) -> None:
         """Make one step, by its graph where there is one."""
@@ -64,7 +66,7 @@ class StepGraphs:
             return
         self.trainer.full_step(self._on_device(batch))
         if self.possible:
-            self._by_shape[shape] = _observe(self.trainer)
+            self._by_shape[shape] = _Circumstances(self.trainer)
 
     def _on_device(self, batch: Batch) -> Batch:
         there = _arrays(batch)
@@ -79,16 +81,16 @@ class StepGraphs:
     def _find(self, shape: Any, batch: Batch) -> StepGraph | None:
         known = self._by_shape.get(shape)
         if isinstance(known, StepGraph):
-            return known if known.fits() else None
+            return known if known.circumstances.hold() else None
         # A step in full puts everything in its place, memory and kernels. That must not be captured: a shape that
         # comes once is not worth it, and moments that start at zero would start there in every step.
-        if known is None or not _same(known, _observe(self.trainer)):
+        if known is None or not known.hold():
             return None
         self.possible = _is_capturable(self.trainer)
         if not self.possible or len(self._graphs()) >= MOST_GRAPHS:
             return None
         try:
-            graph = self._by_shape[shape] = StepGraph(self.trainer, batch, self._uploads)
+            graph = self._by_shape[shape] = StepGraph(known, batch, self._uploads)
         except (MemoryError, RuntimeError) as error:
             self.possible = False
             warnings.warn(f"training goes on step by step, since no graph could be made of one: {error}", stacklevel=5)
@@ -105,15 +107,21 @@ class StepGraphs:
 
 
 class StepGraph:
-    """One training step for batches of one shape."""
+    """One training step for batches of one shape.
 
-    def __init__(self, trainer: Trainer, batch: Batch, uploads: Uploads) -> None:
-        self.trainer = trainer
+    Args:
+        circumstances: those of a step in full that was made of such a batch, which have not changed since.
+        batch: gives the shape.
+        uploads: bring batches to the device.
+    """
+
+    def __init__(self, circumstances: _Circumstances, batch: Batch, uploads: Uploads) -> None:
+        self.circumstances = circumstances
+        self.trainer = trainer = circumstances.trainer
         self._uploads = uploads
-        self._circumstances = _observe(trainer)
         arrays = _arrays(batch)
         self._here = [index for index, array in enumerate(arrays) if device_of(array) == "cpu"]
-        cupy = array_module(trainer.model.weights[0].data)
+        cupy = array_module(circumstances.weights[0].data)
         room = np.empty(ROOM, np.uint8)
         packed = [*(arrays[index] for index in self._here), room]
         # What is sent lies there as it lies where it arrives: one copy, from the one place to the other.
@@ -154,10 +162,6 @@ class StepGraph:
         """Bytes of the GPU's memory that it keeps for itself."""
         return self._graph.nbytes
 
-    def fits(self) -> bool:
-        """Whether nothing that the graph depends on has changed."""
-        return _same(self._circumstances, _observe(self.trainer))
-
     def step(self, batch: Batch) -> None:
         """Make a step: bring the batch and the numbers there, and launch the graph."""
         self._numbers.renew()
@@ -173,8 +177,32 @@ class StepGraph:
             total.advance()
         self.trainer.last = self._batch
         self.trainer.optimizer.iterations += 1
-        for weight in self.trainer.model.weights:
+        for weight in self.circumstances.weights:
             weight.bump_version()
+
+
+class _Circumstances:
+    """What a graph depends on, beside what lies on the device."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.weights = trainer.model.weights
+        self._found = self._observe()
+
+    def hold(self) -> bool:
+        """Whether all is as it was."""
+        now = self._observe()
+        return len(now) == len(self._found) and all([one is other for one, other in zip(now, self._found, strict=True)])
+
+    def _observe(self) -> list[Any]:
+        trainer, model = self.trainer, self.trainer.model
+        found = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
+        for thing in (trainer.optimizer, *model.layers, *(output.loss for output in trainer.outputs or ())):
+            found += [value for name, value in vars(thing).items() if name not in _VARYING]
+        for weight in self.weights:
+            # Both views are made anew when a weight moves.
+            found += [weight.data, weight.gradient_buffer, weight.trainable, weight.regularizer, weight.constraint]
+        return found
 
 
 class _Sum:
@@ -184,6 +212,7 @@ class _Sum:
         self.owner = owner
         self.name = name
         self.there = there
+        self.there += there  # loads the kernel, which a capture should not have to
         self.each_step: float | None = None  # what the host adds; None where the graph does
 
     @property
@@ -232,22 +261,6 @@ def _running_sums(trainer: Trainer) -> Iterator[tuple[Any, str]]:
         for _, metric in output.metrics:
             yield metric, "total"
             yield metric, "count"
-
-
-def _observe(trainer: Trainer) -> list[Any]:
-    """What a graph depends on, beside what lies on the device."""
-    model, optimizer = trainer.model, trainer.optimizer
-    found = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
-    varying = ("iterations", "_learning_rate")
-    found += [value for name, value in vars(optimizer).items() if name not in varying]
-    for weight in model.weights:
-        # Both views are made anew when a weight moves.
-        found += [weight.data, weight.gradient_buffer, weight.trainable, weight.regularizer, weight.constraint]
-    return found
-
-
-def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    return len(one) == len(other) and all([a is b for a, b in zip(one, other, strict=True)])
 
 
 def _is_capturable(trainer: Trainer) -> bool:

@@ -122,8 +122,6 @@ def test_without_a_gpu_it_says_why_in_one_line(
 
 
 def test_every_engine_of_the_gpu_is_left_out_where_it_sees_none() -> None:
-    if device.on_gpu:
-        pytest.skip("here they see one")
     torch = pytest.importorskip("torch")
     threads = torch.get_num_threads()
     with pytest.raises(ImportError, match="this PyTorch sees no GPU"):
@@ -179,14 +177,13 @@ def test_a_run_asks_every_engine_in_turns(
 TINY = [*(FlatCase(what, 2**18) for what in _COST), ConvCase(2, 6, 6, 3, 4, (3, 3)), DenseCase(3, 5, 4)]
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("case", TINY, ids=str)
 def test_both_engines_have_every_pass(ours: Any, case: Any) -> None:
     torch = pytest.importorskip("torch")
     from benchmarks.engines.torch_engine import Engine
 
-    if device.on_gpu:
-        pytest.skip("PyTorch stands on the processor here")
-    theirs = Engine(torch.get_num_threads(), "eager")
+    theirs = Engine(torch.get_num_threads(), "eager", "cuda" if device.on_gpu else "cpu")
     for what in case.passes:
         run, other = ours.layer(case, what), theirs.layer(case, what)
         result = run()
@@ -205,6 +202,7 @@ def test_the_traffic_of_a_pass_is_every_array_once() -> None:
     assert GPU_CASES["adam, 16 Mi"].traffic("forward") == 7 * 4 * 2**24
 
 
+@pytest.mark.gpu
 def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     repeated = ours.repeated
@@ -215,6 +213,7 @@ def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.Mon
     assert calls == [worker.CALLS] and speeds["forward"] > 0
 
 
+@pytest.mark.gpu
 def test_our_engine_trains_on_the_device(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Workload(
         "small", (8, 8, 1), (Conv(2, (3, 3)), Pool(), Dropout(0.5), Dense(3, None)), batch_size=4, optimizer="adam",
@@ -227,11 +226,11 @@ def test_our_engine_trains_on_the_device(ours: Any, monkeypatch: pytest.MonkeyPa
     asked.prepare("small")
     assert asked.train() > 0 and asked.device_memory() > 0
     assert asked.versions()["kernels"] == "cuda"
-    # The data went there once.
     if not device.on_gpu:
-        assert asked.kernels() is None
+        assert asked.kernels() is None  # nobody can count them
 
 
+@pytest.mark.gpu
 def test_the_chip_is_told_by_the_runtime(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if not device.on_gpu:
         properties = {"name": b"NVIDIA Imaginary", "major": 9, "minor": 0, "totalGlobalMem": 80 * 2**30}

@@ -231,9 +231,13 @@ def test_what_a_graph_depends_on_is_looked_at_before_each_step(cupy: Any, steps:
             model.to("cpu")
             model.to("cuda")
             values += [step() for _ in range(3)]
+            model.layers[2].rate = 0.1
+            values += [step() for _ in range(3)]
+            model.layers[2].set_state({"key": 9, "step": 4})
+            values += [step() for _ in range(3)]
             found.append(values)
     made = steps[: len(steps) // 2]
-    assert made == ["full", "graph", "graph"] * 4 + ["graph"] + ["full", "graph", "graph"]
+    assert made == ["full", "graph", "graph"] * 4 + ["graph"] + ["full", "graph", "graph"] * 3
     assert found[0] == found[1]
 
 
