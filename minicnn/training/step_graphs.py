@@ -196,7 +196,7 @@ class _Circumstances:
 
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model
-        found = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
+        found: list[Any] = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
         for thing in (trainer.optimizer, *model.layers, *(output.loss for output in trainer.outputs or ())):
             found += [value for name, value in vars(thing).items() if name not in _VARYING]
         for weight in self.weights:

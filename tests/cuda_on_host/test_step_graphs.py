@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import callbacks, layers, losses, metrics, optimizers, schedules
+from minicnn import articles, callbacks, layers, losses, metrics, optimizers, schedules
 from minicnn.kernels import recording
 from minicnn.kernels.capture import Graph
 from minicnn.training import step_graphs
@@ -239,6 +239,19 @@ def test_what_a_graph_depends_on_is_looked_at_before_each_step(cupy: Any, steps:
     made = steps[: len(steps) // 2]
     assert made == ["full", "graph", "graph"] * 4 + ["graph"] + ["full", "graph", "graph"] * 3
     assert found[0] == found[1]
+
+
+def test_a_step_of_lenet5_is_few_kernels(cupy: Any, steps: list[str]) -> None:
+    """Each costs a microsecond or two, about as long as it runs."""
+    if device.on_gpu:
+        pytest.skip("counted on the stand-in")
+    model = articles.get("lenet5").build()
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    x, y = np.zeros((2, *model.inputs[0].shape[1:]), np.float32), np.eye(10, dtype=np.float32)[:2]
+    streams.Graph.launched.clear()
+    for _ in range(2):
+        model.to("cuda").train_on_batch(x, y)
+    assert len(streams.Graph.launched) == 1 and streams.Graph.launched[0] <= 60
 
 
 class Mine(optimizers.SGD):
