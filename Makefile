@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := "$(BIN)/python" -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: help train test bench notebooks static unit-tests no-numba clean
+.PHONY: help train test bench bench-gpu notebooks static unit-tests no-numba clean
 
 help:
 	@echo "make train   train the first article's network for one epoch on MNIST"
 	@echo "make test    run every check: ruff, mypy, import rules, tests, doctests"
 	@echo "make bench   measure every engine on the articles' networks (ARGS='--only lenet5 --rounds 3')"
+	@echo "make bench-gpu  the same on a GPU, with the PyTorch, CuPy and JAX for it that PYTHON has (PYTHON=.venv/bin/python)"
 	@echo "make notebooks  run every notebook from its first cell to its last, into runs/notebooks"
 	@echo "make clean   remove what the other two have made"
 
@@ -41,6 +42,10 @@ $(VENV)/.installed-for-bench: setup.py pyproject.toml
 
 bench: $(VENV)/.installed-for-bench
 	"$(BIN)/python" -m benchmarks $(ARGS)
+
+# Which PyTorch, CuPy and JAX fit the driver is known to whoever installed them; `.[bench]` brings those for processors.
+bench-gpu:
+	"$(PYTHON)" -m benchmarks.gpu $(ARGS)
 
 $(VENV)/.installed-for-notebooks: setup.py pyproject.toml
 	@test -x "$(BIN)/python" || { echo "Setting up $(VENV) (once) ..."; "$(PYTHON)" -m venv "$(VENV)"; }

@@ -35,10 +35,10 @@ class EngineFailed(RuntimeError):
 class Engine:
     """A worker process, stopped whenever it is not asked something."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, device: str = "cpu") -> None:
         self.name = name
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", name, str(threads)],
+            [sys.executable, "-m", "benchmarks.worker", name, str(threads), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if not os.environ.get("BENCHMARKS_STDERR") else None,
@@ -80,9 +80,11 @@ class Engine:
 
 
 @contextmanager
-def running(names: Sequence[str], threads: int, about: dict[str, Any]) -> Iterator[list[Engine]]:
+def running(
+    names: Sequence[str], threads: int, about: dict[str, Any], device: str = "cpu"
+) -> Iterator[list[Engine]]:
     """The engines that run here, until the block ends; what they are, and why others are missing, goes to `about`."""
-    engines, missing = start(names, threads)
+    engines, missing = start(names, threads, device)
     about["missing"] = {**about.get("missing", {}), **missing}
     about["versions"].update({engine.name: engine.versions for engine in engines})
     try:
@@ -97,12 +99,12 @@ def progress(what: str, number: int, rounds: int) -> None:
     print(f"{what}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
 
 
-def start(names: Sequence[str], threads: int) -> tuple[list[Engine], dict[str, str]]:
+def start(names: Sequence[str], threads: int, device: str = "cpu") -> tuple[list[Engine], dict[str, str]]:
     """The engines that run here, and why the others do not."""
     running, missing = [], {}
     for name in names:
         try:
-            engine = Engine(name, threads)
+            engine = Engine(name, threads, device)
         except EngineFailed as error:
             missing[name] = str(error)
             continue

@@ -19,7 +19,7 @@ def measure(name: str, options: Any, about: dict[str, Any]) -> dict[str, Any]:
     """Check that the engines agree, then let them take turns."""
     names = [engine for engine in options.engines if engine != LOOPS or name in LOOPS_END]
     with driver.running(names, options.threads, about) as engines:
-        agreement = _agreement(name, engines)
+        agreement = check_agreement(name, engines)
         rounds: driver.Rounds = {engine.name: {} for engine in engines}
         for engine in engines:
             engine.ask("prepare", workload=name)
@@ -41,7 +41,9 @@ def _turn(engine: driver.Engine, figures: dict[str, list[float]], quick: bool) -
         )
 
 
-def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
+def check_agreement(
+    name: str, engines: list[driver.Engine], predictions: float = 1e-4, losses: float = 1e-3
+) -> dict[str, float]:
     """The largest difference of any engine from the median of all, in probabilities and in the first losses.
 
     Raises:
@@ -49,7 +51,7 @@ def _agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
     """
     answers = [engine.ask("agree", workload=name) for engine in engines]
     worst = {}
-    for what, allowed in (("predictions", 1e-4), ("losses", 1e-3)):
+    for what, allowed in (("predictions", predictions), ("losses", losses)):
         flat = [_flat(answer[what]) for answer in answers]
         whole = max(map(len, flat))
         middle = [statistics.median(values) for values in zip(*[f for f in flat if len(f) == whole], strict=True)]

@@ -14,8 +14,13 @@ import numpy as np
 
 from . import engines
 from .cases import CASES
+from .engines.on_gpu import count_kernels
+from .flat_cases import GPU_CASES
 from .growth import GROWTH
 from .workloads import WORKLOADS, Workload
+
+# Of a kernel on a GPU, in one graph.
+CALLS = 20
 
 
 def _workload(name: str) -> Workload:
@@ -27,9 +32,12 @@ def _workload(name: str) -> Workload:
 class Worker:
     """Keeps the engine, its network and the data between questions."""
 
-    def __init__(self, engine: str, threads: int) -> None:
-        self.engine = engines.load(engine, threads)
+    def __init__(self, engine: str, threads: int, device: str = "cpu") -> None:
+        self.engine = engines.load(engine, threads, device)
+        self.device = device
         self.most_pictures = getattr(self.engine, "most_pictures", None)
+        # What a GPU is asked for is not done when the call returns.
+        self.wait: Callable[[], Any] = self.engine.wait if device == "cuda" else lambda: None
         self.layers: dict[tuple[str, str], Callable[[], Any] | None] = {}
 
     def versions(self) -> dict[str, str]:
@@ -59,7 +67,17 @@ class Worker:
         """Pictures a second over one epoch."""
         start = time.perf_counter()
         self.engine.epoch(self.x, self.y)
+        self.wait()
         return len(self.x) / (time.perf_counter() - start)
+
+    def kernels(self) -> float | None:
+        """Kernels that the GPU runs for a training step, on the average of an epoch."""
+        found = count_kernels(lambda: self.engine.epoch(self.x, self.y))
+        return None if found is None else found / -(-len(self.x) // self.work.batch_size)
+
+    def device_memory(self) -> float:
+        """The most memory of the GPU that this process took, in MiB."""
+        return float(self.engine.device_memory())
 
     def predict(self, batch_size: int, samples: int) -> float:
         """Pictures a second over some samples, after one batch to warm up."""
@@ -72,14 +90,16 @@ class Worker:
     def layer(self, case: str, seconds: float) -> dict[str, float]:
         """GFLOP/s of each pass of a layer that the engine has; each is repeated for some time."""
         speeds = {}
-        for what in CASES[case].passes:
+        found = (CASES | GPU_CASES)[case]
+        if self.device == "cuda":
+            # The arrays of all cases are too many for most GPUs.
+            self.layers = {key: run for key, run in self.layers.items() if key[0] == case}
+        for what in found.passes:
             if (case, what) not in self.layers:
-                self.layers[case, what] = self.engine.layer(CASES[case], what)
-                if self.layers[case, what] is not None:
-                    self.layers[case, what]()
+                self.layers[case, what] = self._pass(found, what)
             run = self.layers[case, what]
             if run is not None:
-                speeds[what] = CASES[case].operations(what) / _seconds_a_call(run, seconds) / 1e9
+                speeds[what] = found.operations(what) / self._seconds_a_call(run, seconds) / 1e9
         return speeds
 
     def prepare_pictures(self, folder: str) -> None:
@@ -96,17 +116,25 @@ class Worker:
         speed = self.files.n / (time.perf_counter() - start)
         return speed, (self.files.waiting.seconds - waited) / (self.files.waiting.total - total)
 
+    def _pass(self, case: Any, what: str) -> Callable[[], Any] | None:
+        """A pass of a layer, warm; on a GPU `CALLS` of them as one graph, so that the host's time is not measured."""
+        run = self.engine.layer(case, what)
+        if run is None:
+            return None
+        run()
+        return self.engine.repeated(run, CALLS) if self.device == "cuda" else run
+
+    def _seconds_a_call(self, run: Callable[[], Any], seconds: float) -> float:
+        begin, calls = time.perf_counter(), 0
+        while calls == 0 or time.perf_counter() - begin < seconds:
+            run()
+            self.wait()
+            calls += CALLS if self.device == "cuda" else 1
+        return (time.perf_counter() - begin) / calls
+
     def peak_memory(self) -> float:
         """The most memory that this process ever held, in MiB."""
         return peak_memory()
-
-
-def _seconds_a_call(run: Callable[[], Any], seconds: float) -> float:
-    begin, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - begin < seconds:
-        run()
-        calls += 1
-    return (time.perf_counter() - begin) / calls
 
 
 def peak_memory() -> float:
@@ -120,7 +148,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        worker = Worker(sys.argv[1], int(sys.argv[2]))
+        worker = Worker(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), file=answers, flush=True)
         return

@@ -13,6 +13,9 @@ A convolution is one trilinear form in x, w and gy, so its three passes are each
 Convolutions take an `algorithm`: "auto", "direct" or "winograd" (see `winograd`). It never changes what is computed,
 only how, and with that the rounding. It is a hint: `naive` and `reference`, which have one way each, ignore it, and so
 may a pass to which the algorithm brings nothing. Callers ask for "winograd" only where `winograd.obstacle` finds none.
+
+Learning rates and the step of an optimizer or a dropout mask may also be a `recording.Number`, for arrays on a GPU: the
+kernels then read them from the device.
 """
 
 from __future__ import annotations

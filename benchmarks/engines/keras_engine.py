@@ -11,18 +11,31 @@ from ..workloads import Conv, Dense, Dropout, Pool, Workload
 
 
 class Engine:
-    def __init__(self, threads: int, backend: str) -> None:
+    def __init__(self, threads: int, backend: str, device: str = "cpu") -> None:
         os.environ["KERAS_BACKEND"] = backend
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        _limit_threads(backend, threads)
+        if device == "cpu":
+            _limit_threads(backend, threads)
         import keras
 
+        if device == "cuda":
+            _require_jax_gpu()
         self.keras, self.backend = keras, backend
         keras.utils.set_random_seed(1)
 
     def versions(self) -> dict[str, str]:
         name = "torch" if self.backend == "torch" else self.backend
         return {"keras": self.keras.__version__, name: __import__(name).__version__}
+
+    def wait(self) -> None:
+        import jax
+
+        jax.effects_barrier()
+
+    def device_memory(self) -> float:
+        import jax
+
+        return jax.devices()[0].memory_stats()["peak_bytes_in_use"] / 2**20
 
     def build(self, workload: Workload, dropout: bool) -> None:
         keras, flat = self.keras, False
@@ -62,6 +75,13 @@ class Engine:
 
     def predict(self, x: np.ndarray, batch_size: int) -> np.ndarray:
         return np.asarray(self.model.predict(x, batch_size=batch_size, verbose=0))
+
+
+def _require_jax_gpu() -> None:
+    import jax
+
+    if jax.default_backend() != "gpu":
+        raise ImportError("this JAX sees no GPU")
 
 
 def _limit_threads(backend: str, threads: int) -> None:

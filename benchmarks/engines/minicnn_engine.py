@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,22 +10,40 @@ import numpy as np
 
 import minicnn
 from minicnn import kernels, layers
+from minicnn.device import place, why_no_gpu
+from minicnn.kernels.capture import Graph
+from minicnn.kernels.recording import Numbers
 
-from ..cases import ConvCase, DenseCase
+from ..cases import ConvCase, DenseCase, ProductCase
+from ..flat_cases import FlatCase
 from ..workloads import Conv, Dense, Dropout, Pool, Workload
 
 
 class Engine:
-    def __init__(self, threads: int, kernels: str) -> None:
+    def __init__(self, threads: int, kernels: str, device: str = "cpu") -> None:
+        reason = why_no_gpu() if device == "cuda" else None
+        if reason is not None:
+            raise ImportError(reason)
         minicnn.use_kernels(kernels)
         minicnn.set_num_threads(threads)
         minicnn.set_seed(1)
-        self.kernels = kernels
+        self.kernels, self.device = kernels, device
         # Loops in Python take seconds for one picture.
         self.most_pictures = 1 if kernels == "naive" else None
 
     def versions(self) -> dict[str, str]:
-        return {"minicnn": minicnn.__version__, "numpy": np.__version__, "kernels": self.kernels}
+        found = {"minicnn": minicnn.__version__, "numpy": np.__version__, "kernels": self.kernels}
+        return found if self.device == "cpu" else found | {"kernels": "cuda", "cupy": _cupy().__version__}
+
+    def wait(self) -> None:
+        _cupy().cuda.Device().synchronize()
+
+    def repeated(self, run: Callable[[], Any], times: int) -> Callable[[], Any]:
+        graph = Graph(lambda: [run() for _ in range(times)], Numbers(_cupy().empty(8, np.uint8)))
+        return graph.launch
+
+    def device_memory(self) -> float:
+        return (_cupy().get_default_memory_pool().total_bytes() + self.model.trainer.graph_bytes) / 2**20
 
     def build(self, workload: Workload, dropout: bool) -> None:
         stack: list[Any] = [minicnn.Input(shape=workload.input_shape)]
@@ -34,6 +53,7 @@ class Engine:
             stack.extend(_layers(layer, dropout, flat=any(isinstance(each, layers.Flatten) for each in stack)))
         self.model = minicnn.Sequential([*stack, layers.Softmax()])
         self.model.set_weights(list(workload.weights()))
+        self.model.to(self.device)
         optimizers = minicnn.optimizers
         optimizer: Any = (
             optimizers.Adam(workload.learning_rate)
@@ -44,7 +64,9 @@ class Engine:
         self.batch_size = workload.batch_size
 
     def epoch(self, x: np.ndarray, y: np.ndarray) -> None:
-        self.model.fit(x, y, batch_size=self.batch_size, epochs=1, verbose=0)
+        if getattr(self, "_cached_for", None) is not x:
+            self._cached_for, self._data = x, (place(x, self.device), place(y, self.device))
+        self.model.fit(*self._data, batch_size=self.batch_size, epochs=1, verbose=0)
 
     def losses(self, x: np.ndarray, y: np.ndarray, steps: int) -> list[float]:
         return [float(np.ravel(self.model.train_on_batch(x, y))[0]) for _ in range(steps)]
@@ -63,19 +85,69 @@ class Engine:
 
     def layer(self, case: Any, what: str) -> Callable[[], Any] | None:
         if isinstance(case, ConvCase):
-            return _convolution(case, what)
-        return _dense(case, what) if isinstance(case, DenseCase) else None
+            return _convolution(case, what, self.device)
+        if isinstance(case, FlatCase):
+            return _flat(case, self.device)
+        if isinstance(case, ProductCase) and self.device == "cuda":
+            a, b = _random(self.device, (case.size, case.size), (case.size, case.size))
+            return lambda: kernels.matmul(a, b)
+        return _dense(case, what, self.device) if isinstance(case, DenseCase) else None
 
 
-def _random(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+def _cupy() -> Any:
+    return importlib.import_module("cupy")
+
+
+def _random(device: str, *shapes: tuple[int, ...]) -> list[Any]:
     generator = np.random.default_rng(0)
-    return [generator.standard_normal(shape, np.float32) for shape in shapes]
+    return [place(generator.standard_normal(shape, np.float32), device) for shape in shapes]
 
 
-def _convolution(case: ConvCase, what: str) -> Callable[[], Any]:
+def _flat(case: FlatCase, device: str) -> Callable[[], Any]:
+    rows, pictures = (case.count // 64, 64), (case.count // 64 // 64 // 64, 64, 64, 64)
+    if "pool" in case.what:
+        (x,) = _random(device, pictures)
+        options: Any = {"pool_size": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
+        y, winners = kernels.max_pool2d(x, **options)
+        size = {"input_size": (64, 64)}
+        return {
+            "max pool": lambda: kernels.max_pool2d(x, **options),
+            "max pool back": lambda: kernels.max_pool2d_gradient(y, winners, **size, **options),
+            "average pool": lambda: kernels.avg_pool2d(x, **options),
+            "average pool back": lambda: kernels.avg_pool2d_gradient(y, **size, **options),
+        }[case.what]
+    if case.what in ("sgd", "adam"):
+        p, g, m, v = _random(device, *[(case.count,)] * 4)
+        v = v * v
+        adam: Any = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.0, "step": 1}
+        if case.what == "adam":
+            return lambda: kernels.adam_step(p, g, m, v, learning_rate=1e-3, **adam)
+        return lambda: kernels.sgd_step(p, g, m, learning_rate=1e-3, momentum=0.9, nesterov=False)
+    x, gy, scale, shift = _random(device, rows, rows, (64,), (64,))
+    targets = place(np.repeat(np.eye(1, 64, dtype=np.float32), rows[0], axis=0), device)
+    ones = place(np.full(rows[0], 1 / rows[0], np.float32), device)
+    mean, variance = kernels.batch_moments(x)
+
+    def cross_entropy() -> Any:
+        losses, probabilities = kernels.softmax_cross_entropy(x, targets)
+        return kernels.softmax_cross_entropy_gradient(ones, probabilities, targets)
+
+    return {
+        "copy": lambda: np.copyto(gy, x),
+        "relu": lambda: kernels.relu(x),
+        "relu back": lambda: kernels.relu_gradient(gy, x),
+        "dropout": lambda: x * kernels.dropout_mask(x, 0.5, key=1, step=1),
+        "softmax cross-entropy": cross_entropy,
+        "batch norm": lambda: kernels.batch_norm(x, scale, shift, *kernels.batch_moments(x), epsilon=1e-3),
+        "batch norm back": lambda: kernels.batch_norm_gradients(gy, x, scale, mean, variance, epsilon=1e-3),
+        "sum of rows": lambda: kernels.sum_rows(x),
+    }[case.what]
+
+
+def _convolution(case: ConvCase, what: str, device: str) -> Callable[[], Any]:
     (KH, KW), (OH, OW) = case.kernel, case.output
     x, w, b, gy = _random(
-        (case.N, case.H, case.W, case.C), (KH, KW, case.C, case.F), (case.F,), (case.N, OH, OW, case.F)
+        device, (case.N, case.H, case.W, case.C), (KH, KW, case.C, case.F), (case.F,), (case.N, OH, OW, case.F)
     )  # fmt: skip
     sides = (((KH - 1) // 2, KH // 2), ((KW - 1) // 2, KW // 2)) if case.padding == "same" else ((0, 0), (0, 0))
     geometry: Any = {"strides": (1, 1), "padding": sides, "dilation": (1, 1), "groups": 1}
@@ -93,13 +165,13 @@ def _convolution(case: ConvCase, what: str) -> Callable[[], Any]:
     if what == "block":
         return lambda: kernels.conv2d_block(x, w, b, **block)
     y, winners = kernels.conv2d_block(x, w, b, **block)
-    (g,) = _random(y.shape)
+    (g,) = _random(device, y.shape)
     needs: Any = dict.fromkeys(("needs_x", "needs_w", "needs_b"), True)
     return lambda: kernels.conv2d_block_gradients(g, y, winners, x, w, **needs, **block)
 
 
-def _dense(case: DenseCase, what: str) -> Callable[[], Any]:
-    x, w, b, gy = _random((case.M, case.K), (case.K, case.N), (case.N,), (case.M, case.N))
+def _dense(case: DenseCase, what: str, device: str) -> Callable[[], Any]:
+    x, w, b, gy = _random(device, (case.M, case.K), (case.K, case.N), (case.N,), (case.M, case.N))
     options: Any = {"activation": case.activation, "alpha": 1.0}
     needs: Any = dict.fromkeys(("needs_x", "needs_w", "needs_b"), True)
     y = kernels.dense_block(x, w, b, **options)

@@ -10,6 +10,7 @@ import cupy
 import numpy as np
 
 from ..dispatch import MIXED
+from ..recording import Number
 from .loading import REAL
 
 # CuPy's array.
@@ -21,6 +22,11 @@ MOST_BLOCKS = 1 << 16
 # What 32-bit indices can count, with room for a step beyond the end.
 MOST_ELEMENTS = 1 << 30
 
+# `Number` of common.cuh.
+NUMBERS = {
+    np.dtype(kind): np.dtype([("value", kind), ("place", np.uint64)], align=True)
+    for kind in (np.float32, np.float64, np.uint64)
+}
 DIVIDER = np.dtype([("divisor", np.uint32), ("magic", np.uint32), ("shift", np.uint32)])
 
 
@@ -56,6 +62,16 @@ def launch(function: Any, count: int, *arguments: Any) -> None:
     """Run an elementwise kernel over `count` elements, of which there may be none."""
     if count:
         function((min(-(-count // THREADS), MOST_BLOCKS),), (THREADS,), arguments)
+
+
+def number(value: Any, dtype: Any) -> np.ndarray:
+    """A `Number` of common.cuh."""
+    record = np.zeros((), NUMBERS[np.dtype(dtype)])
+    if isinstance(value, Number):
+        record["place"] = value.place(dtype)
+    else:
+        record["value"] = value
+    return record
 
 
 @lru_cache(maxsize=4096)

@@ -34,6 +34,14 @@ __device__ __forceinline__ void read_four(T (&to)[4], const T* from) {
     for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
 }
 
+// A number that the host knows when it launches a kernel, or one that it writes to `place` before a replay.
+template <class T>
+struct Number {
+    T value;
+    const T* place;
+    __device__ __forceinline__ T get() const { return place ? *place : value; }
+};
+
 // Divides by a number that is known before the launch: a multiplication in place of some thirty instructions.
 // (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994.) For 0 <= n < 2**31.
 struct Divider {

@@ -31,7 +31,8 @@ __device__ __forceinline__ void philox(uint32 (&c)[4], uint32 k0, uint32 k1) {
 
 // Each thread draws four elements at a time: one block of words.
 template <class T>
-__global__ void dropout_mask(T* mask, int64 count, uint64 key, uint64 step, uint64 threshold, T kept) {
+__global__ void dropout_mask(T* mask, int64 count, uint64 key, Number<uint64> which, uint64 threshold, T kept) {
+    uint64 step = which.get();
     for (int64 block = first_element(); 4 * block < count; block += element_step()) {
         uint32 words[4] = {(uint32)block, (uint32)(block >> 32), (uint32)step, (uint32)(step >> 32)};
         philox(words, (uint32)key, (uint32)(key >> 32));

@@ -6,7 +6,7 @@ import cupy
 import numpy as np
 
 from ..composition import ACTIVATIONS
-from .arrays import Array, check_count, contiguous, floating, launch
+from .arrays import Array, check_count, contiguous, floating, launch, number
 from .loading import REAL, REALS, Kernels
 
 _relu = Kernels("elementwise.cu", "relu", REALS)
@@ -14,6 +14,7 @@ _times_derivative = Kernels("elementwise.cu", "times_derivative", REALS)
 _erf = Kernels("elementwise.cu", "error_function_of", REALS)
 _dropout = Kernels("elementwise.cu", "dropout_mask", REALS)
 _softmax = Kernels("softmax.cu", "softmax", REALS)
+_cross_entropy_gradient = Kernels("softmax.cu", "cross_entropy_gradient", REALS)
 
 # Numbers of `Activation` in activation.cuh.
 ACTIVATION_NUMBERS = {name: np.int32(number) for number, name in enumerate(ACTIVATIONS)}
@@ -75,14 +76,26 @@ def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array
     losses = None if targets is None else (cupy.empty if x.size else cupy.zeros)(rows, dtype)
     probabilities = cupy.empty(x.shape, dtype)
     if x.size:
-        grid, block = (-(-rows // ROWS_TO_A_BLOCK),), (32 * ROWS_TO_A_BLOCK,)
-        _softmax[REAL[dtype]](grid, block, (x, targets, probabilities, losses, np.int32(rows), np.int32(columns)))
+        arguments = x, targets, probabilities, losses, np.int32(rows), np.int32(columns)
+        _softmax[REAL[dtype]](*_warps(rows), arguments)
     return losses, probabilities
+
+
+def _warps(rows: int) -> tuple[tuple[int], tuple[int]]:
+    """Grid and block of a kernel with a warp to a row."""
+    return (-(-rows // ROWS_TO_A_BLOCK),), (32 * ROWS_TO_A_BLOCK,)
 
 
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
     """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
-    return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
+    dtype = floating("softmax_cross_entropy_gradient", gy)
+    check_count("softmax_cross_entropy_gradient", probabilities.size)
+    rows, columns = probabilities.shape
+    gx = cupy.empty(probabilities.shape, dtype)
+    if gx.size:
+        arrays = [contiguous(array, dtype) for array in (gy, probabilities, targets)]
+        _cross_entropy_gradient[REAL[dtype]](*_warps(rows), (*arrays, gx, np.int32(rows), np.int32(columns)))
+    return gx
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
@@ -90,7 +103,7 @@ def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     dtype = floating("dropout_mask", like)
     mask = cupy.empty(like.shape, dtype)
     launch(
-        _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), np.uint64(step),
+        _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), number(step, np.uint64),
         np.uint64(round(rate * 2**32)), dtype.type(1) / dtype.type(1 - rate),
     )  # fmt: skip
     return mask

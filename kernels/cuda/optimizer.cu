@@ -2,7 +2,8 @@
 #include "common.cuh"
 
 template <class T>
-__global__ void sgd(T* p, const T* g, T* velocity, int64 count, T learning_rate, T momentum, int nesterov) {
+__global__ void sgd(T* p, const T* g, T* velocity, int64 count, Number<T> rate, T momentum, int nesterov) {
+    T learning_rate = rate.get();
     for (int64 i = first_element(); i < count; i += element_step()) {
         T step = learning_rate * g[i];
         if (!velocity) {
@@ -17,8 +18,9 @@ __global__ void sgd(T* p, const T* g, T* velocity, int64 count, T learning_rate,
 
 template <class T>
 __global__ void adam(
-    T* p, const T* g, T* m, T* v, int64 count, T alpha, T rate_1, T rate_2, T epsilon, T decay
+    T* p, const T* g, T* m, T* v, int64 count, Number<T> rate, Number<T> shrink, T rate_1, T rate_2, T epsilon
 ) {
+    T alpha = rate.get(), decay = shrink.get();
     for (int64 i = first_element(); i < count; i += element_step()) {
         T first = m[i] + rate_1 * (g[i] - m[i]);
         T second = v[i] + rate_2 * (g[i] * g[i] - v[i]);
@@ -31,8 +33,9 @@ __global__ void adam(
 
 template <class T>
 __global__ void rmsprop(
-    T* p, const T* g, T* v, T* velocity, T* mean, int64 count, T learning_rate, T rho, T rate, T momentum, T epsilon
+    T* p, const T* g, T* v, T* velocity, T* mean, int64 count, Number<T> step_size, T rho, T rate, T momentum, T epsilon
 ) {
+    T learning_rate = step_size.get();
     for (int64 i = first_element(); i < count; i += element_step()) {
         T second = rho * v[i] + rate * (g[i] * g[i]);
         v[i] = second;
@@ -52,7 +55,8 @@ __global__ void rmsprop(
 }
 
 template <class T>
-__global__ void adagrad(T* p, const T* g, T* accumulator, int64 count, T learning_rate, T epsilon) {
+__global__ void adagrad(T* p, const T* g, T* accumulator, int64 count, Number<T> rate, T epsilon) {
+    T learning_rate = rate.get();
     for (int64 i = first_element(); i < count; i += element_step()) {
         T sum = accumulator[i] + g[i] * g[i];
         accumulator[i] = sum;

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, floating, launch
+from ..recording import vary
+from .arrays import Array, floating, launch, number
 from .loading import REAL, REALS, Kernels
 
 _sgd = Kernels("optimizer.cu", "sgd", REALS)
@@ -16,18 +17,21 @@ _rmsprop = Kernels("optimizer.cu", "rmsprop", REALS)
 _adagrad = Kernels("optimizer.cu", "adagrad", REALS)
 
 
-def _run(kernels: Kernels, buffers: tuple[Any, ...], *scalars: float, more: tuple[Any, ...] = ()) -> None:
-    """The first buffer is the parameters'; one that is None is not wanted."""
+def _run(
+    kernels: Kernels, buffers: tuple[Any, ...], rates: tuple[Any, ...], *scalars: float, more: tuple[Any, ...] = ()
+) -> None:
+    """The first buffer is the parameters'; one that is None is not wanted. Rates may change from step to step."""
     p = buffers[0]
     dtype = floating(f"an optimiser's step ({kernels.file})", p)
-    launch(kernels[REAL[dtype]], p.size, *buffers, np.int64(p.size), *map(dtype.type, scalars), *more)
+    numbers = [number(rate, dtype) for rate in rates]
+    launch(kernels[REAL[dtype]], p.size, *buffers, np.int64(p.size), *numbers, *map(dtype.type, scalars), *more)
 
 
 def sgd_step(
     p: Array, g: Array, velocity: Array | None, *, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
     """See `minicnn.kernels.sgd_step`."""
-    _run(_sgd, (p, g, velocity), learning_rate, momentum, more=(np.int32(nesterov),))
+    _run(_sgd, (p, g, velocity), (learning_rate,), momentum, more=(np.int32(nesterov),))
 
 
 def adam_step(
@@ -35,8 +39,12 @@ def adam_step(
     weight_decay: float, step: int,
 ) -> None:  # fmt: skip
     """See `minicnn.kernels.adam_step`."""
-    alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    _run(_adam, (p, g, m, v), alpha, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay)
+
+    def alpha(rate: float, t: int) -> float:
+        return rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+
+    rates = vary(alpha, learning_rate, step), vary(lambda rate: rate * weight_decay, learning_rate)
+    _run(_adam, (p, g, m, v), rates, 1 - beta_1, 1 - beta_2, epsilon)
 
 
 def rmsprop_step(
@@ -44,9 +52,9 @@ def rmsprop_step(
     rho: float, momentum: float, epsilon: float,
 ) -> None:  # fmt: skip
     """See `minicnn.kernels.rmsprop_step`."""
-    _run(_rmsprop, (p, g, v, velocity, mean_gradient), learning_rate, rho, 1 - rho, momentum, epsilon)
+    _run(_rmsprop, (p, g, v, velocity, mean_gradient), (learning_rate,), rho, 1 - rho, momentum, epsilon)
 
 
 def adagrad_step(p: Array, g: Array, accumulator: Array, *, learning_rate: float, epsilon: float) -> None:
     """See `minicnn.kernels.adagrad_step`."""
-    _run(_adagrad, (p, g, accumulator), learning_rate, epsilon)
+    _run(_adagrad, (p, g, accumulator), (learning_rate,), epsilon)

@@ -40,3 +40,19 @@ __global__ void softmax(const T* x, const T* targets, T* probabilities, T* losse
     loss = sum_of_lanes(loss);
     if (lane == 0) losses[row] = loss;
 }
+
+// gy times (the sum of the row's targets times its probability, less the target).
+template <class T>
+__global__ void cross_entropy_gradient(
+    const T* gy, const T* probabilities, const T* targets, T* gx, int rows, int columns
+) {
+    int row = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    if (row >= rows) return;  // the whole warp
+    int64 begin = (int64)row * columns;
+    T total = 0;
+    for (int k = lane; k < columns; k += WARP) total += targets[begin + k];
+    total = sum_of_lanes(total);
+    for (int k = lane; k < columns; k += WARP) {
+        gx[begin + k] = gy[row] * (probabilities[begin + k] * total - targets[begin + k]);
+    }
+}

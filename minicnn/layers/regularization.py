@@ -11,6 +11,7 @@ import minicnn.functional as F
 from minicnn import random as seeds
 from minicnn.autograd import Tensor
 from minicnn.device import array_module
+from minicnn.kernels.recording import vary
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.symbolic import Shape
 
@@ -60,12 +61,15 @@ class Dropout(Layer):
             return x
         if self.rate == 1:
             return x * 0.0
-        step = self._step
-        self._step += 1
+        step = vary(self._next_step)
         if self.noise_shape is None:
             return F.dropout(x, self.rate, training=True, key=self.key, step=step)
         noise = array_module(x.data).ones(self._mask_shape(x.shape), x.dtype)
         return x * F.dropout(noise, self.rate, training=True, key=self.key, step=step)
+
+    def _next_step(self) -> int:
+        self._step += 1
+        return self._step - 1
 
     def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         wanted = self.noise_shape or ()

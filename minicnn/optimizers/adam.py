@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
+from minicnn.kernels.recording import vary
 from minicnn.optimizers.base import Optimizer, check_fraction, check_number, registry
 
 
@@ -64,7 +65,7 @@ class Adam(Optimizer):
             beta_2=self.beta_2,
             epsilon=self.epsilon,
             weight_decay=self.weight_decay or 0.0,
-            step=self.iterations + 1,
+            step=vary(lambda: self.iterations + 1),
         )
 
     def _update_amsgrad(self, p: np.ndarray, g: np.ndarray, slots: Mapping[str, Any], learning_rate: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import kernels, schedules
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, place, to_host
+from minicnn.kernels.recording import vary
 from minicnn.optimizers.flat import Block, make_blocks
 from minicnn.parameter import Parameter
 from minicnn.registry import Configurable, Registry
@@ -142,7 +143,7 @@ class Optimizer(Configurable):
         work = [(block, span, run) for block in self._blocks for span, run in block.active()]
         if not work:
             raise ValueError(f"{self.name}.step(): no parameter has a gradient; call loss.backward() first")
-        rate = self._effective_learning_rate()
+        rate = vary(self._effective_learning_rate)
         self._clip(work)
         for block, span, _ in work:
             p = block.data[span]

@@ -222,12 +222,18 @@ class ArrayFeed:
                 begin = step % total * self.batch_size
                 yield self._slice(begin, min(begin + self.batch_size, self.size))
             return
-        order = self.generator.permutation(self.size)
         for step in range(count):
-            if step and step % total == 0:
-                order = self.generator.permutation(self.size)
+            if step % total == 0:
+                orders = self._new_orders(self.generator)
             begin = step % total * self.batch_size
-            yield self._gather(order[begin : begin + self.batch_size])
+            window = slice(begin, begin + self.batch_size)
+            yield self._gather({device: order[window] for device, order in orders.items()})
+
+    def _new_orders(self, generator: np.random.Generator) -> dict[str, Any]:
+        """The samples in a new order, on each device that some of them live on: brought there once an epoch."""
+        order = generator.permutation(self.size)
+        devices = {source.device for source in (*self._x_sources, *self._y_sources)}
+        return {device: place(order, device) for device in {"cpu", *devices}}
 
     def head(self) -> Batch:
         """Give the first samples, as many as a batch has."""
@@ -238,10 +244,11 @@ class ArrayFeed:
         y = None if self.y is None else [source.slice(begin, end) for source in self._y_sources]
         return self._batch(x, y, slice(begin, end), end - begin)
 
-    def _gather(self, indices: np.ndarray) -> Batch:
-        x = [source.gather(indices) for source in self._x_sources]
-        y = None if self.y is None else [source.gather(indices) for source in self._y_sources]
-        return self._batch(x, y, indices, len(indices))
+    def _gather(self, indices: Mapping[str, Any]) -> Batch:
+        """The samples of these indices, which are given for each device."""
+        x = [source.gather(indices[source.device]) for source in self._x_sources]
+        y = None if self.y is None else [source.gather(indices[source.device]) for source in self._y_sources]
+        return self._batch(x, y, indices["cpu"], len(indices["cpu"]))
 
     def _batch(self, x: list[np.ndarray], y: list[np.ndarray] | None, where: Any, size: int) -> Batch:
         weights = None
@@ -265,9 +272,10 @@ class _Source:
     def slice(self, begin: int, end: int) -> np.ndarray:
         return self._converted(self.array[begin:end])
 
-    def gather(self, indices: np.ndarray) -> Any:
+    def gather(self, indices: Any) -> Any:
+        """The samples of these indices, which lie where the array does."""
         if self.device != "cpu":
-            return self._converted(self.array.take(place(indices, self.device), axis=0))
+            return self._converted(self.array.take(indices, axis=0))
         if not self.array.flags.c_contiguous:
             # take() would copy the whole array into C order first.
             return self._converted(self.array[indices])

@@ -21,6 +21,7 @@ from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
 from minicnn.training.replay import Replays, WholeStep
+from minicnn.training.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -97,10 +98,13 @@ class Trainer:
         self._regularised: list[Any] = []
         self._warned_of_loss = False
         self._replays: Replays | None = None
-        # The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
-        self._loss_total: Any = 0.0
-        self._samples = 0
-        self._last: Batch | None = None
+        self._graphs: StepGraphs | None = None
+        #: The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
+        self.loss_total: Any = 0.0
+        #: How many these were.
+        self.samples = 0
+        #: The batch that was last trained or measured on.
+        self.last: Batch | None = None
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
         self.reset()
@@ -108,10 +112,16 @@ class Trainer:
     def forget(self) -> None:
         """Drop what was derived from the model's outputs, which have changed."""
         self.outputs = None
-        self._replays = None
+        self._replays = self._graphs = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "outputs": None, "_joined": (), "_regularised": [], "_last": None, "_replays": None}
+        derived = ("outputs", "last", "_replays", "_graphs")
+        return {**self.__dict__, **dict.fromkeys(derived), "_joined": (), "_regularised": []}
+
+    @property
+    def graph_bytes(self) -> int:
+        """Bytes of a GPU's memory that its steps as graphs keep beside what CuPy's own pool has."""
+        return 0 if self._graphs is None else self._graphs.nbytes
 
     # -------------------------------------------------------------------- preparing
 
@@ -179,6 +189,7 @@ class Trainer:
         self._warned_of_loss = False
         # The way back would overwrite what a regularizer adds to the gradients.
         self._replays = None if self._regularised else self._replays or self._new_replays()
+        self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
 
     def _new_replays(self) -> Replays:
         return Replays(self.model, self._joined, self._cross_entropy())
@@ -217,7 +228,14 @@ class Trainer:
 
         On a GPU nothing is waited for: a loss that is not finite shows when somebody asks for the running means.
         """
-        batch = self._placed(batch)
+        if self._graphs is None:
+            self.full_step(self._placed(batch))
+            return
+        self._check_before_sending(batch)
+        self._graphs.step(batch)
+
+    def full_step(self, batch: Batch) -> None:
+        """Make a training step on a batch that lies where the model does."""
         replay = None if self._replays is None else self._replays.find(batch.x, batch.weights is not None)
         if isinstance(replay, WholeStep):
             predictions, value = self._replayed(replay, batch)
@@ -258,13 +276,16 @@ class Trainer:
             self._measure(batch, predictions, value)
 
     def _placed(self, batch: Batch) -> Batch:
-        """The batch where the model lives; its targets are looked at before they leave the host."""
-        device = self.model.device
-        if device == "cpu":
+        """The batch where the model lives."""
+        if self.model.device == "cpu":
             return batch
+        self._check_before_sending(batch)
+        return batch.to(self.model.device)
+
+    def _check_before_sending(self, batch: Batch) -> None:
+        """Look at targets before they leave the host."""
         if all(device_of(y) == "cpu" for y in batch.y or ()):
             self.check_arrays(batch)
-        return batch.to(device)
 
     def _forward(self, batch: Batch, training: bool) -> list[Tensor]:
         x = self._arranged(batch.x)
@@ -296,9 +317,9 @@ class Trainer:
         return total
 
     def _measure(self, batch: Batch, predictions: list[Tensor], loss: Any) -> None:
-        self._last = batch
-        self._loss_total = self._loss_total + loss * batch.size
-        self._samples += batch.size
+        self.last = batch
+        self.loss_total = self.loss_total + loss * batch.size
+        self.samples += batch.size
         for index, output in enumerate(self.outputs or ()):
             if not output.metrics or batch.y is None:
                 continue
@@ -316,9 +337,9 @@ class Trainer:
 
     def reset(self) -> None:
         """Start the running means anew."""
-        self._loss_total = 0.0
-        self._samples = 0
-        self._last = None
+        self.loss_total = 0.0
+        self.samples = 0
+        self.last = None
         for output in self.outputs or ():
             output.total = 0.0
             for _, metric in output.metrics:
@@ -327,13 +348,13 @@ class Trainer:
     def logs(self) -> dict[str, float]:
         """Give the running means by name, the loss first."""
         outputs = self.outputs or []
-        count = max(self._samples, 1)
-        if not isinstance(self._loss_total, float):
+        count = max(self.samples, 1)
+        if not isinstance(self.loss_total, float):
             # The one copy from the GPU, and the wait for all that was asked of it.
-            self._loss_total = float(self._loss_total)
-            if not math.isfinite(self._loss_total) and self._last is not None:
-                self._warn_of_loss(self._loss_total, self._last)
-        logs = {"loss": self._loss_total / count}
+            self.loss_total = float(self.loss_total)
+            if not math.isfinite(self.loss_total) and self.last is not None:
+                self._warn_of_loss(self.loss_total, self.last)
+        logs = {"loss": self.loss_total / count}
         if len(outputs) > 1:
             logs.update({f"{o.name}_loss": float(o.total) / count for o in outputs if o.loss is not None})
         for output in outputs:
@@ -355,7 +376,7 @@ class Trainer:
             f"learning rate (now {self.optimizer.learning_rate:g}), clipnorm, or inputs scaled to 0..1 may help; "
             "callbacks.TerminateOnNaN() ends such a training",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     # ---------------------------------------------------------------------- files

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.cuda_on_host import builder
+from tests.cuda_on_host import builder, streams
 
 ORDERS = {"ascending": 0, "descending": 1, "shuffled": 2}
 # Fewer fibers than this are not worth a second thread.
@@ -49,7 +49,7 @@ class Function:
         return _compiled(self.source, self.kernels, self.name)
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: Sequence[Any]) -> None:
-        """Run all blocks to their end."""
+        """Run all blocks to their end; while a stream is captured, note that they shall run."""
         Settings.launched.add(self.name)
         grid, block = _three(grid), _three(block)
         _check_sizes(self.name, grid, block)
@@ -58,8 +58,16 @@ class Function:
             raise LaunchError(f"{self.name} takes {len(compiled.parameters)} arguments, {len(arguments)} came")
         pairs = zip(compiled.parameters, arguments, strict=True)
         kept = [_value(self.name, number, *parameter, value) for number, (parameter, value) in enumerate(pairs)]
-        pointers = (ctypes.c_void_p * len(kept))(*[ctypes.addressof(value) for value in kept])
         memories = list({id(a.memory): a.memory for a in arguments if hasattr(a, "memory")}.values())
+        graph = streams.capturing()
+        if graph is not None:
+            graph.note(lambda: self._run(compiled, grid, block, kept, memories), memories, self.name)
+            return
+        streams.use(memories)
+        self._run(compiled, grid, block, kept, memories)
+
+    def _run(self, compiled: _Compiled, grid: Any, block: Any, kept: list[Any], memories: Sequence[Any]) -> None:
+        pointers = (ctypes.c_void_p * len(kept))(*[ctypes.addressof(value) for value in kept])
         if Settings.thorough:
             self._run_in_all_orders(compiled, grid, block, pointers, memories)
         else:

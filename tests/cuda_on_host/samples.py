@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn.kernels import reference
+from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import use_tf32
+from minicnn.kernels.recording import Numbers, vary
 
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))
@@ -21,6 +23,7 @@ class Sample(NamedTuple):
     """One call of a function of the contract.
 
     tf32: whether operands may be rounded.
+    varying: options that the kernels read from the device, as in a step that is replayed.
     """
 
     function: str
@@ -28,16 +31,39 @@ class Sample(NamedTuple):
     options: dict[str, Any]
     tf32: bool = False
     tolerance: float = TOLERANCE["float32"]
+    varying: tuple[str, ...] = ()
 
     def run(self, kernels: Any) -> list[Array]:
         """What comes out on the host: results, then arguments, which may have changed."""
         arguments = tuple(self._placed(kernels, a) for a in self.arguments)
         options = {key: self._placed(kernels, value) for key, value in self.options.items()}
+        call = getattr(kernels, self.function)
         with use_tf32(self.tf32):
-            results = getattr(kernels, self.function)(*arguments, **options)
+            replayed = self.varying and kernels is not reference
+            results = self._replayed(call, arguments, options) if replayed else call(*arguments, **options)
         listed = results if isinstance(results, tuple) else (results,)
         arrays = [*listed, *arguments, *options.values()]
         return [a if isinstance(a, Array) else a.get() for a in arrays if hasattr(a, "strides")]
+
+    def _replayed(self, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """What the call gives from a graph, launched when the numbers are what they were not when it was captured."""
+        from minicnn.kernels.cuda.arrays import cupy
+
+        numbers, asked, results = Numbers(cupy.empty(64, np.uint8)), itertools.count(), []
+
+        def work() -> None:
+            def later(value: Any) -> Any:
+                return vary(lambda: value + 1 if next(asked) < len(self.varying) else value)
+
+            results.append(call(*arguments, **options, **{key: later(value) for key, value in changing.items()}))
+
+        changing = {key: options.pop(key) for key in self.varying}
+        graph = Graph(work, numbers)
+        numbers.renew()
+        numbers.device.set(numbers.host)
+        graph.launch()
+        # The graph's memory goes with it.
+        return results[0].copy() if hasattr(results[0], "copy") else results[0]
 
     @staticmethod
     def _placed(kernels: Any, value: Any) -> Any:
@@ -84,7 +110,8 @@ def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("relu_gradient", (x, y), {})
     yield Sample("erf", (x,), {})
     yield Sample("relu", (draw(0),), {})
-    yield Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
+    mask = Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
+    yield from (mask, mask._replace(varying=("step",)))
     yield Sample("softmax", (draw(5, 37),), {})
     yield Sample("softmax_cross_entropy", (draw(5, 3), abs(draw(5, 3))), {})
     yield Sample("softmax", (draw(0, 3),), {})
@@ -145,6 +172,11 @@ def _optimizers(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("rmsprop_step", (p, g, v, None, None), rmsprop)
     yield Sample("rmsprop_step", (p, g, 9 + v, m, s / 9), rmsprop)
     yield Sample("adagrad_step", (p, g, v), {**rate, "epsilon": 1e-3})
+    changing = ("learning_rate",)
+    yield Sample("sgd_step", (p, g, m), {**rate, "momentum": 0.9, "nesterov": True}, varying=changing)
+    yield Sample("adam_step", (p, g, m, v), {**rate, **adam}, varying=(*changing, "step"))
+    yield Sample("rmsprop_step", (p, g, v, None, None), rmsprop, varying=changing)
+    yield Sample("adagrad_step", (p, g, v), {**rate, "epsilon": 1e-3}, varying=changing)
 
 
 def _passes(draw: Callable[..., Array], case: dict[str, Any], tf32: bool) -> Iterator[Sample]:
@@ -232,7 +264,9 @@ def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     dense = {"activation": "elu", "alpha": 0.3}
     yield Sample("dense_block", (m, k, n), dense)
     yield Sample("dense_block_gradients", (draw(*z.shape), z, m, k), {**needs, **dense})
-    yield Sample("softmax_cross_entropy_gradient", (draw(5), abs(draw(5, 3)), draw(5, 3)), {})
+    for columns in (3, 37, 0):
+        p, t = abs(draw(5, columns)), draw(5, columns)
+        yield Sample("softmax_cross_entropy_gradient", (draw(5), p, t), {})
 
 
 def _large() -> Iterator[Sample]:

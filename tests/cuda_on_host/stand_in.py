@@ -8,6 +8,7 @@ device is counted. Arithmetic is NumPy's; kernels are the real sources, compiled
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import types
 import weakref
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.cuda_on_host import streams
 from tests.cuda_on_host.launching import Function
 
 FENCE = 4096
@@ -35,6 +37,14 @@ class Memory(np.ndarray):
 
     used: slice
     owner: Any  # the array that was made with it, as long as that lives
+    lease: Any  # what all arrays in it hold, as long as one lives
+    pool: Any  # that it came from, as long as that lives
+    last_use = 0  # the moment at which something was asked for that reads or writes it
+
+    def is_given_back(self) -> bool:
+        """Whether somebody else may have been given it: no array is in it any more, and it was nobody's pool's own."""
+        pool = self.pool()
+        return self.lease() is None and (pool is None or pool is streams.default_pool)
 
     def is_fenced(self) -> bool:
         """Whether nobody wrote beside the array."""
@@ -44,6 +54,10 @@ class Memory(np.ndarray):
     def read(self) -> bytes:
         """The array's bytes."""
         return self.view(np.ndarray)[self.used].tobytes()
+
+    def poison(self) -> None:
+        """Make it what fresh memory is."""
+        self.view(np.ndarray)[self.used] = POISON
 
     def write(self, content: bytes) -> None:
         """Put the array's bytes back."""
@@ -81,10 +95,62 @@ def _wrap(result: Any) -> Any:
         placed = _allocate(result.shape, result.dtype, order)
         placed[...] = result
         made._array = placed
-        made.memory.owner = weakref.ref(made)
+        made.take_memory()
     else:
         made._array = result
+        made._lease = _memory_of(result).lease()
     return made
+
+
+def _do(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Call NumPy's function on device arrays; while a stream is captured, whatever it changes is only noted."""
+    plain, named = _unwrap(args), _unwrap(options)
+    in_place = "out" in named or getattr(function, "__name__", "") in IN_PLACE
+    memories = [*map(_memory_of, _arrays_in((plain, named)))]
+    graph = streams.capturing()
+    if graph is None:
+        result = function(*plain, **named)
+        if in_place or any(map(_is_new, _listed(result))):
+            streams.use(memories)
+        return _wrap(result)
+    if in_place:
+        graph.note(lambda: function(*plain, **named), memories, function.__name__)
+        return named.get("out")
+    with np.errstate(all="ignore"):
+        result = function(*plain, **named)
+    made, new = _wrap(result), [*map(_is_new, _listed(result))]
+    targets = [m._array for m, is_new in zip(_listed(made), new, strict=True) if is_new]
+    if not targets:
+        return made
+    for target in targets:
+        _memory_of(target).poison()
+
+    def again() -> None:
+        results = [r for r, is_new in zip(_listed(function(*plain, **named)), new, strict=True) if is_new]
+        for target, value in zip(targets, results, strict=True):
+            target[...] = value
+
+    graph.note(again, [*memories, *map(_memory_of, targets)], function.__name__)
+    return made
+
+
+def _is_new(result: Any) -> bool:
+    """Whether NumPy took new memory for it."""
+    return isinstance(result, (np.ndarray, np.generic)) and _memory_of(result) is None
+
+
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
+def _arrays_in(value: Any) -> list[np.ndarray]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (tuple, list)):
+        return [array for item in value for array in _arrays_in(item)]
+    return [value] if isinstance(value, np.ndarray) else []
 
 
 def _unwrap(value: Any) -> Any:
@@ -112,10 +178,17 @@ class ndarray:  # noqa: N801 - CuPy's name
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
     _array: np.ndarray
+    _lease: Any
 
     def __init__(self, shape: Any, dtype: Any = float, order: str = "C") -> None:
         self._array = _allocate((shape,) if isinstance(shape, int) else shape, dtype, order)
-        self.memory.owner = weakref.ref(self)
+        self.take_memory()
+
+    def take_memory(self) -> None:
+        """Be the array that the memory was allocated for."""
+        memory = self.memory
+        self._lease = streams.Lease(self.nbytes)
+        memory.owner, memory.lease, memory.pool = weakref.ref(self), weakref.ref(self._lease), self._lease.pool
 
     memory = property(lambda self: _memory_of(self._array))
     data = property(lambda self: MemoryPointer(self._array.ctypes.data))
@@ -150,22 +223,22 @@ class ndarray:  # noqa: N801 - CuPy's name
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__" or not hasattr(np, ufunc.__name__):
             return NotImplemented
-        out = options.pop("out", None)
-        options = _unwrap(options)
-        if out is not None:
-            options["out"] = tuple(map(_unwrap, out))
-        result = ufunc(*map(_unwrap, inputs), **options)
-        return out[0] if out is not None else _wrap(result)
+        result = _do(ufunc, *inputs, **options)
+        out = options.get("out")
+        return result if out is None else out[0]
 
     def __array_function__(self, function: Callable[..., Any], kinds: Any, args: Any, options: Any) -> Any:
         # Shapes are known to the host.
-        return _wrap(function(*_unwrap(args), **_unwrap(options)))
+        return _do(function, *args, **options)
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrap(self._array[_unwrap(key)])
+        return _do(operator.getitem, self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._array[_unwrap(key)] = _unwrap(value)
+        def assign(array: np.ndarray, key: Any, value: Any) -> None:
+            array[key] = value
+
+        _do(assign, self, key, value)
 
     def __len__(self) -> int:
         return len(self._array)
@@ -175,15 +248,29 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def get(self) -> np.ndarray:
         """A copy on the host."""
+        streams.refuse_to_wait("a copy to the host")
         transfers.to_host += 1
         return self._array.copy(order="K")
 
-    def set(self, values: np.ndarray) -> None:
-        """Fill from the host."""
+    def set(self, values: np.ndarray, stream: Any = None) -> None:
+        """Fill from the host: on another stream, if it is given, not before somebody waits for it."""
+        if values.shape != self.shape or values.dtype != self.dtype:
+            raise ValueError(f"set: {values.dtype} of {values.shape} into {self.dtype} of {self.shape}")
+        streams.refuse_to_wait("a copy from the host")
         transfers.to_device += 1
-        self._array[...] = values
+        if stream is None or stream is streams.current():
+            self._array[...] = values
+            return
+        if self.memory.last_use > stream.seen:
+            raise streams.StreamError("memory is filled on a stream that has not waited for those who read it")
+
+        def arrive() -> None:
+            self._array[...] = values
+
+        stream.put_off.append(arrive)
 
     def item(self) -> Any:
+        streams.refuse_to_wait("a copy to the host")
         transfers.to_host += 1
         return self._array.item()
 
@@ -218,32 +305,32 @@ class ndarray:  # noqa: N801 - CuPy's name
         return self.copy()
 
     def fill(self, value: Any) -> None:
-        self._array.fill(_unwrap(value))
+        _do(np.ndarray.fill, self, value)
 
 
 def _method(name: str) -> Callable[..., Any]:
     def method(self: ndarray, *args: Any, **options: Any) -> Any:
-        return _wrap(getattr(self._array, name)(*_unwrap(args), **_unwrap(options)))
+        return _do(getattr(np.ndarray, name), self, *args, **options)
 
     return method
 
 
 def _operator(name: str) -> Callable[..., Any]:
-    def operator(self: ndarray, *others: Any) -> Any:
+    def operation(self: ndarray, *others: Any) -> Any:
         # A tensor takes precedence, as it says with its own __array_ufunc__.
         if any(getattr(type(other), "__array_ufunc__", ...) is None for other in others):
             return NotImplemented
-        result = getattr(self._array, name)(*map(_unwrap, others))
-        if name.startswith("__i") and name != "__invert__":
-            return self
-        return result if result is NotImplemented else _wrap(result)
+        result = _do(getattr(np.ndarray, name), self, *others)
+        return self if name.startswith("__i") and name != "__invert__" else result
 
-    return operator
+    return operation
 
 
 METHODS = """all any argmax argmin argsort astype clip copy cumsum diagonal dot flatten max mean min nonzero prod ravel
 repeat reshape round searchsorted sort squeeze std sum swapaxes take transpose var view"""
 BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift"
+#: What changes an array where it is.
+IN_PLACE = {"copyto", "fill", "sort", "put", "at", "assign", *(f"__i{name}__" for name in BINARY.split())}
 OTHERS = "neg pos abs invert eq ne lt le gt ge"
 for _name in METHODS.split():
     setattr(ndarray, _name, _method(_name))
@@ -259,20 +346,21 @@ for _name in [f"__{name}__" for name in OTHERS.split()]:
 def asarray(values: Any, dtype: Any = None, order: Any = None, blocking: bool = False) -> ndarray:
     """An array on the device; one that is there already is given back."""
     if isinstance(values, ndarray):
-        return values if dtype is None or values.dtype == dtype else _wrap(values._array.astype(dtype))
+        return values if dtype is None or values.dtype == dtype else values.astype(dtype)
+    streams.refuse_to_wait("a copy from the host")
     transfers.to_device += 1
     return _wrap(np.array(values, dtype))
 
 
 def array(values: Any, dtype: Any = None, copy: bool = True, order: Any = "K") -> ndarray:
     """A copy on the device."""
-    return _wrap(values._array.astype(dtype or values.dtype)) if isinstance(values, ndarray) else asarray(values, dtype)
+    return values.astype(dtype or values.dtype) if isinstance(values, ndarray) else asarray(values, dtype)
 
 
 def ascontiguousarray(values: Any, dtype: Any = None) -> ndarray:
     """The array itself if it is contiguous, else a copy that is."""
     values = asarray(values, dtype)
-    return values if values.flags.c_contiguous else _wrap(np.ascontiguousarray(values._array))
+    return values if values.flags.c_contiguous else _do(np.ascontiguousarray, values)
 
 
 def asnumpy(values: Any) -> np.ndarray:
@@ -289,6 +377,11 @@ def empty_like(values: ndarray, dtype: Any = None, order: str = "K", shape: Any 
     """As `empty`, of the shape, dtype and order of another array."""
     fortran = order == "F" or (order == "K" and values.flags.fnc)
     return ndarray(values.shape if shape is None else shape, dtype or values.dtype, "F" if fortran else "C")
+
+
+def get_default_memory_pool() -> streams.MemoryPool:
+    """The pool of whoever takes no other."""
+    return streams.default_pool
 
 
 def get_array_module(*arrays: Any) -> Any:
@@ -350,12 +443,17 @@ cuda = types.SimpleNamespace(
     Device=Device,
     runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
     is_available=lambda: True,
-    get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None, ptr=0),
+    get_current_stream=streams.current,
+    Stream=streams.Stream,
+    Event=streams.Event,
+    MemoryPool=streams.MemoryPool,
+    using_allocator=streams.using_allocator,
+    alloc_pinned_memory=bytearray,
 )
 lib = types.SimpleNamespace(
     stride_tricks=types.SimpleNamespace(
-        as_strided=lambda x, shape=None, strides=None: _wrap(
-            np.lib.stride_tricks.as_strided(x._array, shape, strides)
+        as_strided=lambda x, shape=None, strides=None: _do(
+            np.lib.stride_tricks.as_strided, x, shape, strides
         )
     )
 )
@@ -369,8 +467,8 @@ def __getattr__(name: str) -> Any:
 
     @functools.wraps(found)
     def function(*args: Any, **options: Any) -> Any:
-        return _wrap(found(*_unwrap(args), **_unwrap(options)))
+        return _do(found, *args, **options)
 
     if isinstance(found, np.ufunc):
-        function.at = lambda *args: found.at(*_unwrap(args))  # type: ignore[attr-defined]
+        function.at = lambda *args: _do(found.at, *args)  # type: ignore[attr-defined]
     return function

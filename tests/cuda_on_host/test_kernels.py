@@ -56,7 +56,8 @@ def functions_of(path: Path) -> Iterator[CodeType]:
         for constant in waiting.pop().co_consts:
             if isinstance(constant, CodeType):
                 if constant.co_flags & 0x2:  # has variables of its own: a function, not a class
-                    if constant.co_name != "<listcomp>":  # of the module itself, which ran when it was imported
+                    # Those of the module itself ran when it was imported.
+                    if constant.co_name not in ("<listcomp>", "<dictcomp>"):
                         yield constant
                 else:
                     waiting.append(constant)

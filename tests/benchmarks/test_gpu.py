@@ -1,0 +1,244 @@
+"""The benchmark on a GPU: what can be known without one. Its figures in these tests are made up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import engines, gpu, gpu_report, worker
+from benchmarks.cases import CASES, ConvCase, DenseCase
+from benchmarks.flat_cases import _COST, COPY, FLAT, GPU_CASES, LARGE_PRODUCT, FlatCase, traffic
+from benchmarks.workloads import WORKLOADS, Conv, Dense, Dropout, Pool, Workload
+from tests.cuda_on_host import device
+from tests.cuda_on_host.launching import Settings
+
+CONVOLUTION = "16 x 28x28x64, 64 of 3x3 same"
+
+
+@pytest.fixture
+def cupy() -> Iterator[Any]:
+    Settings.thorough = False
+    with device.present() as module:
+        yield module
+    Settings.thorough = True
+
+
+@pytest.fixture
+def ours(cupy: Any) -> Any:
+    import minicnn
+
+    kernels, threads = minicnn.kernels.current_kernels(), minicnn.get_num_threads()
+    yield engines.load("minicnn", 1, "cuda")
+    minicnn.use_kernels(kernels)
+    minicnn.set_num_threads(threads)
+
+
+def about() -> dict[str, Any]:
+    return {
+        "chip": "NVIDIA Imaginary", "capability": "9.0", "memory, GiB": 80.0, "driver": "580.1", "runtime": 13000,
+        "date": "2026-01-01", "versions": {"minicnn": {"minicnn": "1.0", "kernels": "cuda"}, "torch": {"torch": "2.9"}},
+        "missing": {"keras-jax": "no jax"}, "failed": {"torch, relu, 16 Mi": "out of memory"},
+    }  # fmt: skip
+
+
+def test_the_tables_compare_with_pytorch_and_with_the_limits_of_the_same_run() -> None:
+    count = COPY.count
+    kernels = {
+        # Eight bytes a number: 2 TB/s, of the better of the two.
+        f"{COPY}: forward": {"minicnn": [1.0], "torch": [2e12 / 8 / 1e9]},
+        f"{LARGE_PRODUCT}: forward": {"minicnn": [5e4], "torch": [3e5, 4e5, 5e5]},
+        "relu, 16 Mi: forward": {"minicnn": [count / 100e-6 / 1e9], "torch": [count / 50e-6 / 1e9]},
+        f"{CONVOLUTION}: forward": {"minicnn": [2e5], "torch": [1e5], "torch-channels-last": [4e5]},
+        f"{CONVOLUTION}: block": {"minicnn": [1e5]},
+    }
+    lines = gpu_report.kernel_table(kernels)
+    assert lines[0].startswith("Copies on the device: 2,000 GB/s.") and "400.0 TFLOP/s, by torch" in lines[0]
+    cells = [line.strip("| ").split(" | ") for line in lines if "| " in line]
+    rows = {tuple(row[:2]): row[2:] for row in cells}
+    # 8 * 2**24 bytes at 2 TB/s take 67.1 microseconds.
+    assert rows["relu, 16 Mi", "forward"] == ["100.0", "0.50", "67.1 (memory)", "0.67"]
+    operations = CASES[CONVOLUTION].operations("forward")
+    assert operations == 2 * 16 * 28 * 28 * 64 * 64 * 9
+    # 924.8 million operations at 400 TFLOP/s take 2.3 microseconds; 6.6 MB at 2 TB/s take 3.3.
+    bytes_ = 4 * (2 * 16 * 28 * 28 * 64 + 64 * 64 * 9)
+    least, seconds = bytes_ / 2e12, operations / 2e14
+    assert rows[CONVOLUTION, "forward"] == [
+        f"{seconds * 1e6:.1f}", "0.50", f"{least * 1e6:.1f} (memory)", f"{least / seconds:.2f}"]  # fmt: skip
+    assert rows[CONVOLUTION, "block"][1] == ""
+    assert f"of the limit: {least / seconds:.2f} at least (goal 0.7)" in lines[-1]
+
+
+def test_a_pass_with_many_operations_to_a_byte_waits_for_arithmetic() -> None:
+    limits = gpu_report.Limits(bandwidth=1e12, rate=1e12, by="torch")
+    case = CASES[CONVOLUTION]
+    assert limits.seconds(case, "forward") == (case.operations("forward") / 1e12, "arithmetic")
+    assert limits.seconds(FLAT["relu, 16 Mi"], "forward") == (2 * 4 * 2**24 / 1e12, "memory")
+
+
+def test_networks_show_each_engine_and_the_goals() -> None:
+    def figures(train: float) -> dict[str, list[float]]:
+        return {"train": [train] * 3, "device MiB": [100.0], "kernels a step": [30.0]}
+
+    rounds = {"minicnn": figures(9e5), "torch": figures(2e5), "torch-reduce-overhead": figures(6e5)}
+    rounds["keras-jax"] = {"train": [3e5], "device MiB": [200.0]}
+    lines = gpu_report.network_table({"lenet5": {"rounds": rounds}, "besbes": {"rounds": rounds}})
+    assert "| lenet5 | minicnn | 900,000 | 30 | 100 |" in lines
+    assert "| lenet5 | keras-jax | 300,000 |  | 200 |" in lines
+    assert lines[-1] == (
+        "Training, lenet5: 1.50 times torch-reduce-overhead (goal 1.0), 4.50 times torch, eager (goal 3.0); "
+        "besbes: 1.50 times torch-reduce-overhead (goal 1.0)."
+    )
+
+
+def test_the_whole_report_names_chip_driver_versions_and_what_is_missing(tmp_path: Path) -> None:
+    results = {"rounds": 3, "about": about(), "process": {"cold, s": 30.0, "warm, s": 7.25}}
+    gpu.write(results, tmp_path)
+    text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    for expected in (
+        "NVIDIA Imaginary (capability 9.0, 80.0 GiB), driver 580.1, CUDA runtime 13000, 2026-01-01; minicnn minicnn 1",
+        "start to result: 7.2 s (goal 10), the first time 30.0 s",
+        "Failed: torch, relu, 16 Mi: out of memory", "Not here: keras-jax (no jax).",
+    ):  # fmt: skip
+        assert expected in text
+    assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8")) == results
+    results["process"] = {"failed": ["minicnn: MNIST is not there"]}
+    assert "failed: minicnn: MNIST is not there" in gpu_report.markdown(results)
+
+
+def test_without_a_gpu_it_says_why_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "why_no_gpu", lambda: "CuPy is not installed")
+    assert gpu.main(["--quick"]) == 1
+    assert capsys.readouterr().err == "benchmarks.gpu: there is no GPU to measure: CuPy is not installed\n"
+    monkeypatch.setattr("benchmarks.engines.minicnn_engine.why_no_gpu", lambda: "CuPy is not installed")
+    with pytest.raises(ImportError, match="CuPy is not installed"):
+        engines.load("minicnn", 1, "cuda")
+
+
+def test_every_engine_of_the_gpu_is_left_out_where_it_sees_none() -> None:
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    with pytest.raises(ImportError, match="this PyTorch sees no GPU"):
+        engines.load("torch-channels-last", threads, "cuda")
+
+
+class FakeEngine:
+    """Answers as a worker would, at once."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.versions = name, {name: "1"}
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        if do == "layer":
+            if self.name == "torch" and arguments["case"].startswith("adam"):
+                raise gpu.driver.EngineFailed("torch: out of memory")
+            return {"forward": 1.0}
+        answers = {"agree": {"predictions": [[1.0]], "losses": [1.0]}, "train": 5.0, "device_memory": 7.0}
+        return answers.get(do) if do != "kernels" or self.name == "minicnn" else 12.0
+
+
+def test_a_run_asks_every_engine_in_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import contextlib
+
+    asked: list[Any] = []
+
+    @contextlib.contextmanager
+    def running(names: Any, threads: int, facts: Any, where: str) -> Iterator[Any]:
+        asked.append((list(names), where))
+        yield [FakeEngine(name) for name in names]
+
+    monkeypatch.setattr(gpu, "why_no_gpu", lambda: None)
+    monkeypatch.setattr(gpu, "chip", lambda: {key: about()[key] for key in about() if key not in ("versions",)})
+    monkeypatch.setattr(gpu.driver, "running", running)
+    arguments = ["--parts", "kernels", "networks", "--quick", "--out", str(tmp_path), "--engines", "minicnn", "torch"]
+    assert gpu.main([*arguments, "--only", "lenet5", "relu, 16 Mi", "adam, 16 Mi"]) == 0
+    found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    assert asked == [(["minicnn", "torch"], "cuda")] * 2
+    assert list(found["kernels"]) == [
+        f"{COPY}: forward", f"{LARGE_PRODUCT}: forward", "relu, 16 Mi: forward", "adam, 16 Mi: forward"]  # fmt: skip
+    assert found["kernels"]["adam, 16 Mi: forward"] == {"minicnn": [1.0]}
+    assert found["about"]["failed"] == {**about()["failed"], "torch, adam, 16 Mi": "torch: out of memory"}
+    rounds = found["networks"]["lenet5"]["rounds"]
+    assert rounds["torch"] == {"train": [5.0], "device MiB": [7.0], "kernels a step": [12.0]}
+    assert rounds["minicnn"] == {"train": [5.0], "device MiB": [7.0]}
+    assert "| lenet5 | torch | 5 | 12 | 7 |" in capsys.readouterr().out
+
+
+# --- what the engines do ---------------------------------------------------------------------------------------------
+
+TINY = [*(FlatCase(what, 2**18) for what in _COST), ConvCase(2, 6, 6, 3, 4, (3, 3)), DenseCase(3, 5, 4)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", TINY, ids=str)
+def test_both_engines_have_every_pass(ours: Any, case: Any) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks.engines.torch_engine import Engine
+
+    theirs = Engine(torch.get_num_threads(), "eager", "cuda" if device.on_gpu else "cpu")
+    for what in case.passes:
+        run, other = ours.layer(case, what), theirs.layer(case, what)
+        result = run()
+        other()
+        assert traffic(case, what) > 0
+        for array in result if isinstance(result, tuple) else [result]:
+            assert array is None or np.isfinite(array.get()).all()
+
+
+def test_the_traffic_of_a_pass_is_every_array_once() -> None:
+    case = ConvCase(2, 6, 6, 3, 4, (3, 3))
+    assert traffic(case, "forward") == 4 * (2 * 36 * 3 + 9 * 3 * 4 + 2 * 36 * 4)
+    assert traffic(case, "block") == 4 * (2 * 36 * 3 + 9 * 3 * 4 + 2 * 9 * 4) + 2 * 9 * 4
+    assert traffic(DenseCase(3, 5, 4), "forward") == 4 * (15 + 20 + 12)
+    assert traffic(LARGE_PRODUCT, "forward") == 12 * 8192**2
+    assert GPU_CASES["adam, 16 Mi"].traffic("forward") == 7 * 4 * 2**24
+
+
+@pytest.mark.gpu
+def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    repeated = ours.repeated
+    monkeypatch.setattr(ours, "repeated", lambda run, times: calls.append(times) or repeated(run, times))
+    monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
+    monkeypatch.setitem(GPU_CASES, "small", FlatCase("relu", 64))
+    speeds = worker.Worker("minicnn", 1, "cuda").layer("small", 0.0)
+    assert calls == [worker.CALLS] and speeds["forward"] > 0
+
+
+@pytest.mark.gpu
+def test_our_engine_trains_on_the_device(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Workload(
+        "small", (8, 8, 1), (Conv(2, (3, 3)), Pool(), Dropout(0.5), Dense(3, None)), batch_size=4, optimizer="adam",
+        learning_rate=1e-3, samples=12,
+    )  # fmt: skip
+    monkeypatch.setitem(WORKLOADS, "small", small)
+    monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
+    asked = worker.Worker("minicnn", 1, "cuda")
+    assert len(asked.agree("small")["losses"]) == 5
+    asked.prepare("small")
+    assert asked.train() > 0 and asked.device_memory() > 0
+    assert asked.versions()["kernels"] == "cuda"
+    if not device.on_gpu:
+        assert asked.kernels() is None  # nobody can count them
+
+
+@pytest.mark.gpu
+def test_the_chip_is_told_by_the_runtime(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not device.on_gpu:
+        properties = {"name": b"NVIDIA Imaginary", "major": 9, "minor": 0, "totalGlobalMem": 80 * 2**30}
+        for name, answer in {"getDevice": 0, "getDeviceProperties": properties, "driverGetVersion": 13000,
+                             "runtimeGetVersion": 13000}.items():  # fmt: skip
+            monkeypatch.setattr(cupy.cuda.runtime, name, lambda *_, answer=answer: answer, raising=False)
+        monkeypatch.setattr(gpu, "_driver", lambda: "")
+    found = gpu.chip()
+    assert set(found) == {"chip", "capability", "memory, GiB", "driver", "runtime"}
+    if not device.on_gpu:
+        assert found["chip"] == "NVIDIA Imaginary" and found["capability"] == "9.0" and found["driver"] == "CUDA 13000"

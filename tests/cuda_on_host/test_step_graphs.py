@@ -1,0 +1,402 @@
+"""Training steps as one graph: never anything else than steps in full, and made where they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import articles, callbacks, layers, losses, metrics, optimizers, schedules
+from minicnn.kernels import recording
+from minicnn.kernels.capture import Graph
+from minicnn.training import step_graphs
+from minicnn.training.step_graphs import StepGraph, StepGraphs
+from tests.cuda_on_host import device, streams
+from tests.cuda_on_host.launching import Settings
+
+pytestmark = pytest.mark.gpu
+
+SPARSE = "sparse_categorical_crossentropy"
+
+
+@pytest.fixture
+def cupy() -> Iterator[Any]:
+    Settings.thorough = False
+    with device.present() as module, minicnn.kernels.use_tf32(False):
+        yield module
+    Settings.thorough = True
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each training step was made: by a "graph", or in "full"."""
+    made: list[str] = []
+    for owner, name, how in ((StepGraph, "step", "graph"), (StepGraphs, "_on_device", "full")):
+        before = getattr(owner, name)
+
+        def spy(self: Any, batch: Any, before: Any = before, how: str = how) -> Any:
+            made.append(how)
+            return before(self, batch)
+
+        monkeypatch.setattr(owner, name, spy)
+    return made
+
+
+def data(count: int = 22) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return generator.random((count, 8, 8, 2), dtype=np.float32), generator.integers(0, 3, count)
+
+
+def model_of(*stack: Any, **options: Any) -> minicnn.Sequential:
+    minicnn.set_seed(5)
+    layers.reset_names()
+    model = minicnn.Sequential([minicnn.Input((8, 8, 2)), *stack])
+    model.compile(**{"optimizer": "adam", "loss": SPARSE, "metrics": ["accuracy"], **options})
+    return model.to("cuda")
+
+
+def simple(**options: Any) -> minicnn.Sequential:
+    return model_of(
+        layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), layers.Dropout(0.4), layers.Flatten(),
+        layers.Dense(3, activation="softmax"), **options,
+    )  # fmt: skip
+
+
+def results(model: minicnn.Sequential, *, graphs: bool, **options: Any) -> list[Any]:
+    """What training leaves: weights, the optimizer's state, and the history."""
+    arguments = {"x": data()[0], "y": data()[1], "batch_size": 8, "epochs": 2, "verbose": 0, **options}
+    with pytest.MonkeyPatch.context() as patch:
+        if not graphs:
+            patch.setattr(step_graphs, "_is_capturable", lambda trainer: False)
+        history = model.fit(**arguments)
+    state = model.optimizer.get_state()
+    return [*model.get_weights(), *(state[key] for key in sorted(state)), *history.history.values()]
+
+
+def compare(build: Callable[[], minicnn.Sequential], steps: list[str], **options: Any) -> None:
+    """By graphs as in full: the same bits, and graphs were made."""
+    replayed = results(build(), graphs=True, **options)
+    assert steps[:3] == ["full", "graph", "full"] and steps[3:] == ["graph"] * (len(steps) - 3)
+    steps.clear()
+    real = results(build(), graphs=False, **options)
+    assert set(steps) == {"full"}
+    for one, other in zip(real, replayed, strict=True):
+        np.testing.assert_array_equal(other, one)
+
+
+def functional() -> minicnn.Model:
+    """Layers that take several tensors."""
+    minicnn.set_seed(5)
+    x = minicnn.Input((8, 8, 2))
+    one, other = layers.Conv2D(3, 3, padding="same")(x), layers.Conv2D(3, 1)(x)
+    merged = layers.Concatenate()([kind()([one, other]) for kind in (
+        layers.Add, layers.Average, layers.Maximum, layers.Minimum, layers.Multiply, layers.Subtract)])  # fmt: skip
+    model = minicnn.Model(x, layers.Dense(3, activation="softmax")(layers.GlobalMaxPooling2D()(merged)))
+    model.compile("adam", SPARSE)
+    return model.to("cuda")
+
+
+STACKS: dict[str, Callable[[], Any]] = {
+    "pooled blocks": simple,
+    "all in one row": lambda: model_of(
+        layers.ZeroPadding2D(1), layers.DepthwiseConv2D(3), layers.BatchNormalization(), layers.Activation("tanh"),
+        layers.Conv2DTranspose(3, 2, strides=2), layers.LeakyReLU(), layers.AveragePooling2D(),
+        layers.LocalResponseNormalization(), layers.ELU(), layers.GlobalAveragePooling2D(), layers.Dense(6),
+        layers.ReLU(), layers.Reshape((2, 3)), layers.Flatten(), layers.Dense(3), layers.Softmax(),
+    ),
+    "several inputs to a layer": functional,
+    "noise along one axis, drawn twice": lambda: model_of(
+        layers.Flatten(), layers.Dropout(0.3, noise_shape=(None, 1)), layers.Dense(6, activation="sigmoid"),
+        layers.Dropout(0.5, seed=3), layers.Dense(3),
+        loss=losses.SparseCategoricalCrossentropy(from_logits=True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_graphs_of_layers_give_the_bits_of_steps_in_full(cupy: Any, steps: list[str], name: str) -> None:
+    compare(STACKS[name], steps)
+
+
+def test_every_layer_that_may_be_in_a_graph_was_in_one_above() -> None:
+    known = {kind for kind in vars(layers).values() if isinstance(kind, type) and issubclass(kind, layers.Layer)}
+    seen = set()
+    with device.present():
+        for build in STACKS.values():
+            seen |= {type(layer) for layer in build().graph.layers}
+    assert known - seen == {layers.Layer, layers.Lambda}
+
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "sgd": lambda: optimizers.SGD(schedules.ExponentialDecay(0.3, 2, 0.5), momentum=0.9, nesterov=True, decay=0.1),
+    "plain sgd, clipped": lambda: optimizers.SGD(0.1, global_clipnorm=0.2),
+    "adam": lambda: optimizers.Adam(0.01, clipvalue=0.01),
+    "adamw": lambda: optimizers.AdamW(schedules.CosineDecay(0.02, 5), clipnorm=0.1),
+    "rmsprop": lambda: optimizers.RMSprop(0.01, centered=True, momentum=0.5),
+    "adagrad": lambda: optimizers.Adagrad(0.1),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_graphs_of_optimizers_give_the_bits_of_steps_in_full(cupy: Any, steps: list[str], name: str) -> None:
+    compare(lambda: simple(optimizer=OPTIMIZERS[name]()), steps)
+
+
+ONE_HOT = np.eye(3, dtype=np.float32)[data()[1]]
+MEASURES: dict[str, tuple[Any, list[Any], Any]] = {
+    "categorical": ("categorical_crossentropy", ["accuracy"], ONE_HOT),
+    "binary": (losses.BinaryCrossentropy(label_smoothing=0.1), [metrics.BinaryAccuracy(0.4)], ONE_HOT),
+    "mean squares": ("mean_squared_error", [metrics.Accuracy()], ONE_HOT),
+    "sum": (losses.Huber(reduction="sum"), [], ONE_HOT),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_graphs_of_losses_and_metrics_give_the_bits_of_steps_in_full(
+    cupy: Any, steps: list[str], name: str
+) -> None:
+    loss, measured, y = MEASURES[name]
+    compare(lambda: simple(loss=loss, metrics=measured), steps, y=y)
+
+
+def test_weighted_samples_are_part_of_the_batch(cupy: Any, steps: list[str]) -> None:
+    weights = np.linspace(0, 2, 22).astype(np.float32)
+    compare(simple, steps, sample_weight=weights, class_weight={1: 3.0})
+
+
+def test_data_that_lives_on_the_device_never_leaves_it(cupy: Any, steps: list[str]) -> None:
+    x, y = data()
+    compare(simple, steps, x=cupy.asarray(x), y=cupy.asarray(y))
+
+
+class Looking(callbacks.Callback):
+    """Looks at everything while a network is trained, and changes the learning rate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen.append([dict(logs), self.model.get_weights()[0].copy(), self.model.optimizer.iterations])
+        self.model.optimizer.learning_rate *= 0.7
+
+
+def test_callbacks_that_look_inside_see_what_they_would_see(cupy: Any, steps: list[str]) -> None:
+    found = []
+    for graphs in (True, False):
+        looking = Looking()
+        results(simple(), graphs=graphs, callbacks=[looking])
+        found.append(looking.seen)
+    assert steps.count("graph") == 4
+    for (logs, weights, count), other in zip(*found, strict=True):
+        assert logs == other[0] and count == other[2]
+        np.testing.assert_array_equal(weights, other[1])
+    assert [count for _, _, count in found[0]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_every_step_draws_other_masks(cupy: Any, steps: list[str]) -> None:
+    """Of the same batch the loss differs, since only the masks do: nothing is learned."""
+    model = model_of(layers.Flatten(), layers.Dropout(0.5), layers.Dense(3, activation="softmax"),
+                     optimizer=optimizers.SGD(1e-30))  # fmt: skip
+    x, y = data(8)
+    found = [model.train_on_batch(x, y, return_dict=True)["loss"] for _ in range(5)]
+    assert steps == ["full"] + ["graph"] * 4 and len(set(found)) == 5
+    assert model.layers[1].get_state()["step"] == 5 and model.optimizer.iterations == 5
+
+
+def test_what_a_graph_depends_on_is_looked_at_before_each_step(cupy: Any, steps: list[str]) -> None:
+    found = []
+    for graphs in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not graphs:
+                patch.setattr(step_graphs, "_is_capturable", lambda trainer: False)
+            model, (x, y) = simple(optimizer=optimizers.SGD(0.1, momentum=0.5)), data(8)
+
+            def step(model: Any = model, x: Any = x, y: Any = y) -> float:
+                return float(model.train_on_batch(x, y, return_dict=True)["loss"])
+
+            values = [step()]
+            # Where the moments lie is settled in a step, which must not be one that is captured.
+            model.optimizer.set_state(model.optimizer.get_state())
+            values += [step() for _ in range(3)]
+            model.layers[0].trainable = False
+            values += [step() for _ in range(3)]
+            model.layers[0].trainable = True
+            model.optimizer.momentum = 0.9
+            values += [step() for _ in range(3)]
+            model.optimizer.set_state(model.optimizer.get_state())
+            values += [step() for _ in range(3)]
+            model.set_weights([w * 2 for w in model.get_weights()])
+            values += [step()]
+            model.to("cpu")
+            model.to("cuda")
+            values += [step() for _ in range(3)]
+            model.layers[2].rate = 0.1
+            values += [step() for _ in range(3)]
+            model.layers[2].set_state({"key": 9, "step": 4})
+            values += [step() for _ in range(3)]
+            found.append(values)
+    made = steps[: len(steps) // 2]
+    assert made == ["full"] + ["full", "graph", "graph"] * 4 + ["graph"] + ["full", "graph", "graph"] * 3
+    assert found[0] == found[1]
+
+
+def test_a_step_of_lenet5_is_few_kernels(cupy: Any, steps: list[str]) -> None:
+    """Each costs a microsecond or two, about as long as it runs."""
+    if device.on_gpu:
+        pytest.skip("counted on the stand-in")
+    model = articles.get("lenet5").build()
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    x, y = np.zeros((2, *model.inputs[0].shape[1:]), np.float32), np.eye(10, dtype=np.float32)[:2]
+    streams.Graph.launched.clear()
+    for _ in range(2):
+        model.to("cuda").train_on_batch(x, y)
+    assert len(streams.Graph.launched) == 1 and streams.Graph.launched[0] <= 60
+
+
+def test_others_notice_that_the_weights_have_changed(cupy: Any, steps: list[str]) -> None:
+    model, (x, y) = simple(), data(8)
+    model.train_on_batch(x, y)
+    total = minicnn.functional.sum(model(cupy.asarray(x)))
+    model.train_on_batch(x, y)
+    assert steps == ["full", "graph"]
+    with pytest.raises(RuntimeError, match="changed in place"):
+        total.backward()
+
+
+class Mine(optimizers.SGD):
+    """A user's own."""
+
+
+def test_what_may_differ_from_step_to_step_is_made_in_full(cupy: Any, steps: list[str]) -> None:
+    dense = layers.Dense(3, activation="softmax", kernel_constraint="max_norm")
+    unknown: list[Callable[[], Any]] = [
+        lambda: simple(optimizer=Mine(0.1)),
+        lambda: simple(optimizer=optimizers.Adam(amsgrad=True)),
+        lambda: simple(optimizer=optimizers.SGD(weight_decay=0.1)),
+        lambda: simple(loss=lambda t, p: minicnn.functional.mean(minicnn.functional.square(p - 1), axis=-1)),
+        lambda: simple(loss=losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")),
+        lambda: simple(metrics=[metrics.SparseTopKCategoricalAccuracy(2)]),
+        lambda: model_of(layers.Flatten(), dense),
+        lambda: model_of(layers.Flatten(), layers.Dense(3, activation="softmax", kernel_regularizer="l2")),
+        lambda: model_of(layers.Lambda(lambda x: x * 2), layers.Flatten(), layers.Dense(3, activation="softmax")),
+        lambda: model_of(layers.Flatten(), layers.Dense(3), layers.Activation(lambda x: minicnn.functional.softmax(x))),
+    ]
+    for build in unknown:
+        results(build(), graphs=True, epochs=1)
+    assert set(steps) == {"full"}
+    with minicnn.kernels.use_kernels("reference"):
+        results(model_of(layers.Flatten(), layers.Dense(3, activation="softmax")), graphs=True, epochs=1)
+    assert set(steps) == {"full"}
+
+
+def test_shapes_beyond_the_first_few_get_no_graph(cupy: Any, steps: list[str]) -> None:
+    model, (x, y) = simple(), data()
+    for _ in range(2):
+        for size in (8, 7, 6):
+            model.train_on_batch(x[:size], y[:size])
+    assert steps == ["full"] * 3 + ["graph"] * 2 + ["full"]
+
+
+def test_where_a_graph_cannot_be_made_training_goes_on(
+    cupy: Any, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, *arguments: Any) -> None:
+        arguments[0]()  # the work, half of which was noted
+        raise MemoryError("out of memory allocating 512 bytes")
+
+    real = results(simple(), graphs=False)
+    monkeypatch.setattr(Graph, "__init__", lambda self, work, numbers: full(self, lambda: None))
+    with pytest.warns(UserWarning, match="step by step, since no graph could be made of one: out of memory"):
+        found = results(simple(), graphs=True)
+    for one, other in zip(real, found, strict=True):
+        np.testing.assert_array_equal(other, one)
+    assert "graph" not in steps
+
+
+# --- capturing -------------------------------------------------------------------------------------------------------
+
+
+def numbers(cupy: Any) -> recording.Numbers:
+    return recording.Numbers(cupy.empty(64, np.uint8))
+
+
+def test_a_graph_does_nothing_before_it_is_launched_and_then_all_of_it_each_time(cupy: Any) -> None:
+    from minicnn import kernels
+
+    x, total = cupy.asarray(np.array([-1.0, 2.0], np.float32)), cupy.zeros(2, np.float32)
+
+    def work() -> None:
+        y = kernels.relu(x * 2)
+        total[...] = total + y
+
+    work()
+    graph = Graph(work, numbers(cupy))
+    assert total.get().tolist() == [0, 4]
+    graph.launch()
+    x[...] = cupy.asarray(np.array([1.0, 1.0], np.float32))
+    graph.launch()
+    assert total.get().tolist() == [2, 10] and graph.nbytes > 0
+
+
+def test_numbers_that_change_are_read_from_the_device(cupy: Any) -> None:
+    from minicnn import kernels
+
+    kept, rates = numbers(cupy), iter([9.0, 0.5, 0.25])
+    p, g = cupy.asarray(np.zeros(3, np.float32)), cupy.asarray(np.ones(3, np.float32))
+
+    def work() -> None:
+        rate = recording.vary(lambda: next(rates))
+        half = recording.vary(lambda x: x / 2, rate)
+        kernels.sgd_step(p, g, None, learning_rate=half, momentum=0.0, nesterov=False)
+
+    graph = Graph(work, kept)
+    for expected in (-0.25, -0.375):
+        kept.renew()
+        kept.device.set(kept.host)
+        graph.launch()
+        assert p.get().tolist() == [expected] * 3
+
+
+def test_too_many_numbers_are_refused(cupy: Any) -> None:
+    kept = recording.Numbers(cupy.empty(16, np.uint8))
+    for _ in range(2):
+        kept.add(lambda: 1.0).place(np.float32)
+    with pytest.raises(RuntimeError, match="may have 2 numbers that change, not more"):
+        kept.add(lambda: 1.0).place(np.float64)
+
+
+def test_work_that_waits_for_the_device_cannot_be_captured(cupy: Any) -> None:
+    x = cupy.asarray(np.ones(3, np.float32))
+    for work in (lambda: float(x.sum()), x.get, lambda: cupy.asarray(np.ones(3))):
+        with pytest.raises(RuntimeError):
+            Graph(work, numbers(cupy))
+    # And the stream is whole again.
+    Graph(lambda: x + 1, numbers(cupy)).launch()
+
+
+def test_a_graph_on_memory_that_was_given_back_shows(cupy: Any) -> None:
+    """The harness: memory from the default pool, which others are then given."""
+    if device.on_gpu:
+        pytest.skip("a GPU says nothing")
+    x, stream = cupy.asarray(np.ones(3, np.float32)), cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        x + 1
+        graph = stream.end_capture()
+    with pytest.raises(streams.StreamError, match=r"a graph's __add__ is in memory that somebody else"):
+        graph.launch()
+    with pytest.raises(RuntimeError, match="cannot capture on the default"):
+        streams.DEFAULT.begin_capture()
+    pool = cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        x * 2
+        graph = stream.end_capture()
+    graph.launch()
+    del pool
+    with pytest.raises(streams.StreamError, match=r"a graph's __mul__"):
+        graph.launch()
