@@ -166,10 +166,10 @@ def _is_over(state, row, tiles):
 
 
 @inlined
-def _go_on(calls, state, first, helps):
-    """Take part in the calls from `first` on; give the one that somebody else is still inside, or the number of all."""
+def _go_on(calls, state, helps):
+    """Take part in the calls that are not over; give the one that somebody else is still inside, or their number."""
     count = calls.size // ROW
-    for k in range(first, count):
+    for k in range(count):
         row, tiles = k * ROW, calls[k * ROW + TILES]
         seats = calls[row + THREADS]
         if _look(state, row + TICKET) < tiles and not (helps and seats == 1):
@@ -188,28 +188,27 @@ def _go_on(calls, state, first, helps):
 
 
 @compiled
-def _walk(calls, state, first):
-    """The caller's way, from the call `first` on or, where it is negative, from the start; gives what `_go_on` does."""
+def _walk(calls, state):
+    """The caller's way, which begins a walk or goes on with the one under way; whether it has come to its end."""
     whole = state.size - ROW
-    if first < 0:
-        first = 0
+    if _look(state, whole + BEGUN_OR_ENDED) % 2 == 0:
         state[:whole] = 0
         fetch_add(state, whole + BEGUN_OR_ENDED)
-    reached = _go_on(calls, state, first, False)
-    if reached * ROW == calls.size:
-        fetch_add(state, whole + BEGUN_OR_ENDED)
-        # Helpers that still look around: the next walk's first act would confuse them.
-        while _look(state, whole + WENT) != _look(state, whole + CAME):
-            _pause()
-    return reached
+    if _go_on(calls, state, False) * ROW < calls.size:
+        return False
+    fetch_add(state, whole + BEGUN_OR_ENDED)
+    # Helpers that still look around: the next walk's first act would confuse them.
+    while _look(state, whole + WENT) != _look(state, whole + CAME):
+        _pause()
+    return True
 
 
 @compiled
 def _help(calls, state):
-    """A helper's way, from the first call on; whether there is nothing more to do."""
+    """A helper's way; whether there is nothing more to do."""
     whole = state.size - ROW
     fetch_add(state, whole + CAME)
-    is_over = _look(state, whole + BEGUN_OR_ENDED) % 2 == 0 or _go_on(calls, state, 0, True) * ROW == calls.size
+    is_over = _look(state, whole + BEGUN_OR_ENDED) % 2 == 0 or _go_on(calls, state, True) * ROW == calls.size
     fetch_add(state, whole + WENT)
     return is_over
 
@@ -284,16 +283,19 @@ class Program:
             RuntimeError: a kernel failed.
         """
         with self._lock:
+            if self._state[BEGUN_OR_ENDED - ROW] % 2:
+                self._walk_to_the_end()  # what an interrupt cut off
             if self._helpers and self._asked_in != os.getpid():
                 self._asked_in = os.getpid()
                 ask(self, self._helpers)
-            reached = _walk(self._calls, self._state, -1)
-            while reached * ROW < self._calls.size:
-                time.sleep(0)
-                reached = _walk(self._calls, self._state, reached)
+            self._walk_to_the_end()
             if self._state[FAILED - ROW]:
                 self._state[FAILED - ROW] = 0
                 raise RuntimeError("Program: a kernel that was called again failed")
+
+    def _walk_to_the_end(self) -> None:
+        while not _walk(self._calls, self._state):
+            time.sleep(0)
 
     def help(self) -> None:
         """Take part in the run under way, if there is one."""

@@ -79,15 +79,15 @@ def test_threads_that_wait_for_each_other_go_on(monkeypatch: pytest.MonkeyPatch)
     threads.share(slow, 2, 1, values)
     expected = values.copy()
     walk = program._walk
-    entered: list[int] = []
-    monkeypatch.setattr(program, "_walk", lambda *arguments: entered.append(arguments[2]) or walk(*arguments))
+    ended: list[bool] = []
+    monkeypatch.setattr(program, "_walk", lambda *arguments: ended.append(walk(*arguments)) or ended[-1])
     steps = program.assemble([(threads.share, (slow, 2, 2, values)), (threads.share, (slow, 2, 2, values))])
     for _ in range(4):
         values[...] = 0
         for step in steps:
             step()
         assert values.tolist() != expected.tolist() and np.isfinite(values).all()
-    assert entered.count(-1) == 4
+    assert ended.count(True) == 4
     # Whoever came back did not begin anew: two runs over the same tiles add up to the same numbers each time.
     values[...] = 0
     threads.share(slow, 2, 1, values)
@@ -164,6 +164,33 @@ def test_a_kernel_that_fails_is_reported_and_the_program_can_run_again() -> None
     values[:] = 16.0
     step()
     assert values.tolist() == [4.0, 4.0]
+
+
+def test_an_interrupted_run_is_over_before_the_next_one_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu.set_num_threads(2)
+    recording, x, w, results = recorded(23, 21, 19, 7)
+    recording.replay()
+    walk = program._walk
+    cuts: list[bool] = []
+
+    def interrupted(calls: np.ndarray, state: np.ndarray) -> bool:
+        if not cuts:
+            return walk(calls, state)
+        # As after the patience is over in the first kernel, and Ctrl-C came.
+        cuts.pop()
+        state[: -program.ROW] = 0
+        state[program.BEGUN_OR_ENDED - program.ROW] += 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "_walk", interrupted)
+    for seed in (1, 2):
+        cuts.append(True)
+        with pytest.raises(KeyboardInterrupt):
+            recording.replay()
+        x[...] = np.random.default_rng(seed).standard_normal(x.shape)
+        recording.replay()
+        for result, expected in zip(results, several_kernels(x, w), strict=True):
+            assert result.tobytes() == expected.tobytes()
 
 
 def test_a_helper_that_comes_late_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
