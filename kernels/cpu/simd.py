@@ -40,7 +40,6 @@ from .vectors import (
     element_bytes,
     emitted,
     opaque,
-    prefetch,
 )
 
 
@@ -156,11 +155,6 @@ def multiply_add_tile(
         a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
         out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
-        out_origin = builder.gep(pointer(18), [args[19]])
-        out_pointers = [builder.gep(out_origin, [offset]) for offset in out_offsets]
-        # A product's rows are long gone from the cache, or were never there: they come while the sum runs.
-        for row in out_pointers:
-            prefetch(builder, row, for_writing=True)
         start_origin = builder.gep(pointer(15), [args[16]])
         tile.load([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
 
@@ -176,7 +170,8 @@ def multiply_add_tile(
                 builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
                 builder.store(builder.gep(b_row, [b_step]), b_place)
 
-        tile.store(out_pointers, args[21])
+        out_origin = builder.gep(pointer(18), [args[19]])
+        tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
         return context.get_dummy_value()
 
     i = types.intp

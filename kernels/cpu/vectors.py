@@ -117,15 +117,6 @@ def opaque(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
     return builder.asm(unchanged, "", "=r,0", [number], False)
 
 
-def prefetch(builder: ir.IRBuilder, pointer: ir.Value, for_writing: bool = False) -> None:
-    """Ask for the cache line of an address, and do not wait for it."""
-    byte = ir.IntType(8).as_pointer()
-    name, arguments = "llvm.prefetch.p0", [byte, INT32, INT32, INT32]
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), arguments), name)
-    nearest, data = INT32(3), INT32(1)
-    builder.call(function, [builder.bitcast(pointer, byte), INT32(int(for_writing)), nearest, data])
-
-
 @contextmanager
 def cases_of(builder: ir.IRBuilder, value: ir.Value, cases: Sequence[int]) -> Iterator[Iterator[int]]:
     """A loop that emits the code of each case of an integer; other values do nothing."""
