@@ -1,7 +1,8 @@
 """`python -m benchmarks`: minicnn beside the engines that are installed, part by part.
 
 Parts: `networks` (training and prediction of the articles' networks), `layers` (their kernels one by one, and a sweep),
-`process` (from the start of Python to a trained epoch), `growth` (with batch, picture size, channels and threads).
+`process` (from the start of Python to a trained epoch), `growth` (with batch, picture size, channels and threads),
+`pictures` (how long training waits for pictures from files).
 Writes PART.json (machine, versions, date, every round), PART.md and PART.png for each, and goals.md for all of them.
 """
 
@@ -13,10 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import driver, goals, growth, layers, networks, process, report
+from . import driver, goals, growth, layers, networks, pictures, process, report
 from .engines import ENGINES
 
-PARTS: dict[str, Any] = {"networks": networks, "layers": layers, "process": process, "growth": growth}
+PARTS: dict[str, Any] = {
+    "networks": networks, "layers": layers, "process": process, "growth": growth, "pictures": pictures,
+}  # fmt: skip
 RESULTS = driver.ROOT / "benchmarks" / "results"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import report
+from . import pictures, report
 from .cases import CASES, PRODUCT, ConvCase
 from .networks import PREDICT_BATCHES
 
@@ -99,8 +99,14 @@ def _growth(results: dict[str, Any]) -> Iterator[Goal]:
         yield Goal("`besbes`: 2 threads over 1", True, 1.8, value)
 
 
+def _pictures(results: dict[str, Any]) -> Iterator[Goal]:
+    for name, work in results["workloads"].items():
+        value = report.medians(work)[report.OURS][pictures.WAITS]
+        yield Goal(f"{name}: share of its time that fit waits for pictures", False, 0.1, value)
+
+
 _OF_PART: dict[str, Callable[[dict[str, Any]], Iterator[Goal]]] = {
-    "networks": _networks, "layers": _layers, "process": _process, "growth": _growth,
+    "networks": _networks, "layers": _layers, "process": _process, "growth": _growth, "pictures": _pictures,
 }  # fmt: skip
 
 

@@ -11,9 +11,12 @@ from .workloads import WORKLOADS, Conv, Dense, Pool, Workload
 UNIT = "pictures a second"
 ENGINES = ("minicnn", "torch-channels-last", "keras-tensorflow")
 
+# To an epoch: enough to be timed, few enough for batches of one.
+MOST_STEPS = 256
+
 
 def _network(what: str, value: int, *, batch: int = 32, size: int = 32, channels: int = 16) -> Workload:
-    samples = max(batch * 4, min(2048, 2**20 // (size * size) * 32 // channels))
+    samples = max(batch * 4, min(2048, batch * MOST_STEPS, 2**20 // (size * size) * 32 // channels))
     return Workload(
         f"growth: {what} {value}",
         (size, size, 3),
@@ -40,14 +43,14 @@ def measure(name: str, options: Any, about: dict[str, Any]) -> dict[str, Any]:
     if name == THREADS:
         return _threads(options, about)
     rounds: driver.Rounds = {}
-    for value, work in GROWTH[name].items():
-        with driver.running(names, options.threads, about) as engines:
+    with driver.running(names, options.threads, about) as engines:
+        for value, work in GROWTH[name].items():
             for engine in engines:
                 engine.ask("prepare", workload=work.name)
             for _ in range(options.rounds):
                 for engine in engines:
                     rounds.setdefault(engine.name, {}).setdefault(str(value), []).append(engine.ask("train"))
-        driver.progress(f"{name} {value}", options.rounds - 1, options.rounds)
+            driver.progress(f"{name} {value}", options.rounds - 1, options.rounds)
     return {"rounds": rounds}
 
 

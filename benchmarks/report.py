@@ -99,7 +99,7 @@ def _table(name: str, figures: dict[str, dict[str, float]]) -> list[str]:
     for engine, values in figures.items():
         cells = [_number(values[measure]) if measure in values else "" for measure in measures]
         lines.append(f"| {engine} | " + " | ".join(cells) + " |")
-    if OURS in figures:
+    if OURS in figures and any(best_other(figures, measure)[0] for measure in measures):
         cells = [_ratio(figures, measure) for measure in measures]
         lines.append(f"| **{OURS} / best other** | " + " | ".join(cells) + " |")
     return lines
@@ -163,7 +163,12 @@ def _ratio(figures: dict[str, dict[str, float]], measure: str) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Lines of speed by what grows; for the other parts bars of each engine's first measure over the best other's."""
+    """Lines of speed by what grows; for the other parts bars of each engine's first measure over the best other's.
+
+    Two figures of one engine, as `pictures` has them, are none.
+    """
+    if results.get("part") == "pictures":
+        return
     import matplotlib
 
     matplotlib.use("Agg")

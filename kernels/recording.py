@@ -29,11 +29,17 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self._steps: list[Callable[[], None]] | None = None
 
     def replay(self) -> None:
-        """Make all calls again, on what is in the arrays now."""
-        for function, arguments in self.calls:
-            function(*arguments)
+        """Make all calls again, on what is in the arrays now. One thread at a time."""
+        if self._steps is None:
+            # Only the "cpu" kernels note their calls.
+            from .cpu.program import assemble
+
+            self._steps = assemble(self.calls)
+        for step in self._steps:
+            step()
 
     def roots(self) -> dict[int, Any]:
         """The arrays that own the memory of all arguments, by identity."""

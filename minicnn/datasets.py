@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from minicnn.data import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
-from minicnn.data.catalogue import NAMES, class_names, find, load
 from minicnn.data.errors import DataError, DownloadError
-from minicnn.data.idx_dataset import Source
+from minicnn.data.sets import dogs_vs_cats, drawn_digits, drawn_pets, fashion_mnist, mnist
+from minicnn.data.sets.catalogue import NAMES, class_names, find, load
+from minicnn.data.sets.idx_dataset import Source
 
 __all__ = [
     "NAMES",

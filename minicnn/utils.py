@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minicnn.data.image_dataset import image_dataset_from_directory
-from minicnn.data.images import array_to_img, img_to_array, load_img, save_img
+from minicnn.data.batches.image_dataset import image_dataset_from_directory
 from minicnn.data.labels import to_categorical
+from minicnn.data.pictures.images import array_to_img, img_to_array, load_img, save_img
 
 __all__ = [
     "array_to_img",

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import pytest
 
-from minicnn.data.idx_dataset import Arrays
+from minicnn.data.sets.idx_dataset import Arrays
 
 
 def require(name: str) -> tuple[Arrays, Arrays]:

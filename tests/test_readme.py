@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import goals, report
+from benchmarks import goals, report, reproduction
 from minicnn.cli import cli
+from minicnn.cli import reproduction as rows_of
+from minicnn.cli.reproduction_table import table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,3 +76,8 @@ def test_the_benchmark_table_is_the_one_of_the_results():
 def test_the_table_of_goals_is_the_one_of_the_results():
     table = README.split(report.GOALS[0])[1].split(report.GOALS[1])[0]
     assert table.strip() == goals.table(ROOT / "benchmarks" / "results")
+
+
+def test_the_reproduction_table_is_the_one_of_the_rows():
+    found = README.split(reproduction.MARKS[0])[1].split(reproduction.MARKS[1])[0]
+    assert found.strip() == table(rows_of.load(reproduction.RESULTS))

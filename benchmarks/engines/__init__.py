@@ -8,6 +8,7 @@ An adapter is a class with::
     losses(x, y, steps) -> list[float]     the loss at each of some steps on one batch, before the step
     predict(x, batch_size) -> np.ndarray   probabilities (N, classes)
     layer(case, what) -> callable or None  one pass of a layer of `cases`, to be called again and again
+    most_pictures                          of a data set, where more would take forever; may be missing
 
 and on a GPU also::
 
@@ -27,6 +28,7 @@ from typing import Any
 ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
     "minicnn": ("minicnn_engine", {"kernels": "cpu"}),
     "minicnn-reference": ("minicnn_engine", {"kernels": "reference"}),
+    "minicnn-naive": ("minicnn_engine", {"kernels": "naive"}),
     "torch": ("torch_engine", {"variant": "eager"}),
     "torch-channels-last": ("torch_engine", {"variant": "channels-last"}),
     "torch-compiled": ("torch_engine", {"variant": "compiled"}),

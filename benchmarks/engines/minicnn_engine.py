@@ -28,6 +28,8 @@ class Engine:
         minicnn.set_num_threads(threads)
         minicnn.set_seed(1)
         self.kernels, self.device = kernels, device
+        # Loops in Python take seconds for one picture.
+        self.most_pictures = 1 if kernels == "naive" else None
 
     def versions(self) -> dict[str, str]:
         found = {"minicnn": minicnn.__version__, "numpy": np.__version__, "kernels": self.kernels}
@@ -71,6 +73,15 @@ class Engine:
 
     def predict(self, x: np.ndarray, batch_size: int) -> np.ndarray:
         return self.model.predict(x, batch_size=batch_size, verbose=0)
+
+    def changed_pictures(self, folder: str) -> Any:
+        """Batches of a folder's pictures as besbes has them: 150x150, sheared, zoomed and flipped."""
+        from minicnn.articles.besbes import AUGMENTATION
+        from minicnn.preprocessing.image import ImageDataGenerator
+
+        changes: Any = AUGMENTATION
+        generator = ImageDataGenerator(rescale=1 / 255, **changes)
+        return generator.flow_from_directory(folder, target_size=(150, 150), class_mode="sparse")
 
     def layer(self, case: Any, what: str) -> Callable[[], Any] | None:
         if isinstance(case, ConvCase):

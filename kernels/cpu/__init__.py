@@ -4,7 +4,7 @@
 matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
 what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
 multiplications; `transforms` has their vector code. `threads` shares tiles among cores, `memory` reuses buffers,
-`cache` compiles and keeps machine code.
+`cache` compiles and keeps machine code, and `program` calls recorded kernels again without Python in between.
 """
 
 from __future__ import annotations

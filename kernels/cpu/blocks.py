@@ -36,7 +36,7 @@ from .convolution import (
 )
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
 from .planes import Planes
-from .pooling import Grid, avg_pool2d, grid_of, max_pool2d, reaches_over_the_edge
+from .pooling import Grid, avg_pool2d, grid_of, max_pool2d, reaches_over_the_edge, window_cells
 from .simd import VECTOR_BYTES, VECTORS, copy_elements, pool_vector
 from .threads import enter, share, take, threads_for
 from .windows import Windows, cut_rows, load_band, windows
@@ -223,12 +223,6 @@ def _block(
         tile = take(ticket)
 
 
-@lru_cache(maxsize=1024)
-def _cells(window: Pair, row: int, channels: int) -> np.ndarray:
-    """Offsets of a window's cells from its first, in reading order."""
-    return (np.arange(window[0])[:, None] * row + np.arange(window[1]) * channels).reshape(-1).astype(np.int64)
-
-
 _composed_block, _composed_gradients = blocks(lambda: sys.modules[__package__], gradient, activated)
 
 
@@ -310,8 +304,9 @@ def _run_block(
     share(
         _block, -(-len(x) // cut.band_images) * cut.bands, threads, flat(x, dtype), weights, bias, y.reshape(-1),
         winners.reshape(-1), kept.reshape(-1), found.positions, targets, found.runs, found.run_length,
-        _cells((grid.window_rows, grid.window_columns), cut.row, F), r, Output(0, 0, 0, groups, inputs, columns), grid,
-        cut, layout, pixels, kind, alpha, memory.empty((threads * cut.scratch,), dtype),
+        window_cells((grid.window_rows, grid.window_columns), cut.row, F), r,
+        Output(0, 0, 0, groups, inputs, columns), grid, cut, layout, pixels, kind, alpha,
+        memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
 
 

@@ -149,7 +149,8 @@ def _plan(
     M: int, N: int, K: int, row_step: int, column_step: int, b_row_step: int, b_column_step: int, dtype: np.dtype
 ) -> Plan:
     panels, width, lanes = panel_count(N, dtype), panel_width(dtype), vector_lanes(dtype)
-    blocks = -(-M // BLOCK)
+    # Few columns make few tiles: then more rows' worth of them, of which each packs b for itself.
+    blocks = max(-(-M // BLOCK), min(-(-LEAST_TILES // panels), M // (4 * ROWS)))
     rows = -(-M // blocks)
     block = -(-rows // ROWS) * ROWS
     group = min(GROUP, panels, -(-panels * blocks // LEAST_TILES))

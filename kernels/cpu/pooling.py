@@ -5,14 +5,15 @@ Position (i, j) covers the rows i*SH - top .. + PH - 1 and the columns j*SW - le
 the picture.
 
 Channels lie next to each other in memory, so every loop below runs over them innermost: one cell of the window
-after another is compared with (or added to) a whole row of channels, which the compiler turns into vector instructions.
-Gradients run over the windows too, adding to the cells they came from; a picture belongs to one thread, so
+after another is compared with (or added to) a vector of channels. Windows that reach over the edge take loops of their
+own. Gradients run over the windows too, adding to the cells they came from; a picture belongs to one thread, so
 overlapping windows never meet in two threads and sums keep their order.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..geometry import Padding, Pair, output_sizes
 from . import memory
 from .arrays import flat, floating
 from .cache import compiled, inlined
-from .simd import clear_elements
+from .simd import VECTOR_BYTES, clear_elements, pool_vector
 from .threads import share, take, threads_for
 
 
@@ -67,6 +68,12 @@ def reaches_over_the_edge(grid: Grid) -> bool:
     return grid.top > 0 or grid.left > 0 or bottom > grid.height or right > grid.width
 
 
+@lru_cache(maxsize=1024)
+def window_cells(window: Pair, row: int, channels: int) -> np.ndarray:
+    """Offsets of a window's cells from its first, in reading order."""
+    return (np.arange(window[0])[:, None] * row + np.arange(window[1]) * channels).reshape(-1).astype(np.int64)
+
+
 @inlined
 def _inside(position, stride, before, window, size):
     """The first cell of a window that lies in the picture, and the first behind it; along one axis."""
@@ -75,23 +82,34 @@ def _inside(position, stride, before, window, size):
 
 
 @compiled
-def _max_pool(ticket, tiles, x, y, winners, grid):
-    C = grid.channels
+def _max_pool(ticket, tiles, x, y, winners, grid, cells):
+    C, lanes = grid.channels, VECTOR_BYTES // y.itemsize
+    reach = cells[-1] + (C + lanes - 1) // lanes * lanes
     tile = take(ticket)
     while tile < tiles:
         image, i = tile // grid.output_rows, tile % grid.output_rows
         p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+        first_row = (image * grid.height + i * grid.row_stride - grid.top) * grid.width
+        end = (tile + 1) * grid.output_columns * C
         for j in range(grid.output_columns):
             q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
             target = (tile * grid.output_columns + j) * C
+            corner = (first_row + j * grid.column_stride - grid.left) * C
+            whole = p_end - p_first == grid.window_rows and q_end - q_first == grid.window_columns
+            if whole and corner + reach <= x.size:
+                # What is written too much within the row lies where the next numbers go.
+                for c in range(0, C, lanes):
+                    pool_vector(
+                        x, corner + c, cells, cells.size, y, target + c, winners, target + c, end - target - c
+                    )
+                continue
             best, winner = y[target : target + C], winners[target : target + C]
             for c in range(C):
                 best[c] = -np.inf
                 winner[c] = 0
             for p in range(p_first, p_end):
-                row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
                 for q in range(q_first, q_end):
-                    source = (row + j * grid.column_stride - grid.left + q) * C
+                    source = corner + (p * grid.width + q) * C
                     cell = x[source : source + C]
                     index = p * grid.window_columns + q
                     for c in range(C):
@@ -103,7 +121,7 @@ def _max_pool(ticket, tiles, x, y, winners, grid):
 
 
 @compiled
-def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid):
+def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid, cells):
     C = grid.channels
     size = grid.height * grid.width * C
     image = take(ticket)
@@ -111,14 +129,19 @@ def _max_pool_gradient(ticket, tiles, gy, winners, gx, grid):
         clear_elements(gx, image * size, size)
         for i in range(grid.output_rows):
             p_first, p_end = _inside(i, grid.row_stride, grid.top, grid.window_rows, grid.height)
+            first_row = (image * grid.height + i * grid.row_stride - grid.top) * grid.width
             for j in range(grid.output_columns):
                 q_first, q_end = _inside(j, grid.column_stride, grid.left, grid.window_columns, grid.width)
                 source = ((image * grid.output_rows + i) * grid.output_columns + j) * C
+                corner = (first_row + j * grid.column_stride - grid.left) * C
                 gradient, winner = gy[source : source + C], winners[source : source + C]
+                if p_end - p_first == grid.window_rows and q_end - q_first == grid.window_columns:
+                    for c in range(C):
+                        gx[corner + cells[winner[c]] + c] += gradient[c]
+                    continue
                 for p in range(p_first, p_end):
-                    row = (image * grid.height + i * grid.row_stride - grid.top + p) * grid.width
                     for q in range(q_first, q_end):
-                        target = (row + j * grid.column_stride - grid.left + q) * C
+                        target = corner + (p * grid.width + q) * C
                         cell = gx[target : target + C]
                         index = p * grid.window_columns + q
                         for c in range(C):
@@ -200,7 +223,8 @@ def max_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Paddin
     y = memory.empty(grid.output_shape, dtype)
     winners = memory.empty(grid.output_shape, np.uint8 if math.prod(pool_size) <= 256 else np.int32)
     tiles = grid.images * grid.output_rows
-    share(_max_pool, tiles, grid.threads, flat(x, dtype), y.reshape(-1), winners.reshape(-1), grid)
+    cells = window_cells(pool_size, grid.width * grid.channels, grid.channels)
+    share(_max_pool, tiles, grid.threads, flat(x, dtype), y.reshape(-1), winners.reshape(-1), grid, cells)
     return y, winners
 
 
@@ -212,7 +236,8 @@ def max_pool2d_gradient(
     grid = grid_of(gy.shape[0], input_size, gy.shape[3], pool_size, strides, padding)
     gx = memory.empty((grid.images, *input_size, grid.channels), dtype)
     winners = flat(winners, winners.dtype)
-    share(_max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), winners, gx.reshape(-1), grid)
+    cells = window_cells(pool_size, grid.width * grid.channels, grid.channels)
+    share(_max_pool_gradient, grid.images, grid.threads, flat(gy, dtype), winners, gx.reshape(-1), grid, cells)
     return gx
 
 

@@ -39,6 +39,8 @@ from .vectors import (
     copy_pieces,
     element_bytes,
     emitted,
+    opaque,
+    prefetch,
 )
 
 
@@ -154,6 +156,11 @@ def multiply_add_tile(
         a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
         out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
+        out_origin = builder.gep(pointer(18), [args[19]])
+        out_pointers = [builder.gep(out_origin, [offset]) for offset in out_offsets]
+        # A product's rows are long gone from the cache, or were never there: they come while the sum runs.
+        for row in out_pointers:
+            prefetch(builder, row, for_writing=True)
         start_origin = builder.gep(pointer(15), [args[16]])
         tile.load([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
 
@@ -161,12 +168,15 @@ def multiply_add_tile(
         with cgutils.for_range(builder, count) as segment:
             a_start = builder.load(builder.gep(segment_table, [segment.index]))
             b_start = builder.gep(b_origin, [builder.mul(segment.index, b_jump)])
-            with cgutils.for_range(builder, length) as k:
-                a_offset = builder.add(a_start, builder.mul(k.index, a_step))
-                tile.accumulate(a_pointers, a_offset, builder.gep(b_start, [builder.mul(k.index, b_step)]))
+            a_place = cgutils.alloca_once_value(builder, a_start)
+            b_place = cgutils.alloca_once_value(builder, b_start)
+            with cgutils.for_range(builder, length):
+                a_offset, b_row = builder.load(a_place), builder.load(b_place)
+                tile.accumulate(a_pointers, a_offset, b_row)
+                builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
+                builder.store(builder.gep(b_row, [b_step]), b_place)
 
-        out_origin = builder.gep(pointer(18), [args[19]])
-        tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
+        tile.store(out_pointers, args[21])
         return context.get_dummy_value()
 
     i = types.intp

@@ -18,7 +18,7 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,6 +34,13 @@ def _available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Helped(Protocol):
+    """What helpers are asked to help with."""
+
+    def help(self) -> None:
+        """Do a part, or nothing if there is nothing left to do."""
 
 
 class _Job:
@@ -81,7 +88,7 @@ class _Pool:
     """Helper threads that sleep until a job comes."""
 
     def __init__(self) -> None:
-        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.jobs: SimpleQueue[Helped] = SimpleQueue()
         self.helpers = 0
         self.lock = threading.Lock()
 
@@ -123,6 +130,14 @@ def get_num_threads() -> int:
     return _num_threads
 
 
+def ask(job: Helped, helpers: int) -> None:
+    """Wake so many helpers, who will call `job.help()` sooner or later."""
+    if _pool.helpers < helpers:
+        _pool.grow(helpers)
+    for _ in range(helpers):
+        _pool.jobs.put(job)
+
+
 def share(kernel: Callable[..., None], tiles: int, threads: int, *arguments: Any) -> None:
     """Run `kernel(ticket, tiles, *arguments)` on up to `threads` threads.
 
@@ -134,11 +149,8 @@ def share(kernel: Callable[..., None], tiles: int, threads: int, *arguments: Any
     if helpers <= 0:
         kernel(ticket, tiles, *arguments)
         return
-    if _pool.helpers < helpers:
-        _pool.grow(helpers)
     job = _Job(kernel, (ticket, tiles, *arguments), helpers)
-    for _ in range(helpers):
-        _pool.jobs.put(job)
+    ask(job, helpers)
     try:
         kernel(ticket, tiles, *arguments)
     finally:

@@ -107,6 +107,25 @@ def array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: i
     return context.make_array(array_type)(context, builder, array).data
 
 
+def opaque(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    """The same number, of which the compiler knows no more than its type.
+
+    LLVM rewrites base + index, in a loop over the index, into a pointer of its own for each base. With more of them
+    than registers, they are kept in memory and moved on one by one. An index that it cannot see through is shared.
+    """
+    unchanged = ir.FunctionType(number.type, [number.type])
+    return builder.asm(unchanged, "", "=r,0", [number], False)
+
+
+def prefetch(builder: ir.IRBuilder, pointer: ir.Value, for_writing: bool = False) -> None:
+    """Ask for the cache line of an address, and do not wait for it."""
+    byte = ir.IntType(8).as_pointer()
+    name, arguments = "llvm.prefetch.p0", [byte, INT32, INT32, INT32]
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), arguments), name)
+    nearest, data = INT32(3), INT32(1)
+    builder.call(function, [builder.bitcast(pointer, byte), INT32(int(for_writing)), nearest, data])
+
+
 @contextmanager
 def cases_of(builder: ir.IRBuilder, value: ir.Value, cases: Sequence[int]) -> Iterator[Iterator[int]]:
     """A loop that emits the code of each case of an integer; other values do nothing."""

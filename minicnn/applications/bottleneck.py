@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.applications.feature_store import KEY_BYTES, FeatureStore
-from minicnn.data.cache import cache_folder
+from minicnn.data.batches.picture_loader import PictureLoader
 from minicnn.data.errors import DataError, PictureError
-from minicnn.data.fitting import checked_size
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.preprocessing import Preprocessing
-from minicnn.data.sources import PictureSource, Skipped
+from minicnn.data.pictures.fitting import checked_size
+from minicnn.data.pictures.preprocessing import Preprocessing
+from minicnn.data.pictures.sources import PictureSource, Skipped
+from minicnn.data.sets.cache import cache_folder
 from minicnn.layers import Input
 from minicnn.models import Model, Sequential
 from minicnn.models.model import serialize_layer

@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn.applications.files import Loader, Release, Weights, load_into
 from minicnn.applications.imagenet_utils import CLASSES, class_index, find_classes
-from minicnn.data.preprocessing import Preprocessing
+from minicnn.data.pictures.preprocessing import Preprocessing
 from minicnn.errors import unknown_name
 from minicnn.layers import GlobalAveragePooling2D, GlobalMaxPooling2D, Input, SymbolicTensor
 from minicnn.models import Model

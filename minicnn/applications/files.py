@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from minicnn.data.cache import cache_folder
 from minicnn.data.errors import DataError
+from minicnn.data.sets.cache import cache_folder
 
 if TYPE_CHECKING:
     from minicnn.models import Model

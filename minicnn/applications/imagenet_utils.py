@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minicnn.applications.files import find_file, searched
 from minicnn.data.errors import DataError
-from minicnn.data.preprocessing import Preprocessing
+from minicnn.data.pictures.preprocessing import Preprocessing
 
 CLASSES = 1000
 # What Keras calls its list of the classes, and what comes with the SqueezeNet weights.

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from minicnn.applications.building import check_classes, finished, input_of, pooled
 from minicnn.applications.files import Release, Weights
 from minicnn.applications.imagenet_utils import decode_predictions, reversed_less_mean
-from minicnn.data.preprocessing import Preprocessing
+from minicnn.data.pictures.preprocessing import Preprocessing
 from minicnn.layers import (
     Activation,
     Concatenate,

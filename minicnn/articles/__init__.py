@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from . import alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer
+from . import alexnet, besbes, digits, eastmount, fashion, khuyen, lenet, lessons, ours, strika, transfer
 from .article import Article, Figure, Recipe
 from .pattern import pattern
 from .registry import get, names, register
@@ -19,14 +19,16 @@ for _article in (
     *eastmount.ARTICLES,
     khuyen.ARTICLE,
     lenet.ARTICLE,
+    digits.DENSE,
     *fashion.ARTICLES,
     *strika.ARTICLES,
     besbes.ARTICLE,
     *transfer.ARTICLES,
+    *ours.ARTICLES,
     alexnet.ARTICLE,
     *lessons.ARTICLES,
 ):
     register(_article)
 
 # The modules serve the registry; `articles.<module>` is no name to rely on.
-del alexnet, besbes, eastmount, fashion, khuyen, lenet, lessons, strika, transfer, _article
+del alexnet, besbes, digits, eastmount, fashion, khuyen, lenet, lessons, ours, strika, transfer, _article

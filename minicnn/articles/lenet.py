@@ -6,12 +6,13 @@ the output is a softmax. The paper's pictures are 32x32; MNIST's 28x28 are padde
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from minicnn.layers import AveragePooling2D, Conv2D, Dense, Flatten, ZeroPadding2D
 from minicnn.models import Sequential
-from minicnn.optimizers import Adam
 
+from .annealing import annealed
 from .article import Article, Recipe
 from .digits import CLASSES
 
@@ -45,11 +46,11 @@ ARTICLE = Article(
     parameters=61_706,
     recipes={
         "adam": Recipe(
-            optimizer=partial(Adam, learning_rate=1e-3),
+            optimizer=partial(annealed, 2e-3, math.ceil(60_000 / 64) * 12),
             batch_size=64,
-            epochs=5,
+            epochs=12,
             loss="sparse_categorical_crossentropy",
-            note="The article trains no LeNet-5: the recipe is ours.",
+            note="The article trains no LeNet-5: the recipe is ours. At a constant rate it ends near 0.984.",
         )
     },
     note="The article counts 58,920 weights, those of its three dense layers without biases.",

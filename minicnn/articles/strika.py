@@ -66,7 +66,7 @@ def _recipes(batch_size: int, epochs: int) -> dict[str, Recipe]:
             epochs=epochs,
             scale=1.0,
             clip_probabilities=True,
-            note="Pixels of 0..255, as the author's notebook has them.",
+            note="Pixels of 0..255 and the cross-entropy, as in the author's notebook; the text has the squared error.",
         ),
         "corrected": _recipe(
             optimizer=partial(Adam, learning_rate=1e-4),
@@ -169,7 +169,7 @@ FINAL = _article(
     parameters=42_151_297,
     recipes=_recipes(64, 19),
     figures=(
-        Figure("validation loss", 0.75, 19, "the text gives no number of epochs"),
+        Figure("validation loss", 0.75, 19, "the cross-entropy; the text gives no number of epochs"),
         Figure("validation correlation", 0.42, 19),
         Figure("validation accuracy", 0.75, 19),
     ),

@@ -269,8 +269,6 @@ class Match:
 
 def _describe_optimizer(optimizer: Any) -> tuple[str, dict[str, Any]]:
     config = {name: value for name, value in optimizer.get_config().items() if value is not None and name != "name"}
-    if optimizer.schedule is not None:
-        raise ValueError(f"{optimizer.name}: bench cannot hand this learning-rate schedule to Keras")
     return type(optimizer).__name__, config
 
 

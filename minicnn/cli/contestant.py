@@ -140,9 +140,11 @@ def with_keras(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
     with np.load(folder / "weights.npz") as weights:
         model.set_weights([weights[f"arr_{i}"] for i in range(len(weights.files))])
     name, config = task["optimizer"]
+    schedules = keras.optimizers.schedules
     decay = config.pop("decay", 0.0)
-    if decay:
-        schedules = keras.optimizers.schedules
+    if isinstance(config["learning_rate"], dict):
+        config["learning_rate"] = schedules.deserialize(config["learning_rate"])
+    elif decay:
         config["learning_rate"] = schedules.InverseTimeDecay(config["learning_rate"], 1, decay)
     model.compile(getattr(keras.optimizers, name)(**config), task["loss"], metrics=task["metrics"])
     watch = type("Watching", (Watch, keras.callbacks.Callback), {})()

@@ -12,8 +12,8 @@ import click
 from .options import threads_option
 
 if TYPE_CHECKING:
-    from minicnn.data.sources import PictureSource
-    from minicnn.data.survey import Survey
+    from minicnn.data.pictures.sources import PictureSource
+    from minicnn.data.pictures.survey import Survey
 
 Key = TypeVar("Key")
 
@@ -42,7 +42,7 @@ def check(folder: Path | None) -> None:
 def fetch(name: str) -> None:
     """Make the data set NAME ready: download it where it is not here, and see that it is whole."""
     from minicnn import datasets
-    from minicnn.data import dogs_vs_cats
+    from minicnn.data.sets import dogs_vs_cats
 
     source = datasets.find(name)
     if source.kind == "absent":
@@ -65,8 +65,8 @@ def survey(path: Path, threads: int | None) -> None:
 
     Every picture is read to its end; nothing is changed.
     """
-    from minicnn.data.collection import picture_source
-    from minicnn.data.survey import survey as surveyed
+    from minicnn.data.pictures.survey import survey as surveyed
+    from minicnn.data.sets.collection import picture_source
 
     for line in described(str(path), surveyed(picture_source(path), threads)):
         click.echo(line)
@@ -105,7 +105,7 @@ def _table(title: str, counts: Counter[Key], text: Callable[[Key], str]) -> Iter
 def _state(name: str, folder: Path | None) -> Iterator[str]:
     """Where a data set is, or how to get it."""
     from minicnn import datasets
-    from minicnn.data import dogs_vs_cats
+    from minicnn.data.sets import dogs_vs_cats
 
     try:
         source = datasets.find(name, folder)

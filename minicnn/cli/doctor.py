@@ -106,7 +106,7 @@ def _gpu() -> Iterator[str]:
 
 
 def _caches() -> Iterator[str]:
-    from minicnn.data.cache import cache_folder
+    from minicnn.data.sets.cache import cache_folder
 
     numba = os.environ.get("NUMBA_CACHE_DIR")
     where = numba or f"__pycache__ beside the sources, {Path(__file__).parent.parent}, if that can be written to"

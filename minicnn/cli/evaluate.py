@@ -11,7 +11,7 @@ import numpy as np
 from .options import data_options, device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
-    from minicnn.data.sources import PictureSource
+    from minicnn.data.pictures.sources import PictureSource
     from minicnn.models import Model
 
 
@@ -101,7 +101,7 @@ def _held_out(model: Model, name: str, data: Path | None) -> tuple[str, PictureS
 
 def _share(source: PictureSource, samples: int) -> PictureSource:
     """So many of the pictures, every class by its share."""
-    from minicnn.data.stratified import proportional_parts
+    from minicnn.data.sets.stratified import proportional_parts
 
     from .picture_parts import SPLIT_SEED
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from minicnn.data.picture_loader import PictureLoader
-    from minicnn.data.sources import PictureSource, Skipped
+    from minicnn.data.batches.picture_loader import PictureLoader
+    from minicnn.data.pictures.sources import PictureSource, Skipped
     from minicnn.preprocessing import Preprocessing
 
 NAMED = 5
@@ -39,7 +39,7 @@ def loader(
     Raises:
         ValueError: the network takes no pictures in grey or in colour.
     """
-    from minicnn.data.picture_loader import PictureLoader
+    from minicnn.data.batches.picture_loader import PictureLoader
 
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"the network takes input of shape {prepare.shape}, which is no picture in grey or in colour")
@@ -62,7 +62,7 @@ def loader(
 
 def skipped_lines(skipped: Sequence[Skipped], title: str = "Skipped") -> list[str]:
     """What was left out and why: a line for each kind, with the first few names."""
-    from minicnn.data.survey import by_kind
+    from minicnn.data.pictures.survey import by_kind
 
     if not skipped:
         return []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .results import Results, columns, replacing
+from .recorder import best_epoch
+from .results import BEST, Results, columns, replacing
 
 if TYPE_CHECKING:
     from minicnn.articles import Article
 
     from .recorder import Recorder
+    from .training_data import TrainingData
 
 
 def comparison(result: dict[str, float], part: str, article: Article | None, epochs: int) -> list[str]:
@@ -31,6 +33,30 @@ def comparison(result: dict[str, float], part: str, article: Article | None, epo
             line += f"   (the article: {figure.value:.4f} after {figure.epochs} epoch{plural}{note})"
         lines.append(line)
     return lines
+
+
+def measure_best(recorder: Recorder, data: TrainingData, device: str) -> dict[str, float] | None:
+    """What the model of the best validation epoch reaches; None where none was chosen, or it is not there any more.
+
+    Returns:
+        the number of the epoch as "epoch", the loss and the metrics.
+    """
+    from minicnn.saving import load_model
+
+    chosen, path = best_epoch(recorder.epochs), recorder.results.best
+    if chosen is None or not recorder.keeps_best or not path.exists():
+        return None
+    model = load_model(path).to(device)
+    # A training that was begun before best models were kept has lost that of its best epoch.
+    return {"epoch": model.epoch, **data.measure(model)} if model.epoch == chosen["epoch"] else None
+
+
+def best_line(best: dict[str, float] | None, part: str) -> list[str]:
+    """What the model of the best validation epoch reaches, if one was kept: no line or one."""
+    if best is None:
+        return []
+    values = ", ".join(f"{name} {value:.4f}" for name, value in best.items() if name != "epoch")
+    return [f"The best validation accuracy came in epoch {best['epoch']}: {part} {values} ({BEST})"]
 
 
 def draw(

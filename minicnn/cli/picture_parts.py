@@ -14,9 +14,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from minicnn.articles import Article, Recipe
-    from minicnn.data.division import Parts
-    from minicnn.data.picture_layout import Part
-    from minicnn.data.sources import PictureSource
+    from minicnn.data.pictures.layout import Part
+    from minicnn.data.pictures.sources import PictureSource
+    from minicnn.data.sets.division import Parts
 
 PETS, DRAWN, FOLDERS = "dogs-vs-cats", "drawn-pets", "pictures"
 NAMES = (PETS, DRAWN, FOLDERS)
@@ -101,7 +101,7 @@ def load(
         DataError: there are no such pictures.
         ValueError: there are fewer than `samples`.
     """
-    from minicnn.data import dogs_vs_cats
+    from minicnn.data.sets import dogs_vs_cats
 
     if name == DRAWN:
         return _drawn(classes, samples, size, seed)
@@ -123,9 +123,9 @@ def listed(name: str, path: Path | None, classes: tuple[str, ...]) -> tuple[str,
 
     Arguments and errors as for `load`.
     """
-    from minicnn.data import dogs_vs_cats
-    from minicnn.data.collection import labelled_by_folder, picture_source
     from minicnn.data.errors import DataError
+    from minicnn.data.sets import dogs_vs_cats
+    from minicnn.data.sets.collection import labelled_by_folder, picture_source
 
     if name == PETS:
         source = dogs_vs_cats.pictures(path, _positive(classes))
@@ -146,10 +146,10 @@ def fingerprint(source: PictureSource) -> str:
 
 def recognised(path: Path) -> str | None:
     """Which of `NAMES` the collection at `path` is; None where there are no pictures in classes."""
-    from minicnn.data import dogs_vs_cats
-    from minicnn.data.collection import labelled_by_folder, picture_source
     from minicnn.data.errors import DataError
-    from minicnn.data.picture_layout import are_pets, places
+    from minicnn.data.pictures.layout import are_pets, places
+    from minicnn.data.sets import dogs_vs_cats
+    from minicnn.data.sets.collection import labelled_by_folder, picture_source
 
     if path.is_dir() and dogs_vs_cats.archive_in(path) is not None:
         return PETS
@@ -180,8 +180,8 @@ def divided(source: PictureSource, wanted: Wanted, samples: int | None) -> Parts
 
     Where folders say what is held out (``validation``, or else ``test``), it is taken from there.
     """
-    from minicnn.data.division import divide
-    from minicnn.data.picture_layout import places
+    from minicnn.data.pictures.layout import places
+    from minicnn.data.sets.division import divide
 
     own = [place.part for place in places(source.names)]
     if "validation" not in own:
@@ -231,8 +231,8 @@ def _drawn(classes: tuple[str, ...], samples: int | None, size: tuple[int, int],
 
 def drawn(classes: tuple[str, ...], train: int, held: int, size: tuple[int, int], seed: int = 0) -> PictureParts:
     """Cats and dogs, as few as asked for: drawing takes time, and the first are the same however many are drawn."""
-    from minicnn.data import dogs_vs_cats, drawn_pets
-    from minicnn.data.collection import PictureArrays
+    from minicnn.data.sets import dogs_vs_cats, drawn_pets
+    from minicnn.data.sets.collection import PictureArrays
 
     names = dogs_vs_cats.ordered(_positive(classes))
     train_part, held_part = (

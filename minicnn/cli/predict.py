@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from .answers import as_probabilities, best_classes
 from .options import device_option, machine_options, use_machine
 
 if TYPE_CHECKING:
@@ -74,28 +75,6 @@ def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
     return fit_picture(image, prepare.size, prepare.channels, used.get("fitting", "squeeze"))
-
-
-def as_probabilities(outputs: np.ndarray) -> np.ndarray:
-    """One picture's outputs, (classes,) or (1,), as probabilities; a network without a softmax gives logits."""
-    import minicnn.functional as F
-
-    if outputs.size == 1:
-        return outputs if 0 <= outputs.item() <= 1 else F.sigmoid(outputs)
-    add_up = outputs.min() >= 0 and abs(float(outputs.sum()) - 1) < 1e-3
-    return outputs if add_up else F.softmax(outputs)
-
-
-def best_classes(model: Model, probabilities: np.ndarray, top: int) -> str:
-    """ "seven (98.1 %), one (1.2 %)": the most probable classes."""
-    names = model.class_names or []
-    if probabilities.size == 1:
-        # One output is the probability of the positive class, which the file names last.
-        name = names[-1] if names else "positive"
-        return f"{name} ({100 * float(probabilities.reshape(-1)[0]):.1f} %)"
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    called = {index: names[index] if index < len(names) else index for index in order}
-    return ", ".join(f"{name} ({100 * float(probabilities[index]):.1f} %)" for index, name in called.items())
 
 
 def shown_as(show: Path | None, images: tuple[Path, ...]) -> list[Path | None]:

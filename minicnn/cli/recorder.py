@@ -84,8 +84,26 @@ def is_spent(epochs: list[dict[str, float]], patience: int | None) -> bool:
     return patience is not None and bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 
+def best_epoch(epochs: list[dict[str, float]]) -> dict[str, float] | None:
+    """The epoch of the highest validation accuracy, the first of them; None where nothing was validated.
+
+    >>> best_epoch([{"epoch": 1, "val_accuracy": 0.7}, {"epoch": 2, "val_accuracy": 0.8}])
+    {'epoch': 2, 'val_accuracy': 0.8}
+    """
+    validated = [epoch for epoch in epochs if "val_accuracy" in epoch]
+    return max(validated, key=lambda epoch: epoch["val_accuracy"], default=None)
+
+
 class Recorder(Callback):
     """Notes each epoch, saves the state after it, and ends the training when Ctrl-C came.
+
+    Args:
+        results: where to.
+        record: what the history says beside the epochs.
+        earlier: the history of the training that is resumed, or None.
+        finished: how many of its epochs are finished.
+        ctrl_c: whether it came.
+        keeps_best: save the model of the highest validation accuracy, too.
 
     Attributes:
         epochs: for each finished epoch its number, loss, metrics and seconds.
@@ -100,9 +118,11 @@ class Recorder(Callback):
         earlier: dict[str, Any] | None,
         finished: int,
         ctrl_c: CtrlC,
+        keeps_best: bool,
     ) -> None:
         super().__init__()
         self.results = results
+        self.keeps_best = keeps_best
         self.record = record
         self.finished = finished
         # The history is written before the checkpoint, so it may be one epoch ahead of it.
@@ -155,4 +175,7 @@ class Recorder(Callback):
         self.epochs.append({"epoch": epoch + 1, **{n: float(v) for n, v in (logs or {}).items()}, "seconds": seconds})
         self.finished = epoch + 1
         self.write()
+        # Before the checkpoint: killed in between, the training does this epoch again.
+        if self.keeps_best and best_epoch(self.epochs) is self.epochs[-1]:
+            self.model.save(self.results.best)
         self.model.save(self.results.checkpoint)

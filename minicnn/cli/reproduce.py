@@ -41,12 +41,16 @@ def reproduce(
 
     NAME is a network. ARTICLE is a letter: A for Strika's cats and dogs, B for FreeOfConfines' clothes, C for
     Eastmount's digits, D for Le Khuyen's, E for Besbes' cats and dogs. "all" is all of them. Stopped at any moment, the
-    same command goes on from the last finished epoch. A network whose data is missing is left out, and said to be.
+    same command goes on from the last finished epoch; rows of earlier commands stay in the table. A network whose data
+    is missing is left out, and said to be.
     """
     from . import reproduction, trials
+    from .reproduction_table import table
 
     use_machine(threads, kernels)
     out.mkdir(parents=True, exist_ok=True)
+    written = out / "reproduction.json"
+    known = reproduction.load(written)
     rows, failures = [], {}
     for article, key in planned(names, recipe):
         try:
@@ -56,12 +60,13 @@ def reproduce(
             click.echo(f"{article.name}: not run: {failures[f'{article.name} ({key})']}", err=True)
             continue
         rows.append(reproduction.row(article, key, records))
-        write_json(out / "reproduction.json", {"rows": rows, "not run": failures})
+        everything = reproduction.merged(known, rows)
+        write_json(written, {"rows": everything, "not run": failures})
         with replacing(out / "reproduction.md") as temporary:
-            temporary.write_text(reproduction.table(rows, failures) + "\n", encoding="utf-8")
+            temporary.write_text(table(everything, failures) + "\n", encoding="utf-8")
     if not rows:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
-    click.echo(reproduction.table(rows, failures))
+    click.echo(table(rows, failures))
     click.echo(f"Results in {out}: reproduction.md, reproduction.json, a folder for each training")
 
 
@@ -84,12 +89,7 @@ def planned(names: tuple[str, ...], recipe: str | None) -> list[tuple[Article, s
             chosen[name] = articles.get(name)
         else:
             raise ValueError(unknown_name("network", name, [*known, *AUTHORS, "all"]))
-    pairs = [
-        (article, key)
-        for article in chosen.values()
-        for key in article.recipes
-        if recipe in (None, key)
-    ]
+    pairs = [(article, key) for article in chosen.values() for key in article.recipes if recipe in (None, key)]
     if not pairs:
         whose = ", ".join(names)
         raise ValueError(f"none of {whose} has the recipe {recipe!r}" if recipe else f"{whose}: nothing to train there")

@@ -2,82 +2,133 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .recorder import best_epoch, is_spent
 from .trials import seconds_an_epoch
 
 if TYPE_CHECKING:
-    from minicnn.articles import Article, Figure
+    from minicnn.articles import Article, Figure, Recipe
 
-# The figure that stands for a network where there is room for one only.
-_HEADLINES = ("test accuracy", "validation accuracy", "validation correlation", "training accuracy")
+Record = Mapping[str, Any]
+"""What a training left: its ``history.json``, and its measures as "measures"."""
 
 
-def row(article: Article, recipe: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def row(article: Article, recipe: str, records: Sequence[Record]) -> dict[str, Any]:
     """One line of the table: a network and a recipe, over one or several seeds.
 
     Args:
         article: the network.
         recipe: its name.
-        records: what each training left, "measures" included; figures of ours are medians over them.
+        records: what each training left; figures of ours are medians over them.
     """
-    epochs = records[0]["epochs"][-1]["epoch"]
-    figures = nearest(article.figures, epochs)
+    first, chosen = records[0], article.recipe(recipe)
+    epochs = statistics.median_low([record["epochs"][-1]["epoch"] for record in records])
     return {
         "index": " ".join(article.index),
         "network": article.name,
         "recipe": recipe,
-        "data": records[0]["settings"]["dataset"],
-        "samples": records[0]["settings"]["samples"],
-        "parameters": records[0]["parameters"],
+        "data": first["settings"]["dataset"],
+        "samples": first["settings"]["samples"],
+        "parameters": first["parameters"],
         "epochs": epochs,
-        "article's epochs": article.recipe(recipe).epochs,
+        "article's epochs": chosen.epochs,
+        "ended by its patience": all(is_spent(record["epochs"], chosen.patience) for record in records),
         "seconds an epoch": statistics.median(map(seconds_an_epoch, records)),
         "seeds": [record["seed"] for record in records],
-        "computer": records[0]["computer"]["processor"],
-        "threads": records[0]["threads"],
-        "figures": [
-            {
-                "measure": figure.measure,
-                "article": figure.value,
-                "after": figure.epochs,
-                "note": figure.note,
-                "ours": median([ours(figure.measure, record) for record in records]),
-            }
-            for figure in figures
-        ],
+        "date": max(record["date"] for record in records),
+        "computer": first["computer"]["processor"],
+        "threads": first["threads"],
+        "command": _command(article, recipe, first["settings"], len(records)),
+        "figures": figures(article.figures, chosen, records, epochs),
+        "best": best(chosen, records),
         "measures": [record["measures"] for record in records],
-        "measured on": records[0]["measured_on"],
+        "measured on": first["measured_on"],
     }
 
 
-def nearest(figures: Sequence[Figure], epochs: int) -> list[Figure]:
-    """For each measure the figure whose number of epochs is nearest to `epochs`."""
-    found: dict[str, Figure] = {}
-    for figure in figures:
-        best = found.get(figure.measure)
-        if best is None or abs(figure.epochs - epochs) < abs(best.epochs - epochs):
-            found[figure.measure] = figure
-    return list(found.values())
+def _command(article: Article, recipe: str, settings: Mapping[str, Any], seeds: int) -> str:
+    """What makes this line again, wherever the data lies."""
+    words = ["minicnn", "reproduce", article.name, "--recipe", recipe]
+    if settings["epochs"] != article.recipe(recipe).epochs:
+        words += ["--epochs", str(settings["epochs"])]
+    if settings["samples"] is not None:
+        words += ["--samples", str(settings["samples"])]
+    return shlex.join(words + (["--seeds", str(seeds)] if seeds > 1 else []))
 
 
-def ours(measure: str, record: Mapping[str, Any]) -> float | None:
-    """Our figure for a measure such as "validation accuracy"; None where it was not measured.
+def figures(reported: Sequence[Figure], recipe: Recipe, records: Sequence[Record], epochs: int) -> list[dict[str, Any]]:
+    """The article's figures beside ours, each after as many epochs as the article's where we measured there.
 
-    Validation figures are those of the last epoch, or of the end where that was measured on the validation pictures.
+    Of the figures that we have none for, one a measure is kept: that of the nearest number of epochs.
     """
-    part, name = measure.split(" ", 1)
-    last, end, measures = record["epochs"][-1], record["test"], record["measures"]
+    found: list[dict[str, Any]] = []
+    for measure in dict.fromkeys(figure.measure for figure in reported):
+        those = [figure for figure in reported if figure.measure == measure]
+        beside = [(figure, median([ours(figure, recipe, record) for record in records])) for figure in those]
+        known = [pair for pair in _within(beside, epochs) if pair[1] is not None]
+        for figure, value in known or [min(beside, key=lambda pair: abs(pair[0].epochs - epochs))]:
+            found.append(
+                {
+                    "measure": measure,
+                    "article": figure.value,
+                    "after": figure.epochs,
+                    "note": figure.note,
+                    "ours": value,
+                }
+            )
+    return found
+
+
+def _within(beside: list[tuple[Figure, float | None]], epochs: int) -> list[tuple[Figure, float | None]]:
+    """The figures up to the end of a training; where none is of the end itself, the next one is compared with it."""
+    until = [pair for pair in beside if pair[0].epochs <= epochs]
+    later = [pair for pair in beside if pair[0].epochs > epochs]
+    return until if any(figure.epochs == epochs for figure, _ in until) else until + later[:1]
+
+
+def ours(figure: Figure, recipe: Recipe, record: Record) -> float | None:
+    """Our figure for an article's, such as its validation accuracy after two epochs; None where it was not measured.
+
+    After fewer epochs than the article's, or where we only measured at the end, it is that of the end.
+    """
+    part, name = figure.measure.split(" ", 1)
+    epochs = record["epochs"]
+    at = next((epoch for epoch in epochs if epoch["epoch"] == figure.epochs), epochs[-1])
     if part == "training":
-        return last.get(name)
-    if part == record["measured_on"]:
-        if name == "precision":
-            # Strika's, which is called accuracy: of the largest threshold.
-            return measures["thresholds"][-1]["precision"] if "thresholds" in measures else None
-        return end.get(name, measures.get(name))
-    return last.get(f"val_{name}") if part == "validation" else None
+        return at.get(name)
+    if at is epochs[-1] and part == record["measured_on"]:
+        return _at_the_end(name, record)
+    validated = part == "validation" or recipe.validate_on_test
+    return at.get(f"val_{name}") if validated else None
+
+
+def _at_the_end(name: str, record: Record) -> float | None:
+    measures = record["measures"]
+    if name == "precision":
+        # Strika's, which is called accuracy: of the largest threshold.
+        return measures["thresholds"][-1]["precision"] if "thresholds" in measures else None
+    return record["test"].get(name, measures.get(name))
+
+
+def best(recipe: Recipe, records: Sequence[Record]) -> dict[str, Any] | None:
+    """Our accuracy in the epoch of the highest validation accuracy, by which one would have chosen the weights.
+
+    None where there was no validation, or only on the test set, by which nothing may be chosen.
+    """
+    chosen = [best_epoch(record["epochs"]) for record in records]
+    if recipe.validate_on_test or None in chosen:
+        return None
+    return {
+        "epochs": [epoch["epoch"] for epoch in chosen if epoch],
+        "validation accuracy": median([epoch["val_accuracy"] for epoch in chosen if epoch]),
+        "test accuracy": median([(record.get("best") or {}).get("accuracy") for record in records]),
+    }
 
 
 def median(values: Sequence[float | None]) -> float | None:
@@ -86,34 +137,25 @@ def median(values: Sequence[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def headline(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The figure to show of a row: the first of the usual measures that it has."""
-    by_measure = {figure["measure"]: figure for figure in entry["figures"]}
-    chosen = [by_measure[name] for name in _HEADLINES if name in by_measure]
-    return (chosen or list(by_measure.values()) or [None])[0]
+def merged(known: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All rows, the new ones in the place of those of the same network and recipe, in the registry's order."""
+    from minicnn import articles
+
+    rows = {(row["network"], row["recipe"]): row for row in (*known, *new)}
+    order = [(name, recipe) for name in articles.names() for recipe in articles.get(name).recipes]
+    return [rows[key] for key in order if key in rows]
 
 
-def table(rows: Sequence[Mapping[str, Any]], failures: Mapping[str, str]) -> str:
-    """The rows as a table in Markdown, and below it what could not be run."""
-    lines = [
-        "| index | network | recipe | measure | the article | ours | epochs | s/epoch | parameters |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for entry in rows:
-        figure = headline(entry)
-        measure = "accuracy" if figure is None else figure["measure"]
-        reported = "" if figure is None else f"{figure['article']:.4f} (after {figure['after']})"
-        value = median([m["accuracy"] for m in entry["measures"]]) if figure is None else figure["ours"]
-        epochs, meant = entry["epochs"], entry["article's epochs"]
-        lines.append(
-            f"| {entry['index']} | `{entry['network']}` | {entry['recipe']}{_seeds(entry)} | {measure} | {reported} "
-            f"| {'' if value is None else f'{value:.4f}'} | {epochs}{'' if epochs == meant else f' of {meant}'} "
-            f"| {entry['seconds an epoch']:.1f} | {entry['parameters']:,} |"
-        )
-    lines += [f"\n{name} was not run: {reason}" for name, reason in failures.items()]
-    return "\n".join(lines)
+def load(path: Path) -> list[dict[str, Any]]:
+    """The rows that were written there before; none where there is no file.
 
-
-def _seeds(entry: Mapping[str, Any]) -> str:
-    count = len(entry["seeds"])
-    return f", median of {count} seeds" if count > 1 else ""
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged: it holds no rows of a reproduction") from None
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -13,7 +15,8 @@ from typing import Any
 
 from . import machine
 
-MODEL, CHECKPOINT, HISTORY, PICTURE = "model.minicnn", "checkpoint.minicnn", "history.json", "history.png"
+MODEL, CHECKPOINT, BEST = "model.minicnn", "checkpoint.minicnn", "best.minicnn"
+HISTORY, PICTURE = "history.json", "history.png"
 PACKAGES = ("minicnn", "numpy", "numba")
 
 
@@ -22,12 +25,15 @@ class Results:
 
     ``model.minicnn`` is the trained model, or where it was when Ctrl-C came; ``checkpoint.minicnn`` exists only while
     a training is unfinished and is the state after its last finished epoch, from which `--resume` goes on.
+    ``best.minicnn`` is the model after the epoch of the highest validation accuracy, where that says nothing of the
+    pictures that the result is measured on.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.model = folder / MODEL
         self.checkpoint = folder / CHECKPOINT
+        self.best = folder / BEST
         self.picture = folder / PICTURE
         self.history = folder / HISTORY
 
@@ -39,13 +45,19 @@ class Results:
         except OSError as error:
             raise ValueError(f"the results cannot be written to {self.folder}: {error.strerror or error}") from None
 
+    def start_afresh(self) -> None:
+        """Remove what an earlier training left that a fresh one might take for its own."""
+        self.forget_unfinished()
+        self.best.unlink(missing_ok=True)
+
     def forget_unfinished(self) -> None:
-        """Remove what an earlier, unfinished training left: a fresh one starts."""
+        """Remove the state of a training that is finished."""
         self.checkpoint.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """The names of the files that a finished training leaves."""
-        return [path.name for path in (self.model, self.history, self.picture)]
+        best = [self.best] if self.best.exists() else []
+        return [path.name for path in (self.model, *best, self.history, self.picture)]
 
     def write_history(self, record: dict[str, Any]) -> None:
         """Replace ``history.json``."""
@@ -61,6 +73,8 @@ class Results:
             raise ValueError(f"{self.history} is damaged: {error}") from None
         if not isinstance(record, dict) or not {"article", "settings", "epochs", "finished"} <= record.keys():
             raise ValueError(f"{self.history} is not the history of a training")
+        # Older histories do not say it.
+        record.setdefault("date", _day(self.history.stat().st_mtime))
         return record
 
 
@@ -79,6 +93,15 @@ def write_json(path: Path, content: Any) -> None:
     """Replace a file of JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def today() -> str:
+    """The date, such as "2026-01-31"."""
+    return _day(time.time())
+
+
+def _day(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).date().isoformat()
 
 
 def columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:

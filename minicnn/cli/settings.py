@@ -76,7 +76,8 @@ def chosen(article: Article, asked: dict[str, Any], record: dict[str, Any] | Non
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "seed": 0,
-        "augment": recipe.augmentation is not None and _is_pictures(given["dataset"]),
+        # What suits clothes need not suit photographs, nor the other way round.
+        "augment": recipe.augmentation is not None and _is_pictures(given["dataset"]) == _is_pictures(article.dataset),
         "fitting": "squeeze",
     }
     complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in given.items()}

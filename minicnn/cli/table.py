@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import numpy as np
 
+from .answers import as_probabilities, best_classes
 from .loading import loader, skipped_lines
 from .pictures import preparation
-from .predict import as_probabilities, best_classes
 
 if TYPE_CHECKING:
-    from minicnn.data.sources import PictureSource, Skipped
+    from minicnn.data.pictures.sources import PictureSource, Skipped
     from minicnn.models import Model
 
 # What Kaggle's log loss takes an impossible thing for.
@@ -117,7 +117,7 @@ def quality(model: Model, found: Predictions) -> list[str]:
 
 def known_classes(classes: Sequence[str], names: Sequence[str]) -> np.ndarray:
     """(N,) class numbers as the pictures' names or folders have them; -1 where they say nothing."""
-    from minicnn.data.picture_layout import pet, places
+    from minicnn.data.pictures.layout import pet, places
 
     pets = set(classes) == {"cat", "dog"}
     numbers = {name: number for number, name in enumerate(classes)}
@@ -126,8 +126,8 @@ def known_classes(classes: Sequence[str], names: Sequence[str]) -> np.ndarray:
 
 
 def _source(paths: Sequence[Path]) -> PictureSource:
-    from minicnn.data.collection import picture_source
-    from minicnn.data.sources import PictureFiles
+    from minicnn.data.pictures.sources import PictureFiles
+    from minicnn.data.sets.collection import picture_source
 
     collections = [path for path in paths if is_collection(path)]
     if not collections:

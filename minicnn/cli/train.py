@@ -12,7 +12,7 @@ import click
 
 from .options import INTERRUPTED, Name, data_options, device_option, machine_options, use_machine
 from .recorder import CtrlC, Interrupted, Patience, Recorder, is_spent
-from .results import Results, computer, versions
+from .results import Results, computer, today, versions
 from .settings import FITTINGS, Settings, chosen
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Training:
             except Interrupted:
                 raise KeyboardInterrupt from None
             if self.earlier is None:
-                self.results.forget_unfinished()
+                self.results.start_afresh()
                 # The steps that were timed have drawn from the seeds: start again from the root.
                 model = self._fresh()
             self._describe_use(model, pictures)
@@ -212,16 +212,21 @@ class Training:
 
     def _data(self, model: Sequential, pictures: Pictures | PictureParts) -> TrainingData:
         from .picture_parts import PictureParts
-        from .training_data import ArrayData, FeatureData, LoaderData
+        from .training_data import ArrayData, AugmentedData, FeatureData, LoaderData
 
         settings = self.settings
+        augmentation = settings.augmentation(self.recipe)
         if not isinstance(pictures, PictureParts):
-            return ArrayData(pictures, model, self.recipe, settings.batch_size)
+            if augmentation is None:
+                return ArrayData(pictures, model, self.recipe, settings.batch_size)
+            return AugmentedData(
+                pictures, model, self.recipe, settings.batch_size, seed=settings.seed, augmentation=augmentation
+            )
         if self.extractor is not None:
             return FeatureData(pictures, self.extractor, model, self.recipe, settings.batch_size)
         return LoaderData(
             pictures, model, self.recipe, settings.batch_size, seed=settings.seed, fitting=settings.fitting,
-            augmentation=settings.augmentation(self.recipe),
+            augmentation=augmentation,
         )  # fmt: skip
 
     def _announce(self, model: Sequential, data: TrainingData) -> None:
@@ -284,7 +289,9 @@ class Training:
         return recorder
 
     def _recorder(self, model: Sequential) -> Recorder:
-        return Recorder(self.results, self._record(model), self.earlier, model.epoch, self.ctrl_c)
+        # By pictures that are neither trained nor measured on.
+        keeps_best = self.recipe.validation_split > 0 and not self.recipe.validate_on_test
+        return Recorder(self.results, self._record(model), self.earlier, model.epoch, self.ctrl_c, keeps_best)
 
     def _record(self, model: Sequential) -> dict[str, Any]:
         """What ``history.json`` says beside the epochs."""
@@ -292,6 +299,7 @@ class Training:
 
         return {
             "article": self.article.name,
+            "date": today(),
             "command": self.settings.command(self.article.name, self.results.folder),
             "settings": asdict(self.settings),
             "seed": self.settings.seed,
@@ -322,16 +330,19 @@ class Training:
 
     def _finish(self, model: Sequential, recorder: Recorder, data: TrainingData) -> None:
         """Measure on what is held out, save everything, tell."""
-        from .outcome import comparison, draw
+        from .outcome import best_line, comparison, draw, measure_best
 
         result = data.measure(model)
         self._save(model)
-        recorder.record |= {"measured_on": data.part, "skipped": [list(item) for item in data.skipped()]}
+        best = measure_best(recorder, data, self.device)
+        recorder.record |= {
+            "measured_on": data.part, "best": best, "skipped": [list(item) for item in data.skipped()],
+        }  # fmt: skip
         recorder.write(result)
         self.results.forget_unfinished()
         epochs, title = recorder.finished, f"{self.article.name} on {self.settings.dataset}"
         reported = self.article if self.settings.dataset == self.article.dataset else None
         draw(self.results, recorder, result, data.part, reported, epochs, title)
-        for line in [*comparison(result, data.part, reported, epochs), *data.report()]:
+        for line in [*comparison(result, data.part, reported, epochs), *best_line(best, data.part), *data.report()]:
             click.echo(line)
         click.echo(f"Results in {self.results.folder}: {', '.join(self.results.names())}")

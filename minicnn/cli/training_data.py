@@ -15,8 +15,8 @@ from .pictures import as_labels, preparation
 if TYPE_CHECKING:
     from minicnn.applications.bottleneck import Extractor
     from minicnn.articles import Recipe
-    from minicnn.data.picture_loader import PictureLoader
-    from minicnn.data.sources import Skipped
+    from minicnn.data.batches.batch_iterator import BatchIterator
+    from minicnn.data.pictures.sources import Skipped
     from minicnn.models import Model
 
     from .picture_parts import PictureParts
@@ -129,6 +129,60 @@ class ArrayData:
         return []
 
 
+class AugmentedData(ArrayData):
+    """Pictures in memory, distorted anew for every epoch.
+
+    Args:
+        pictures: what was loaded.
+        model: that is to be trained.
+        recipe: how.
+        batch_size: pictures a step.
+        seed: of the order and the distortions.
+        augmentation: arguments of `ImageDataGenerator`.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        model: Model,
+        recipe: Recipe,
+        batch_size: int,
+        *,
+        seed: int,
+        augmentation: Mapping[str, Any],
+    ) -> None:
+        from minicnn.preprocessing.image import ImageDataGenerator
+
+        super().__init__(pictures, model, recipe, batch_size)
+        layout = preparation(model, recipe.scale).layout
+        flow = functools.partial(
+            ImageDataGenerator(**augmentation, data_format=layout).flow, self.x_train[: self.trained],
+            self.y_train[: self.trained], batch_size, shuffle=recipe.shuffle, seed=seed,
+        )  # fmt: skip
+        self._make = flow
+        self.training = flow()
+        self.memory = self.training.prefetch_bytes
+
+    def example(self) -> tuple[np.ndarray, np.ndarray]:
+        """A batch to train on; how long another takes is noted."""
+        batch, self.loading = timed_batch(self._make())
+        return batch
+
+    def arguments(self, model: Model) -> dict[str, Any]:
+        """What `fit` is called with; order and distortions are those of the model's next epoch."""
+        self.training.epoch = model.epoch
+        validation: dict[str, Any] = {}
+        if self.recipe.validate_on_test:
+            validation["validation_data"] = (self.x_test, self.y_test)
+        elif self.after_epoch:
+            validation["validation_data"] = (self.x_train[self.trained :], self.y_train[self.trained :])
+        return {"x": self.training, **validation}
+
+    def report(self) -> list[str]:
+        """How long the training waited for pictures."""
+        return waiting_lines(self.training)
+
+
 class FeatureData(ArrayData):
     """What a trained network makes of pictures, computed once and kept.
 
@@ -218,12 +272,8 @@ class LoaderData:
         self.memory = self.training.prefetch_bytes + self.held.prefetch_bytes
 
     def example(self) -> tuple[np.ndarray, np.ndarray]:
-        """A batch to train on; how long a second one takes is noted, when all that is compiled or imported is there."""
-        trial = self._make()
-        batch = trial_batch(trial)
-        start = time.perf_counter()
-        trial_batch(trial)
-        self.loading = time.perf_counter() - start
+        """A batch to train on; how long another takes is noted."""
+        batch, self.loading = timed_batch(self._make())
         return batch
 
     def arguments(self, model: Model) -> dict[str, Any]:
@@ -244,9 +294,7 @@ class LoaderData:
         """How long the training waited for pictures, what was skipped."""
         from .loading import skipped_lines
 
-        waiting = self.training.waiting
-        share = [f"Waiting for pictures took {waiting.share:.1%} of the training time"] if waiting.total else []
-        return [*share, *skipped_lines(self.skipped())]
+        return [*waiting_lines(self.training), *skipped_lines(self.skipped())]
 
     def skipped(self) -> list[Skipped]:
         """What is no picture or of no class, and what could not be read."""
@@ -264,7 +312,20 @@ def measured_scale(recipe: Recipe) -> float:
     return recipe.scale if recipe.measured_scale is None else recipe.measured_scale
 
 
-def trial_batch(made: PictureLoader) -> tuple[np.ndarray, np.ndarray]:
-    """The next batch that has pictures in it which can be read."""
+def timed_batch(made: BatchIterator) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+    """A batch of pictures that can be read, and the seconds for another, when all is compiled or imported."""
+    batch = _trial_batch(made)
+    start = time.perf_counter()
+    _trial_batch(made)
+    return batch, time.perf_counter() - start
+
+
+def waiting_lines(training: BatchIterator) -> list[str]:
+    """How long the training waited for its pictures, if any were taken."""
+    waiting = training.waiting
+    return [f"Waiting for pictures took {waiting.share:.1%} of the training time"] if waiting.total else []
+
+
+def _trial_batch(made: BatchIterator) -> tuple[np.ndarray, np.ndarray]:
     with closing(made.stream(1)) as batches:
         return next(batches)

@@ -75,8 +75,19 @@ def run(trial: Trial, out: Path, device: str = "cpu") -> dict[str, Any]:
         training = TrialTraining(trial.article, settings, results, record, may_draw=False, device=device)
         training.command = trial.command
         training.run()
-        record = results.read_history()
-    return {**record, "measures": json.loads((results.folder / MEASURES).read_text(encoding="utf-8"))}
+    return measured(results)
+
+
+def measured(results: Results) -> dict[str, Any]:
+    """The history of a finished training, and its measures as "measures": the accuracy alone where no others are kept.
+
+    Raises:
+        ValueError: there is none, or it is damaged.
+    """
+    record, path = results.read_history(), results.folder / MEASURES
+    if path.exists():
+        return {**record, "measures": json.loads(path.read_text(encoding="utf-8"))}
+    return {**record, "measures": {"accuracy": record["test"]["accuracy"]}}
 
 
 def _covers(record: dict[str, Any], asked: dict[str, Any]) -> bool:

@@ -56,16 +56,17 @@ class BinaryCrossentropy(_Crossentropy):
         """Give the mean loss over the last axis."""
         if self.from_logits:
             return self.per_sample_from_logits(y_true, y_pred)
-        targets, p = self._targets(y_true, y_pred)
+        targets, p = self.targets(y_true, y_pred)
         p = F.clip(p, EPSILON, 1.0 - EPSILON)
         return -F.mean(targets * F.log(p) + (1.0 - targets) * F.log(1.0 - p), axis=-1)
 
     def per_sample_from_logits(self, y_true: Any, logits: Any) -> Any:
         """Give the mean over the last axis of ``softplus(z) - t*z``, in a form that cannot overflow."""
-        targets, logits = self._targets(y_true, logits)
+        targets, logits = self.targets(y_true, logits)
         return F.mean(F.sigmoid_cross_entropy(logits, targets), axis=-1)
 
-    def _targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+    def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
         y_true, y_pred = matched(self.name, as_array(y_true), y_pred)
         check_within(self.name, y_true, 0.0, 1.0)
         if self.label_smoothing:
@@ -87,15 +88,16 @@ class CategoricalCrossentropy(_Crossentropy):
         """Give the loss of each distribution along the last axis."""
         if self.from_logits:
             return self.per_sample_from_logits(y_true, y_pred)
-        targets, p = self._targets(y_true, y_pred)
+        targets, p = self.targets(y_true, y_pred)
         return probability_cross_entropy(targets, p)
 
     def per_sample_from_logits(self, y_true: Any, logits: Any) -> Any:
         """Give ``sum(t) * logsumexp(z) - sum(t*z)`` over the last axis."""
-        targets, logits = self._targets(y_true, logits)
+        targets, logits = self.targets(y_true, logits)
         return F.softmax_cross_entropy(logits, targets)
 
-    def _targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+    def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
         y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         if y_true.shape != tuple(y_pred.shape):
@@ -135,15 +137,16 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         """Give the loss of each sample."""
         if self.from_logits:
             return self.per_sample_from_logits(y_true, y_pred)
-        targets, p = self._targets(y_true, y_pred)
+        targets, p = self.targets(y_true, y_pred)
         return probability_cross_entropy(targets, p)
 
     def per_sample_from_logits(self, y_true: Any, logits: Any) -> Any:
         """Give ``logsumexp(z) - z[label]``."""
-        targets, logits = self._targets(y_true, logits)
+        targets, logits = self.targets(y_true, logits)
         return F.softmax_cross_entropy(logits, targets)
 
-    def _targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+    def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
+        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
         y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         classes = y_pred.shape[-1]

@@ -7,8 +7,11 @@ the walk goes on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
@@ -183,6 +186,17 @@ class Graph:
             made = step.layer.compute_output_shape(read if step.takes_list else read[0])
             shapes.update(zip(step.outputs, made if step.gives_list else [made], strict=True))
         return [shapes[slot] for slot in self.output_slots]
+
+    def output_bytes(self, samples: int, fused: bool) -> float:
+        """Bytes of what all layers (or blocks, if `fused`) give for so many samples; infinite where sizes are open."""
+        tensors = {self._slots[id(tensor)]: tensor for step in self.steps for tensor in step.node.outputs}
+        made = [tensors[slot] for step in (self.fused_steps if fused else self.steps) for slot in step.outputs]
+        if any(None in tensor.shape[1:] for tensor in made):
+            return math.inf
+        elements = [math.prod([size or 0 for size in tensor.shape[1:]]) for tensor in made]
+        return samples * sum(
+            count * np.dtype(tensor.dtype).itemsize for count, tensor in zip(elements, made, strict=True)
+        )
 
     def wiring(self) -> dict[str, Any]:
         """Describe the graph by numbers alone: what `from_wiring` and files need beside the layers.

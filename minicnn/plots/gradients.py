@@ -9,6 +9,7 @@ import numpy as np
 
 import minicnn
 from minicnn import losses
+from minicnn.device import native, place
 
 from .style import INK, TRAINING, dress, new_figure, write
 
@@ -36,7 +37,8 @@ def gradient_norm_by_layer(model: Model, x: Any, y: Any, loss: Any = None) -> di
         raise ValueError("gradient_norm_by_layer: the model is not compiled, so loss must be given")
     measure = losses.get(model.trainer.loss if loss is None else loss)
     owners = [layer for layer in model.layers if layer.trainable_weights]
-    value = measure(y, model(minicnn.Tensor(np.asarray(x, np.float32)), training=True))
+    inputs, targets = (place(part, model.device) for part in (native(x, np.float32), native(y)))
+    value = measure(targets, model(minicnn.Tensor(inputs), training=True))
     weights = [layer.trainable_weights[0] for layer in owners]
     gradients = minicnn.grad(value, weights)
     return {layer.name: float(np.linalg.norm(g.numpy())) for layer, g in zip(owners, gradients, strict=True)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.data.picture_filters import PRESETS, filter_picture
+from minicnn.data.pictures.filters import PRESETS, filter_picture
 
 from .style import INK, show, tiles, write
 
@@ -28,7 +28,7 @@ def filtered(
 
     Args:
         picture: (H, W) or (H, W, 3), 0..255 or 0..1; colours are made grey first.
-        names: of `minicnn.data.picture_filters.PRESETS`, or "sobel".
+        names: of `minicnn.data.pictures.filters.PRESETS`, or "sobel".
         columns, title, path: as for `samples`.
 
     Raises:

@@ -48,6 +48,6 @@ def _describe_preprocessing(preprocessing: Any) -> Any:
 def _make_preprocessing(description: Any) -> Any:
     if not isinstance(description, Mapping) or description.get("class_name") != "Preprocessing":
         return description
-    from minicnn.data.preprocessing import Preprocessing
+    from minicnn.data.pictures.preprocessing import Preprocessing
 
     return Preprocessing.from_config(description["config"])

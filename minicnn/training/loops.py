@@ -15,6 +15,7 @@ from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.batches import ArrayFeed, Batch
 from minicnn.training.feeds import Feed, make_feed, split_validation, warn_exhausted
+from minicnn.training.prediction import predictions_of
 from minicnn.training.streams import StreamFeed, unpack
 from minicnn.training.trainer import Trainer, arrange, make_layout
 
@@ -266,10 +267,15 @@ def predict(
     size = feed.size if isinstance(feed, ArrayFeed) and steps is None else None
     gathered = _Gathered(size)
     several = False
+    predictions = predictions_of(model)
     with no_grad(), closing(_from_the_start(feed, steps)) as batches:
         for step, batch in enumerate(batches):
             hooks.call_batch("on_predict_batch_begin", step)
-            results = model(arrange(model, batch.x), training=False)
+            if hooks.callbacks:
+                predictions.begin(model)
+            results = predictions.compute(model, batch.x)
+            if results is None:
+                results = model(arrange(model, batch.x), training=False)
             several = isinstance(results, (list, tuple))
             gathered.add([to_host(as_array(result)) for result in (results if several else [results])])
             hooks.call_batch("on_predict_batch_end", step)
@@ -354,6 +360,9 @@ def predict_on_batch(model: Model, x: Any) -> Any:
     """Compute the outputs of one batch; see `Model.predict_on_batch`."""
     batch = _whole_batch(model, "predict_on_batch", x, None, None)
     with no_grad():
+        computed = predictions_of(model).compute(model, batch.x)
+        if computed is not None:
+            return computed
         results = model(arrange(model, batch.x), training=False)
     if isinstance(results, (list, tuple)):
         return [np.array(to_host(as_array(result))) for result in results]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.batch_iterator import BatchIterator
+from minicnn.data.batches.batch_iterator import BatchIterator
 from minicnn.training.batches import DEFAULT_BATCH_SIZE, ArrayFeed, Batch, Layout, class_weights
 
 _END = object()

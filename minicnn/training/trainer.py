@@ -20,12 +20,14 @@ from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
 from minicnn.training.batches import Batch, Layout
-from minicnn.training.replay import Replays
+from minicnn.training.replay import Replays, WholeStep
 from minicnn.training.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
     from minicnn.models import Model
 
+# Whose `targets` are rows of probabilities, for one kernel.
+_CROSS_ENTROPIES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy)
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"softmax": F.softmax, "sigmoid": F.sigmoid}
 # Resolved by the shapes of targets and predictions, hence not before both have been seen.
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -54,9 +56,13 @@ class Output:
     def loss_of(self, y: np.ndarray, prediction: Tensor, weights: np.ndarray | None) -> Tensor:
         """Give the scalar loss of a batch; `prediction` holds logits where loss and activation are joined."""
         if self.activation is not None:
-            value = self.loss.reduce(self.loss.per_sample_from_logits(y, prediction), weights)
-        else:
-            value = self.loss(y, prediction, weights)
+            return self.reduce(self.loss.per_sample_from_logits(y, prediction), weights)
+        value = self.loss(y, prediction, weights)
+        return F.mean(value) if value.ndim else value
+
+    def reduce(self, values: Tensor, weights: np.ndarray | None = None) -> Tensor:
+        """Give the scalar loss of a batch, given that of each sample."""
+        value = self.loss.reduce(values, weights)
         return F.mean(value) if value.ndim else value
 
 
@@ -182,8 +188,20 @@ class Trainer:
         self.note_regularizers()
         self._warned_of_loss = False
         # The way back would overwrite what a regularizer adds to the gradients.
-        self._replays = None if self._regularised else self._replays or Replays(self.model, self._joined)
+        self._replays = None if self._regularised else self._replays or self._new_replays()
         self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
+
+    def _new_replays(self) -> Replays:
+        return Replays(self.model, self._joined, self._cross_entropy())
+
+    def _cross_entropy(self) -> Callable[[Tensor], Tensor] | None:
+        """What makes the loss of the cross-entropies of rows of logits, None where the loss is anything else."""
+        outputs, graph = self.outputs or [], self.model.graph
+        if graph is None or len(outputs) != 1 or len(graph.outputs[0].shape) != 2:
+            return None
+        (output,) = outputs
+        is_joined = output.activation is not None and output.weight == 1.0
+        return output.reduce if is_joined and type(output.loss) in _CROSS_ENTROPIES else None
 
     def note_regularizers(self) -> None:
         """Note which weights add to the loss."""
@@ -218,18 +236,28 @@ class Trainer:
 
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""
-        replay = None if self._replays is None else self._replays.find(batch.x)
-        predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
-        loss = self._loss(batch, predictions)
-        value = _number(loss)
+        replay = None if self._replays is None else self._replays.find(batch.x, batch.weights is not None)
+        if isinstance(replay, WholeStep):
+            predictions, value = self._replayed(replay, batch)
+        else:
+            predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
+            loss = self._loss(batch, predictions)
+            value = _number(loss)
+            self._backward(loss, batch)
+            if replay is not None:
+                replay.backward()
         if isinstance(value, float) and not math.isfinite(value):
             self._warn_of_loss(value, batch)
-        self._backward(loss, batch)
-        if replay is not None:
-            replay.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)
+
+    def _replayed(self, replay: WholeStep, batch: Batch) -> tuple[list[Tensor], float]:
+        outputs, given = self.outputs or [], batch.y or []
+        (output,), (y,), (symbol,) = outputs, given, self.model.outputs
+        targets, _ = output.loss.targets(y, np.empty((batch.size, symbol.shape[-1] or 0), symbol.dtype))
+        logits, cross_entropies = replay.run(batch.x[0], targets)
+        return [logits], _number(output.reduce(cross_entropies))
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
         try:

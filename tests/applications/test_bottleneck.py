@@ -10,7 +10,7 @@ from minicnn import Input, Model, Sequential, datasets, load_model
 from minicnn.applications import SqueezeNet, bottleneck, squeezenet
 from minicnn.applications.feature_store import FeatureStore
 from minicnn.applications.files import find_file
-from minicnn.data.sources import PictureFiles
+from minicnn.data.pictures.sources import PictureFiles
 from minicnn.datasets import DataError
 from minicnn.layers import Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Lambda
 from minicnn.preprocessing import Preprocessing, fit_picture
@@ -274,7 +274,7 @@ def test_two_stores_of_one_file_see_what_was_there_when_they_opened_it(tmp_path)
 @pytest.mark.network
 def test_squeezenet_features_train_a_head(tmp_path):
     """The whole way on drawn pets, with weights that nobody trained: what is drawn differs enough for them too."""
-    from minicnn.data.drawn_pets import load_data
+    from minicnn.data.sets.drawn_pets import load_data
 
     (x, y), _ = load_data(60, 0, size=(48, 48))
     for number, (picture, label) in enumerate(zip(x, y, strict=True)):

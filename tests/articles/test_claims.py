@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,19 @@ def test_pooled_outputs_change_less_with_a_shift():
         claims.shift_response(plain, pictures, (16,))
     with pytest.raises(ValueError, match=r"expected at least two pictures \(N, H, W, C\)"):
         claims.shift_response(plain, pictures[:1], (1,))
+
+
+def test_boosted_trees_learn_single_pixels():
+    pytest.importorskip("sklearn")
+    generator = np.random.default_rng(4)
+    pictures, labels = generator.normal(size=(120, 4, 3, 1)), generator.integers(0, 2, 120)
+    pictures[:, 2, 1, 0] += 6 * labels
+    assert claims.boosted_trees(pictures[:80], labels[:80], pictures[80:], labels[80:]) > 0.95
+    # Of noise there is nothing to learn.
+    assert claims.boosted_trees(pictures[:80, :2], labels[:80], pictures[80:, :2], labels[80:]) < 0.8
+
+
+def test_without_scikit_learn_the_trees_say_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(ImportError, match=r"boosted_trees: this needs scikit-learn: python -m pip install"):
+        claims.boosted_trees(np.zeros((2, 1)), [0, 1], np.zeros((2, 1)), [0, 1])

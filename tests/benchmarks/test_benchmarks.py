@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import goals, growth, layers, overhead, report
+from benchmarks import driver, engines, goals, growth, layers, networks, overhead, pictures, process, report, worker
 from benchmarks.cases import ARTICLES, CASES, PRODUCT, ConvCase, DenseCase
-from benchmarks.engines import load
+from benchmarks.engines import ENGINES, load
 from benchmarks.workloads import WORKLOADS, Conv, Dense
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -79,7 +79,7 @@ def test_growth_changes_one_thing_at_a_time() -> None:
             assert work.samples >= work.batch_size
 
 
-def networks(train: float, keras: float, memory: float = 100.0) -> dict[str, Any]:
+def measured(train: float, keras: float, memory: float = 100.0) -> dict[str, Any]:
     ours = {"train": [train] * 3, "predict 1": [5.0], "predict 32": [5.0], "predict 256": [5.0], "peak MiB": [memory]}
     other = {"train": [keras], "predict 1": [10.0], "predict 32": [5.0], "predict 256": [4.0], "peak MiB": [300.0]}
     torch = {**other, "train": [2.0]}
@@ -92,7 +92,7 @@ def about() -> dict[str, Any]:
 
 def test_goals_are_read_off_the_results(tmp_path: Path) -> None:
     parts = {
-        "networks": {"eastmount": networks(4.0, 1.0), "besbes": networks(2.0, 8.0)},
+        "networks": {"eastmount": measured(4.0, 1.0), "besbes": measured(2.0, 8.0)},
         "process": {"lenet5, one epoch": {"rounds": {
             "minicnn": {"start to end, s": [3.0]}, "keras-tensorflow": {"start to end, s": [10.0]},
         }}},
@@ -105,11 +105,12 @@ def test_goals_are_read_off_the_results(tmp_path: Path) -> None:
             },
             "numpy": {f"{PRODUCT}: forward": [100.0]},
         }}},
+        "pictures": {"besbes": {"rounds": {"minicnn": {pictures.SPEED: [200.0], pictures.WAITS: [0.02, 0.3, 0.04]}}}},
     }  # fmt: skip
     for part, workloads in parts.items():
         results = {"part": part, "unit": "pictures a second", "about": about(), "rounds": 1, "workloads": workloads}
         report.write(results, tmp_path / f"{part}.json")
-        assert (tmp_path / f"{part}.png").stat().st_size > 1000
+        assert part == "pictures" or (tmp_path / f"{part}.png").stat().st_size > 1000
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in goals.write(tmp_path).splitlines()}
     assert rows["`eastmount`: training over the fastest other engine (torch)"] == ["at least 2", "**2.00**", "yes |"]
     assert rows["`besbes`: training over the fastest other engine (keras-tensorflow)"][1:] == ["**0.25**", "no |"]
@@ -118,6 +119,7 @@ def test_goals_are_read_off_the_results(tmp_path: Path) -> None:
     assert rows["`besbes`: peak memory over PyTorch's"] == ["at most 0.5", "**0.33**", "yes |"]
     assert rows["whole process over Keras on TensorFlow (lenet5, one epoch)"][1:] == ["**0.30**", "yes |"]
     assert rows["`besbes`: 2 threads over 1"][1:] == ["**1.70**", "no |"]
+    assert rows["besbes: share of its time that fit waits for pictures"] == ["at most 0.1", "**0.04**", "yes |"]
     (wide,) = (cells for name, cells in rows.items() if name.startswith("forward convolutions"))
     assert wide[1:] == ["**0.90**", "yes |"]
     assert "Not installed here: keras-jax." in (tmp_path / "networks.md").read_text(encoding="utf-8")
@@ -140,6 +142,63 @@ def test_less_memory_and_less_time_are_better() -> None:
 def test_spans_of_two_threads_count_once() -> None:
     spans = [(0.0, 2.0, "a"), (1.0, 3.0, "b"), (5.0, 6.0, "a"), (5.5, 5.7, "c")]
     assert overhead.covered(spans) == 4.0
+
+
+class Answering:
+    """Stands for an engine: gives the same answer to whatever it is asked."""
+
+    def __init__(self, predictions: list[list[float]], losses: list[float]) -> None:
+        self.name = "answering"
+        self.answer = {"predictions": predictions, "losses": losses}
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        return self.answer
+
+
+def test_slow_engines_must_agree_as_far_as_they_answer() -> None:
+    fast: Any = Answering([[0.2, 0.8], [0.6, 0.4]], [0.7, 0.5])
+    slow: Any = Answering([[0.20005, 0.8]], [])
+    assert networks._agreement("lenet5", [fast, fast, slow])["predictions"] == pytest.approx(0.00005)
+    wrong: Any = Answering([[0.25, 0.75]], [])
+    with pytest.raises(SystemExit, match=r"answering differs from the others by 0.05 in its predictions"):
+        networks._agreement("lenet5", [fast, fast, wrong])
+
+
+class OnePicture:
+    """Stands for an engine that cannot do more."""
+
+    most_pictures = 1
+
+    def build(self, work: Any, dropout: bool) -> None:
+        self.classes = work.classes
+
+    def predict(self, x: np.ndarray, batch_size: int) -> np.ndarray:
+        return np.full((len(x), self.classes), 0.1)
+
+    def epoch(self, x: np.ndarray, y: np.ndarray) -> None:
+        assert len(x) == len(y) == 1
+
+
+def test_loops_are_given_what_they_can_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert networks.LOOPS in ENGINES
+    assert set(networks.LOOPS_END) < set(WORKLOADS)
+    monkeypatch.setattr(engines, "load", lambda name, threads: OnePicture())
+    loops = worker.Worker(networks.LOOPS, 1)
+    assert loops.agree("lenet5") == {"predictions": [[0.1] * 10], "losses": []}
+    loops.prepare("lenet5")
+    assert loops.train() > 0
+    assert loops.predict(32, 512) > 0
+
+
+def test_a_process_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "LIMIT", 0.01)
+    with pytest.raises(driver.EngineFailed, match=r"minicnn: has not come to its end within 0.01 seconds"):
+        process._run("minicnn", 128, 1)
+
+
+def test_as_many_cats_as_dogs_are_written(tmp_path: Path) -> None:
+    pictures.write(tmp_path, 6)
+    assert [len(list((tmp_path / animal).glob("*.jpg"))) for animal in ("cat", "dog")] == [3, 3]
 
 
 def test_a_whole_run_of_one_engine(tmp_path: Path) -> None:

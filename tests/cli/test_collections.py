@@ -19,7 +19,7 @@ from minicnn import Sequential, articles, layers, load_model
 from minicnn.cli import cli, picture_parts
 from minicnn.cli.recorder import is_spent
 from minicnn.cli.table import known_classes
-from minicnn.data import dogs_vs_cats
+from minicnn.data.sets import dogs_vs_cats
 from tests.cli.running import start
 from tests.data.pets import below, by_folder, digest, flat, packed, pet_bytes, unpacked
 from tests.data.zips import picture_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import datasets, load_model
-from minicnn.cli import machine
+from minicnn import articles, datasets, load_model
+from minicnn.cli import machine, pictures
+from minicnn.cli.training_data import AugmentedData
 from tests.cli.running import QUICK, start
 
 # What a resumed training must share with an uninterrupted one, to the bit: all but the time it took.
@@ -281,3 +283,61 @@ def test_paths_with_spaces_and_letters_of_any_alphabet(tmp_path):
     assert process.returncode == 0, errors
     assert (folder / "mein Netz" / "model.minicnn").exists()
     assert "'mein Netz'" in history_of(folder / "mein Netz")["command"]
+
+
+def test_pictures_in_memory_are_distorted_where_the_recipe_says_so(run):
+    words = ("train", "ours-mnist", "--dataset", "drawn-digits", "--samples", "64", "--batch-size", "32")
+    whole = run(*words, "--epochs", "2", "--out", "whole")
+    assert whole.exit_code == 0, whole.output
+    assert "Waiting for pictures took" in whole.output
+    # Drawn anew for every epoch, and the same when the training is taken up again.
+    assert run(*words, "--epochs", "1", "--out", "parts").exit_code == 0
+    assert run("train", "ours-mnist", "--resume", "--epochs", "2", "--out", "parts").exit_code == 0
+    assert same_weights(Path("whole/model.minicnn"), Path("parts/model.minicnn"))
+    plain = run(*words, "--no-augment", "--epochs", "2", "--out", "plain")
+    assert plain.exit_code == 0, plain.output
+    assert "Waiting" not in plain.output
+    assert not same_weights(Path("whole/model.minicnn"), Path("plain/model.minicnn"))
+
+
+def test_what_is_held_out_of_distorted_pictures_is_measured_as_it_is():
+    article = articles.get("ours-mnist")
+    recipe = dataclasses.replace(article.recipe(), validation_split=0.25)
+    found = pictures.load("drawn-digits", samples=40)
+    data = AugmentedData(found, article.build(), recipe, 8, seed=0, augmentation={"rotation_range": 90})
+    arguments = data.arguments(article.build())
+    assert (data.trained, data.after_epoch) == (30, 10)
+    np.testing.assert_array_equal(arguments["validation_data"][0], data.x_train[30:])
+    x, y = next(iter(arguments["x"]))
+    assert x.shape == (8, 28, 28, 1)
+    assert not any(np.array_equal(picture, other) for picture in x for other in data.x_train)
+    assert set(y) <= set(found.y_train[:30])
+
+
+@pytest.mark.network
+def test_the_model_of_the_best_validation_epoch_is_kept_and_measured(run, tmp_path):
+    words = ["train", "fashion-conv1x3", "--dataset", "drawn-digits", "--samples", 400, "--batch-size", 8]
+    result = run(*words, "--epochs", 8, "--out", "whole")
+    assert result.exit_code == 0, result.output
+    record = history_of(tmp_path / "whole")
+    accuracies = [epoch["val_accuracy"] for epoch in record["epochs"]]
+    best = accuracies.index(max(accuracies)) + 1
+    # Else the test would not tell the best epoch from the last one.
+    assert best < 8
+    assert record["best"]["epoch"] == best
+    assert f"came in epoch {best}: test loss" in result.output
+    assert "best.minicnn" in result.output.splitlines()[-1]
+    assert run(*words, "--epochs", best, "--out", "short").exit_code == 0
+    short = history_of(tmp_path / "short")
+    assert short["test"] == {name: value for name, value in record["best"].items() if name != "epoch"}
+    assert same_weights(tmp_path / "whole" / "best.minicnn", tmp_path / "short" / "model.minicnn")
+    # Gone on from elsewhere, without the model of the best epoch: nothing is claimed of it.
+    (tmp_path / "whole" / "best.minicnn").unlink()
+    resumed = run("train", "fashion-conv1x3", "--out", "whole", "--resume", "--epochs", 9)
+    assert resumed.exit_code == 0, resumed.output
+    record = history_of(tmp_path / "whole")
+    assert record["best"] is None or record["best"]["epoch"] == 9
+
+
+def test_the_test_set_chooses_no_epoch(trained):
+    assert history_of(trained)["best"] is None

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from minicnn import Sequential, datasets, layers
-from minicnn.cli.predict import as_probabilities, best_classes, shown_as
+from minicnn.cli.answers import as_probabilities, best_classes
+from minicnn.cli.predict import shown_as
 
 
 @pytest.fixture

@@ -109,6 +109,20 @@ def test_seed_000_on_both(digits, tmp_path):
     assert found == by_keras(digits, "pets.py", tmp_path / "keras")
 
 
+def test_seed_000_as_its_year_wrote_it(digits, tmp_path):
+    assert by_minicnn(digits, "pets_tf1.py", tmp_path, version="2.3") == [
+        "shapes (16, 12, 3) 295937 12281",
+        "correlation (2, 2) 9",
+        "keys ['binary_crossentropy', 'loss', 'mean_squared_error', 'val_binary_crossentropy', 'val_loss', "
+        "'val_mean_squared_error']",
+        "file True 6",
+    ]
+
+
+def test_the_example_of_the_progress_bar(digits):
+    assert by_minicnn(digits, "progress.py", TRAIN, TEST, version="2.0.8") == ["parameters 538890", "logs True True"]
+
+
 @pytest.mark.parametrize(("version", "patience"), [("2.0.8", 3), ("2.3", 2)])
 def test_seed_004(digits, tmp_path, version, patience):
     found = by_minicnn(digits, "besbes.py", tmp_path, 24, 2, version=version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
@@ -125,3 +126,44 @@ def test_bars(keras, data, capsys):
     notebook = TQDMNotebookCallback(leave_inner=True, leave_outer=False)
     compiled(keras).fit(*data, epochs=2, batch_size=8, verbose=0, callbacks=[notebook])
     assert "Epoch 1: 100%" in capsys.readouterr().err
+
+
+def test_bars_take_the_arguments_of_keras_tqdm_alone(keras):
+    from keras_tqdm import TQDMNotebookCallback
+
+    TQDMNotebookCallback(outer_description="T", metric_format="{name}", separator=", ", initial=1, show_inner=False)
+    with pytest.raises(TypeError, match=r"unknown argument 'leave_inners'; did you mean 'leave_inner'"):
+        TQDMNotebookCallback(leave_inners=True, leave_outer=True)
+
+
+@pytest.mark.parametrize("name", ["conv_model_e13", "weights.hdf5", "model.h5", "model.keras"])
+def test_models_are_saved_under_any_name(keras, data, tmp_path, name):
+    model = compiled(keras)
+    model.fit(*data, epochs=1, verbose=0)
+    model.save(str(tmp_path / name))
+    loaded = keras.models.load_model(str(tmp_path / name))
+    np.testing.assert_array_equal(loaded.predict(data[0]), model.predict(data[0]))
+    assert loaded.optimizer.iterations == model.optimizer.iterations > 0
+    assert h5py.is_hdf5(tmp_path / name) is (name != "model.keras")
+
+
+def test_in_keras_3_the_name_says_the_format(install, data, tmp_path):
+    install("3")
+    import keras
+
+    with pytest.raises(ValueError, match=r"the ending of 'conv_model' must be one of"):
+        compiled(keras).save(str(tmp_path / "conv_model"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_numbers_of_seed_001s_baseline(install):
+    install("2.3")
+    import tensorflow as tf
+
+    np.testing.assert_array_equal(tf.nn.relu(tf.constant([1.0, 2, 3, -4])).numpy(), [1, 2, 3, 0])
+    probabilities = tf.nn.softmax(tf.constant([1.0, 2, 3, -5])).numpy()
+    np.testing.assert_allclose(probabilities, [0.0900105, 0.2446739, 0.6650925, 0.00022311], atol=1e-7)
+    # For two right answers at once, as its list of labels has them.
+    labels = tf.constant([1.0, 1, 0, 0])
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=labels, logits=tf.constant([1.0, 2, 3, -5]))
+    assert float(loss.numpy()) == pytest.approx(3.815658, abs=1e-5)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from minicnn.compat import keras as compat
 from minicnn.compat.keras.__main__ import main
+from minicnn.compat.keras.published import DIFFERS, STOPS
 
 
 def run(*words: object):
@@ -80,3 +81,35 @@ def test_old_names_are_noted_in_one_line_each(tmp_path):
     command = [sys.executable, "-m", "minicnn.compat.keras", str(script)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stderr == "old.py:3: Dense(output_dim=) is an old name; today it is units\n"
+
+
+def test_the_help_lists_what_published_code_needs_corrected():
+    text = " ".join(run("--help").output.split())
+    for correction in (*STOPS, *DIFFERS):
+        assert f"{correction.printed}: {correction.happens}. Instead: {correction.correction}" in text
+
+
+@pytest.mark.parametrize(
+    ("printed", "corrected", "error"),
+    [
+        ("np.ones((3, 3), np.Float32)", "np.ones((3, 3), np.float32)", AttributeError),
+        ("shutil.rmtree('./data/')", "os.makedirs('./data/'); shutil.rmtree('./data/')", FileNotFoundError),
+        ("fitted_model.history", "fitted_model = model.fit(x, y, verbose=0); fitted_model.history", NameError),
+        ("TQDMNotebookCallback(leave_inners=True)", "TQDMNotebookCallback(leave_inner=True)", TypeError),
+        ("model.save('./models/m.h5')", "os.makedirs('models'); model.save('./models/m.h5')", OSError),
+        ("open('./features/f.npy', 'wb')", "os.makedirs('features'); open('./features/f.npy', 'wb').close()", OSError),
+    ],
+)
+def test_published_code_stops_where_the_list_says_and_runs_as_corrected(
+    install, tmp_path, monkeypatch, printed, corrected, error
+):
+    monkeypatch.chdir(tmp_path)
+    install("2.0.8")
+    begin = (
+        "import os, shutil, numpy as np\nfrom keras.models import Sequential\nfrom keras.layers import Dense\n"
+        "from keras_tqdm import TQDMNotebookCallback\nmodel = Sequential([Dense(1, input_dim=2)])\n"
+        "model.compile('sgd', 'mse')\nx, y = np.ones((4, 2)), np.ones((4, 1))\n"
+    )
+    with pytest.raises(error):
+        exec(begin + printed, {})
+    exec(begin + corrected, {})

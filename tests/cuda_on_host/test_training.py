@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import articles, optimizers
+from minicnn import articles, optimizers, plots
 from minicnn.autograd import Tensor, from_dlpack
 from minicnn.device import DeviceMemoryError
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
@@ -294,6 +294,19 @@ def test_a_model_made_of_layers_on_the_device_lives_there_too(cupy: Any) -> None
     assert {p.device for p in longer.weights} == {"cuda"}
     x = digits(2, 10)[0]
     assert longer.predict(x).shape == (2, 2) and features.predict(x).shape == (2, 4, 4, 8)
+
+
+def test_what_looks_into_a_network_looks_into_one_on_the_device(cupy: Any) -> None:
+    x, y = digits(4, 10)
+    here, there = small(), small().to("cuda")
+    for model in (here, there):
+        model.build((None, 10, 10, 1))
+    norms = [plots.gradient_norm_by_layer(model, x, y) for model in (here, there)]
+    np.testing.assert_allclose(list(norms[1].values()), list(norms[0].values()), rtol=1e-4)
+    maps = [plots.activation_maps(model, x[0], model.layers[0]) for model in (here, there)]
+    np.testing.assert_allclose(maps[1], maps[0], atol=1e-5)
+    plots.filters(there.layers[0])
+    plots.exciting_patches(there, there.layers[0], x)
 
 
 def test_dlpack_shares_memory_both_ways() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.data.idx_dataset import IdxDataset, idx_files
+from minicnn.data.sets.idx_dataset import IdxDataset, idx_files
 
 SHAPES = ((60, 28, 28), (60,), (20, 28, 28), (20,))
 

@@ -15,10 +15,10 @@ import zlib
 import pytest
 
 from minicnn.cli import machine
-from minicnn.data import archive as archives
-from minicnn.data.archive import Archive
 from minicnn.data.errors import DataError, PictureError
-from minicnn.data.sources import PictureZip
+from minicnn.data.pictures import archive as archives
+from minicnn.data.pictures.archive import Archive
+from minicnn.data.pictures.sources import PictureZip
 from tests.data.zips import (
     ATTRIBUTES,
     CRC,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data.collection import PictureArrays, labelled_by_folder, picture_source
-from minicnn.data.division import divide
 from minicnn.data.errors import DataError
-from minicnn.data.picture_layout import places
-from minicnn.data.survey import by_kind, survey
+from minicnn.data.pictures.layout import places
+from minicnn.data.pictures.survey import by_kind, survey
+from minicnn.data.sets.collection import PictureArrays, labelled_by_folder, picture_source
+from minicnn.data.sets.division import divide
 from tests.data.pets import digest, packed, unpacked
 from tests.data.zips import noise_bytes, picture_bytes
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from minicnn import preprocessing
-from minicnn.data import drawn_digits
+from minicnn.data.sets import drawn_digits
 from minicnn.preprocessing import PictureError, fit_digit
 from tests import real_data
 

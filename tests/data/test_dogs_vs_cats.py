@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import dogs_vs_cats
 from minicnn.data.errors import DataError, DownloadError
+from minicnn.data.pictures.archive import Archive
+from minicnn.data.sets import dogs_vs_cats
 from tests import real_data
 from tests.data.pets import below, by_folder, digest, flat, packed, pet_bytes, unpacked
 
@@ -209,7 +210,7 @@ def test_the_real_set(monkeypatch):
 
 def test_bytes_are_not_needed_to_divide(tmp_path, monkeypatch):
     path = packed(tmp_path / "train.zip", flat(3))
-    monkeypatch.setattr("minicnn.data.archive.Archive.read", lambda self, name: pytest.fail(f"{name} was read"))
+    monkeypatch.setattr(Archive, "read", lambda self, name: pytest.fail(f"{name} was read"))
     assert len(dogs_vs_cats.load(path, 4, 2).train) == 4
 
 

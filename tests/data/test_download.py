@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.data import download
 from minicnn.data.errors import DataError, DownloadError
+from minicnn.data.sets import download
 
 IMAGES = "train-images-idx3-ubyte.gz"
 

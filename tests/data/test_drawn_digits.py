@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from minicnn.data import drawn_digits
-from minicnn.data.drawn_digits import load_data
+from minicnn.data.sets import drawn_digits
+from minicnn.data.sets.drawn_digits import load_data
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import Sequential, layers
-from minicnn.data.drawn_pets import load_data
+from minicnn.data.sets.drawn_pets import load_data
 
 SIZE = (32, 40)
 

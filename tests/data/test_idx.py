@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from minicnn.data.errors import DataError
-from minicnn.data.idx import parse_idx, unpack
+from minicnn.data.sets.idx import parse_idx, unpack
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from minicnn import datasets
-from minicnn.data import idx_dataset
-from minicnn.data.cache import cache_folder
 from minicnn.data.errors import DataError
+from minicnn.data.sets import idx_dataset
+from minicnn.data.sets.cache import cache_folder
 from tests import real_data
 from tests.data.conftest import idx_bytes
 

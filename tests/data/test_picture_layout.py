@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minicnn.data.picture_layout import Place, are_pets, pet, places
+from minicnn.data.pictures.layout import Place, are_pets, pet, places
 
 
 def pets_of(*names):

@@ -68,7 +68,7 @@ def test_plain_pictures_of_one_colour_are_no_bombs():
 
 
 def test_files_that_are_too_large_are_not_read(monkeypatch):
-    monkeypatch.setattr("minicnn.data.picture_limits.MAX_FILE_BYTES", 100)
+    monkeypatch.setattr("minicnn.data.pictures.limits.MAX_FILE_BYTES", 100)
     refused(encoded(Image.fromarray(NOISE), "PNG"), r"picture: expected at most 100 bytes, got [\d,]+")
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn.data.batches.picture_loader import PictureLoader
+from minicnn.data.batches.prefetch import Job, Waiting, in_order
 from minicnn.data.errors import DataError
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.prefetch import Job, Waiting, in_order
-from minicnn.data.sources import PictureFiles, class_folders
+from minicnn.data.pictures.sources import PictureFiles, class_folders
 from minicnn.preprocessing import PictureError
 from minicnn.preprocessing.image import ImageDataGenerator
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn.data.resizing import METHODS, resized
+from minicnn.data.pictures.resizing import METHODS, resized
 from tests.oracles import torch
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))

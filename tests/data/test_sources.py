@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from minicnn.data.errors import DataError
-from minicnn.data.sources import PictureFiles, PictureZip, Skipped, class_folders
+from minicnn.data.pictures.sources import PictureFiles, PictureZip, Skipped, class_folders
 from minicnn.preprocessing import PictureError
 
 

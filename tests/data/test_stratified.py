@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.data.stratified import balanced_parts, proportional_parts
+from minicnn.data.sets.stratified import balanced_parts, proportional_parts
 
 NAMES = [f"train/{kind}.{number}.jpg" for kind in ("cat", "dog") for number in range(50)]
 LABELS = np.repeat([0, 1], 50)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn.data.transforms import FILL_MODES, affine_matrix, apply_affine_transform, flip_axis
+from minicnn.data.batches.transforms import FILL_MODES, affine_matrix, apply_affine_transform, flip_axis
 from minicnn.preprocessing.image import ImageDataGenerator, apply_brightness_shift, apply_channel_shift
 from tests.oracles import keras
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from minicnn.articles.exercises import EXERCISES
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # Runs every code cell in one namespace, as a kernel would; `%` lines speak to Jupyter and are left out.
 RUN = """
@@ -47,14 +48,47 @@ def test_there_is_one_for_each_article_and_one_to_begin_with():
 @pytest.mark.network
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(path, tmp_path):
-    environment = {**os.environ, "MINICNN_SHORT": "1"}
+    environment = {**os.environ, "MINICNN_SHORT": "1", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN, str(path)],
         capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "minicnn computes on: c" in result.stdout
     assert "no answer yet." in result.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_cell_is_the_same_in_all():
+    assert len({"".join(cells(path, "code")[0]["source"]) for path in NOTEBOOKS}) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "wheel", "expected"),
+    [
+        ("git+https://example.org/minicnn", True, "git+https://example.org/minicnn"),
+        ("", True, "minicnn-0.1.0-py3-none-any.whl"),
+        # Not the package of that name on PyPI, which is another one.
+        ("", False, "minicnn/"),
+    ],
+)
+def test_where_minicnn_is_missing_it_is_installed_from_what_lies_there(tmp_path, monkeypatch, named, wheel, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINICNN_SOURCE", named)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    if wheel:
+        (tmp_path / "minicnn-0.1.0-py3-none-any.whl").touch()
+    source, _, rest = "".join(cells(NOTEBOOKS[0], "code")[0]["source"]).partition("    %pip install --quiet {SOURCE}")
+    assert rest
+    names = {}
+    exec(source, names)
+    assert str(names["SOURCE"]) == expected
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_network_that_is_trained_is_on_the_device(path):
+    compiled = re.findall(r"(\S*)\.compile\(", sources(path, "code"))
+    assert compiled and all(before.endswith(".to(device)") for before in compiled)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ from scipy.signal import convolve2d
 
 import minicnn
 from minicnn import Model, Sequential, layers, plots
-from minicnn.data.picture_filters import PRESETS, filter_picture, sobel_magnitude
+from minicnn.data.pictures.filters import PRESETS, filter_picture, sobel_magnitude
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 9, 8), dtype=np.uint8)

@@ -61,7 +61,7 @@ def test_a_steady_step_allocates_no_array_of_64_kib(way: str, monkeypatch: pytes
     to up to 64 KiB more, beside which a single large array would show.
     """
     if way == "in full":
-        monkeypatch.setattr(replay, "_is_repeatable", lambda model: False)
+        monkeypatch.setattr(replay, "is_repeatable", lambda model: False)
     model = network(dropout=way == "with dropout")
     generator = np.random.default_rng(0)
     x = generator.random((BATCH * 14, SIDE, SIDE, 1), dtype="float32")

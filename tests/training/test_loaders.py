@@ -12,8 +12,8 @@ from PIL import Image
 import minicnn
 from minicnn import layers, optimizers
 from minicnn.callbacks import Callback
-from minicnn.data.picture_loader import PictureLoader
-from minicnn.data.sources import class_folders
+from minicnn.data.batches.picture_loader import PictureLoader
+from minicnn.data.pictures.sources import class_folders
 from minicnn.preprocessing.image import ImageDataGenerator
 
 SIZE = (8, 8)

@@ -42,8 +42,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     answers: list[Any] = []
     find = replay.Replays.find
 
-    def spy(self: replay.Replays, arrays: Any) -> Any:
-        answer = find(self, arrays)
+    def spy(self: replay.Replays, arrays: Any, is_weighted: bool) -> Any:
+        answer = find(self, arrays, is_weighted)
         answers.append(None if answer is None else (answer.trusted, answer.failed))
         return answer
 
@@ -53,7 +53,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def trained(model: minicnn.Model, monkeypatch: pytest.MonkeyPatch, *, replays: bool, **options: Any) -> list[Any]:
     if not replays:
-        monkeypatch.setattr(replay.Replays, "find", lambda self, arrays: None)
+        monkeypatch.setattr(replay.Replays, "find", lambda self, arrays, is_weighted: None)
     history = model.fit(*data(), batch_size=10, epochs=3, verbose=0, **options)
     return [*model.get_weights(), *(np.array(values) for values in history.history.values())]
 
@@ -80,6 +80,67 @@ def test_replayed_training_gives_the_bits_of_the_real_one(
     real = trained(model_of(*STACKS[name]()), monkeypatch, replays=False)
     for one, other in zip(replayed, real, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+def one_hot(y: np.ndarray) -> np.ndarray:
+    return np.eye(3, dtype="float32")[y]
+
+
+LOSSES: dict[str, tuple[Any, dict[str, Any], Any, type]] = {
+    "sparse": ("sparse_categorical_crossentropy", {}, lambda y: y, replay.WholeStep),
+    "summed": (minicnn.losses.SparseCategoricalCrossentropy(reduction="sum"), {}, lambda y: y, replay.WholeStep),
+    "for each sample": (minicnn.losses.CategoricalCrossentropy(reduction=None), {}, one_hot, replay.WholeStep),
+    "smoothed": (minicnn.losses.CategoricalCrossentropy(label_smoothing=0.1), {}, one_hot, replay.WholeStep),
+    "of logits": (minicnn.losses.SparseCategoricalCrossentropy(True), {}, lambda y: y, replay.Replay),
+    "weighted": ("sparse_categorical_crossentropy", {"loss_weights": [0.5]}, lambda y: y, replay.Replay),
+    "squares": ("mean_squared_error", {}, one_hot, replay.Replay),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_every_loss_is_replayed_with_the_bits_of_the_real_step(
+    name: str, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, options, targets, kind = LOSSES[name]
+    x, y = data(40)
+    weights = np.linspace(0.5, 2, 40) if weighted else None
+    results = []
+    for replays in (True, False):
+        with monkeypatch.context() as patch:
+            # Without a softmax, whose own gradient NumPy computes, where the loss does not go with it.
+            model = model_of(*([*lenet()[:-1], layers.Dense(3)] if name in ("of logits", "squares") else lenet()))
+            model.compile("adam", loss, metrics=["accuracy"], **options)
+            if not replays:
+                patch.setattr(replay.Replays, "find", lambda self, arrays, is_weighted: None)
+            history = model.fit(x, targets(y), batch_size=10, epochs=2, verbose=0, sample_weight=weights)
+            if replays:
+                (used,) = model.trainer._replays._by_shape.values()
+                assert type(used) is (replay.Replay if weighted else kind) and used.trusted
+            results.append([*model.get_weights(), *map(np.array, history.history.values())])
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_targets_are_looked_at_in_replayed_steps_too(found: list[Any]) -> None:
+    model, (x, y) = model_of(*lenet()), data(10)
+    for _ in range(4):
+        model.train_on_batch(x, y)
+    assert found[-1] == (True, False)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="sparse_categorical_crossentropy"):
+        model.train_on_batch(x, y + 1)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_is_told_of_in_replayed_steps_too(found: list[Any]) -> None:
+    model, (x, y) = model_of(*lenet()), data(10)
+    for _ in range(4):
+        model.train_on_batch(x, y)
+    assert found[-1] == (True, False)
+    model.layers[-1].bias.data[...] = np.nan
+    with pytest.warns(RuntimeWarning, match="the weights of .* are not finite any more"):
+        model.train_on_batch(x, y)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,10 @@ or at the top of a notebook::
 
 Old names and arguments, back to Keras 1, are understood and noted once each. What is not there fails with its name and
 the nearest thing that is.
+
+Some code was published broken, and no Keras runs it: Besbes' article on cats and dogs stops at ``np.Float32``, at a
+``fitted_model`` that nothing makes, at ``leave_inners=`` and ``leave_outers=``, and where ``./data/``, ``./models/`` or
+``./features/`` are not there. `PUBLISHED` lists what to write instead, and so does the command's ``--help``.
 """
 
 from __future__ import annotations
@@ -20,9 +24,13 @@ import importlib.util
 from contextlib import ExitStack
 
 from .notes import OldName
+from .published import lines as _published
 from .versions import VERSIONS
 
-__all__ = ["VERSIONS", "OldName", "install", "installed", "uninstall"]
+__all__ = ["PUBLISHED", "VERSIONS", "OldName", "install", "installed", "uninstall"]
+
+PUBLISHED = tuple(_published())
+"""What code that an article printed needs corrected before any Keras can run it, a line each."""
 
 _installation: ExitStack | None = None
 
@@ -56,7 +64,7 @@ def install(version: str = "3") -> None:
     finder = Finder(table(rules))
     with ExitStack() as stack:
         stack.enter_context(answering(finder))
-        stack.enter_context(old_methods())
+        stack.enter_context(old_methods(rules))
         stack.callback(backend.set_image_data_format, "channels_last")
         stack.enter_context(_plain_bars())
         notes.forget()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import OldName, install, uninstall
+from . import PUBLISHED, OldName, install, uninstall
 from .scripts import ScriptError, run
 from .versions import VERSIONS
 
@@ -18,7 +18,10 @@ def _one_line(message: Any, category: type[Warning], filename: str, lineno: int,
     return f"{Path(filename).name}:{lineno}: {message}\n"
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+_PUBLISHED = "Besbes' published code needs correcting before any Keras runs it:\n\n" + "\n\n".join(PUBLISHED)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, epilog=_PUBLISHED)
 @click.option(
     "--keras-version",
     type=click.Choice(VERSIONS),

@@ -22,7 +22,7 @@ from minicnn import (
 )
 from minicnn.data.labels import to_categorical
 
-from . import arguments, backend, merging, pictures, progress, tensorflow
+from . import arguments, backend, files, merging, pictures, progress, tensorflow
 from .renaming import Renamed
 from .versions import Rules
 
@@ -137,6 +137,7 @@ def _applications() -> dict[str, Names]:
 
 def _keras(rules: Rules) -> dict[str, Names]:
     layer_names, model_names = _layers(rules), arguments.model_names()
+    load_model = files.load_model if rules.files_of_any_name else "minicnn.saving:load_model"
     convolutional = ("Conv", "Pool", "Padding", "Deconv")
     top = {"Input": layers.Input, **model_names, "__version__": rules.version}
     return {
@@ -147,8 +148,8 @@ def _keras(rules: Rules) -> dict[str, Names]:
         "callbacks": {**_public(callbacks), **arguments.callback_names(rules)},
         "constraints": _constraints(),
         "datasets": {},
-        "datasets.fashion_mnist": {"load_data": "minicnn.data.fashion_mnist:load_data"},
-        "datasets.mnist": {"load_data": "minicnn.data.mnist:load_data"},
+        "datasets.fashion_mnist": {"load_data": "minicnn.data.sets.fashion_mnist:load_data"},
+        "datasets.mnist": {"load_data": "minicnn.data.sets.mnist:load_data"},
         "engine": {"Layer": layers.Layer, "InputLayer": layers.InputLayer, **model_names},
         "engine.topology": {"Layer": layers.Layer, "InputLayer": layers.InputLayer},
         "initializers": {**_public(initializers), **_named(initializers.registry)},
@@ -165,7 +166,7 @@ def _keras(rules: Rules) -> dict[str, Names]:
         "layers.pooling": {name: value for name, value in layer_names.items() if "Pool" in name},
         "losses": _losses(),
         "metrics": _public(metrics),
-        "models": {**model_names, "load_model": "minicnn.saving:load_model"},
+        "models": {**model_names, "load_model": load_model},
         "objectives": _losses(),
         "optimizers": {**_public(optimizers), **arguments.optimizer_names()},
         "optimizers.schedules": _public(schedules),

@@ -8,7 +8,7 @@ import numpy as np
 
 import minicnn.functional as F
 from minicnn.data.errors import PictureError
-from minicnn.data.pictures import open_picture
+from minicnn.data.pictures.opening import open_picture
 
 COLOR_BGR2GRAY, COLOR_BGR2RGB, COLOR_RGB2BGR, COLOR_RGB2GRAY = 6, 4, 4, 7
 IMREAD_GRAYSCALE, IMREAD_COLOR = 0, 1

@@ -8,8 +8,14 @@ from tqdm.auto import tqdm as automatic
 from tqdm.std import tqdm
 
 from minicnn.callbacks import Callback
+from minicnn.errors import unknown_name
 from minicnn.progress import format_logs
 
+_ARGUMENTS = ("leave_inner", "leave_outer", "show_inner", "show_outer", "output_file")
+_LOOKS = {
+    "outer_description", "inner_description_initial", "inner_description_update", "metric_format", "separator",
+    "initial",
+}  # fmt: skip
 
 class TQDMCallback(Callback):
     """A bar over the epochs and one over each epoch's steps.
@@ -18,7 +24,11 @@ class TQDMCallback(Callback):
         leave_inner: keep each epoch's bar on the screen.
         leave_outer: keep the epochs' bar.
         show_inner, show_outer: draw that bar at all.
-        file: where text bars go; standard error where None.
+        output_file: where text bars go; standard error where None.
+        looks: keras_tqdm's other arguments, which change words that are not written here.
+
+    Raises:
+        TypeError: an argument that keras_tqdm does not have.
     """
 
     bar: Any = tqdm
@@ -29,13 +39,15 @@ class TQDMCallback(Callback):
         leave_outer: bool = True,
         show_inner: bool = True,
         show_outer: bool = True,
-        file: Any = None,
+        output_file: Any = None,
         **looks: Any,
     ) -> None:
         super().__init__()
+        for name in looks.keys() - _LOOKS:
+            raise TypeError(f"{type(self).__name__}: {unknown_name('argument', name, [*_ARGUMENTS, *_LOOKS])}")
         self.leave_inner, self.leave_outer = leave_inner, leave_outer
         self.show_inner, self.show_outer = show_inner, show_outer
-        self.file = file
+        self.output_file = output_file
         self._outer: Any = None
         self._inner: Any = None
 
@@ -43,14 +55,14 @@ class TQDMCallback(Callback):
         """Draw the epochs' bar."""
         if self.show_outer:
             self._outer = self.bar(
-                total=self.params.get("epochs"), desc="Training", leave=self.leave_outer, file=self.file
+                total=self.params.get("epochs"), desc="Training", leave=self.leave_outer, file=self.output_file
             )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Draw the bar of this epoch's steps."""
         if self.show_inner:
             self._inner = self.bar(
-                total=self.params.get("steps"), desc=f"Epoch {epoch}", leave=self.leave_inner, file=self.file
+                total=self.params.get("steps"), desc=f"Epoch {epoch}", leave=self.leave_inner, file=self.output_file
             )
 
     def wants_batch_logs(self, hook: str) -> bool:

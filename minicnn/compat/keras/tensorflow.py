@@ -51,6 +51,11 @@ def cast(x: Any, dtype: Any, name: str | None = None) -> Any:
     return F.cast(x, getattr(dtype, "name", dtype))
 
 
+def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1, name: str | None = None) -> Any:
+    """-sum over classes of labels log softmax(logits), for each sample; labels need not add up to 1."""
+    return F.negative(F.sum(F.multiply(labels, F.log_softmax(logits, axis=axis)), axis=axis))
+
+
 def _math() -> dict[str, Any]:
     reductions = {"max": F.max, "min": F.min, "mean": F.mean, "sum": F.sum}
     elementwise = ("abs", "exp", "log", "sigmoid", "sign", "softplus", "sqrt", "square", "tanh")
@@ -72,6 +77,8 @@ def _nn() -> dict[str, Any]:
     names = ("relu", "sigmoid", "softmax", "softplus", "softsign", "tanh", "elu", "selu", "relu6", "log_softmax")
     return {
         **{name: activations.get(name) for name in names},
+        "softmax_cross_entropy_with_logits": softmax_cross_entropy_with_logits,
+        "softmax_cross_entropy_with_logits_v2": softmax_cross_entropy_with_logits,
         "leaky_relu": lambda features, alpha=0.2, name=None: F.leaky_relu(features, alpha),
     }
 

@@ -11,7 +11,9 @@ import numpy as np
 from minicnn.callbacks import Callback, History
 from minicnn.models import Model
 
+from .files import any_name
 from .notes import note
+from .versions import Rules
 
 # Keras took these to say how batches are prepared beside the training; minicnn decides that by itself.
 _IGNORED = ("workers", "nb_worker", "use_multiprocessing", "pickle_safe", "max_queue_size", "max_q_size")
@@ -147,16 +149,18 @@ def predict_proba(self: Model, x: Any, **arguments: Any) -> np.ndarray:
 
 
 @contextmanager
-def old_methods() -> Iterator[None]:
-    """Give every model Keras 2's methods for a while."""
+def old_methods(rules: Rules) -> Iterator[None]:
+    """Give every model Keras 2's methods for a while, and where the rules say so its names of files."""
     added = (fit_generator, predict_generator, evaluate_generator, predict_classes, predict_proba)
-    originals = Model.fit, Model.predict
+    originals = Model.fit, Model.predict, Model.save
     for method in added:
         setattr(Model, method.__name__, method)
     Model.fit, Model.predict = _fit(Model.fit), _predict(Model.predict)  # type: ignore[method-assign]
+    if rules.files_of_any_name:
+        Model.save = any_name(Model.save)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Model.fit, Model.predict = originals  # type: ignore[method-assign]
+        Model.fit, Model.predict, Model.save = originals  # type: ignore[method-assign]
         for method in added:
             delattr(Model, method.__name__)

@@ -1,0 +1,302 @@
+"""Recorded calls as one: a list of kernels that threads walk through together, without Python in between.
+
+A call from Python costs some ten microseconds: its arguments are looked at, taken apart and put together again, and
+helpers are woken. A small network's kernels take no longer than that. So the arguments of each recorded call are stored
+once, the way compiled code takes them, beside a few instructions that load them again and call the kernel (`_caller`),
+and compiled code walks through the list (`_walk`).
+
+Helpers walk along. They are woken once, and may come late or not at all: whoever is there takes tiles, and goes on to
+the next kernel when no tile is left and nobody is inside the last one any more. Until then a thread looks again and
+again for some microseconds, and then sleeps for a while.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+
+from .cache import compiled, inlined
+from .simd import fetch_add
+from .threads import ask, share, take
+from .vectors import INT64, array_pointer, emitted
+
+COPIED = 64 * 1024  # numbers to a tile of a copy
+PATIENCE = 1500  # looks at a counter before a thread sleeps
+NAP = 50e-6  # seconds
+# Says to the processor that a thread only waits.
+_PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686") else ""
+
+# What a compiled function returns that gives nothing and has not failed: RETCODE_OK and RETCODE_NONE of Numba.
+_GOOD = (INT64(0), INT64(-2))
+
+# What is known of each call, in a row of so many numbers (a cache line), ...
+ROW = 8
+CODE, ARGUMENTS, TILES, THREADS = range(4)
+# ... what happened in it so far (`threads.share` calls the first two numbers its ticket), ...
+TICKET, ENTERED, LEFT = 0, 2, 3
+# ... and, in one row more, in all walks so far. One is under way while the first number is odd.
+BEGUN_OR_ENDED, CAME, WENT, FAILED = range(4)
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def _flattened(value: Any) -> Iterator[Any]:
+    """A kernel's argument as compiled code takes it: one number after the other, an array without its owners."""
+    if isinstance(value, np.ndarray):
+        yield from (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _flattened(part)
+    else:
+        yield value
+
+
+def _stored(arguments: tuple[Any, ...]) -> np.ndarray:
+    """Arguments in memory, eight bytes to each number."""
+    numbers = list(_flattened(arguments))
+    memory = np.zeros(len(numbers), np.int64)
+    for place, number in enumerate(numbers):
+        dtype = np.result_type(number) if isinstance(number, (float, np.floating)) else np.int64
+        memory[place : place + 1].view(dtype)[0] = number
+    return memory
+
+
+class _Callers:
+    """Code that calls a kernel with stored arguments, made once for each kernel and the types of its arguments."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], tuple[int, Any]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, kernel: Any, arguments: tuple[Any, ...]) -> int:
+        """The address of the code."""
+        kinds = tuple(map(kernel.typeof_pyval, arguments))
+        if kernel is _copy_strided:
+            # One machine code for all layouts.
+            kinds = (*kinds[:2], *(types.Array(kind.dtype, kind.ndim, "A") for kind in kinds[2:]))
+        with self._lock:
+            if (kernel, kinds) not in self._made:
+                kernel.compile(kinds)
+                self._made[kernel, kinds] = _caller(kernel.overloads[kinds])
+            return self._made[kernel, kinds][0]
+
+
+def _caller(compiled_kernel: Any) -> tuple[int, Any]:
+    """The address of a function that gives a kernel its arguments, and the engine that keeps its code.
+
+    Not by Numba, which would optimise for a long time what is done in a moment: each argument is loaded from its place.
+    """
+    library, name = compiled_kernel.library, compiled_kernel.fndesc.llvm_func_name
+    convention = cpu_target.target_context.call_conv
+    kernel = convention.get_function_type(types.none, compiled_kernel.signature.args)
+    results, numbers = kernel.args[:2], kernel.args[2:]
+    lines = ["define i64 @call(i64 %memory) {"]
+    lines += [f"%r{i} = alloca {kind.pointee}" for i, kind in enumerate(results)]
+    for i, kind in enumerate(numbers):
+        pointer = kind.as_pointer()
+        lines += [f"%a{i} = add i64 %memory, {8 * i}", f"%p{i} = inttoptr i64 %a{i} to {pointer}"]
+        lines += [f"%v{i} = load {kind}, {pointer} %p{i}"]
+    given = [f"{kind} %r{i}" for i, kind in enumerate(results)] + [f"{kind} %v{i}" for i, kind in enumerate(numbers)]
+    lines += [
+        f"%kernel = inttoptr i64 {library.get_pointer_to_function(name)} to {kernel.as_pointer()}",
+        f"%status = call i32 %kernel({', '.join(given)})", "%wide = sext i32 %status to i64", "ret i64 %wide", "}",
+    ]  # fmt: skip
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True, codemodel="jitdefault")
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly("\n".join(lines)), machine)
+    engine.finalize_object()
+    return engine.get_function_address("call"), engine
+
+
+_callers = _Callers()
+
+
+@emitted
+def _call(typingctx, code, arguments):
+    """Call what `_caller` gave, with what was stored; whether the kernel failed."""
+
+    def codegen(context, builder, signature, args):
+        function = builder.inttoptr(args[0], ir.FunctionType(INT64, [INT64]).as_pointer())
+        status = builder.call(function, [args[1]])
+        return builder.not_(builder.or_(*(builder.icmp_signed("==", status, good) for good in _GOOD)))
+
+    return types.boolean(code, arguments), codegen
+
+
+@emitted
+def _look(typingctx, counters, index):
+    """counters[index] now, and whatever a thread did before it counted there is done."""
+
+    def codegen(context, builder, signature, args):
+        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        return builder.load_atomic(counter, "seq_cst", 8)
+
+    return types.int64(counters, types.intp), codegen
+
+
+@emitted
+def _pause(typingctx):
+    """Leave the core to its other thread for a moment."""
+
+    def codegen(context, builder, signature, args):
+        if _PAUSE:
+            function = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function, _PAUSE), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@inlined
+def _is_over(state, row, tiles):
+    # Left before entered: whoever comes in between only makes them differ.
+    return _look(state, row + TICKET) >= tiles and _look(state, row + LEFT) == _look(state, row + ENTERED)
+
+
+@inlined
+def _go_on(calls, state, first, helps):
+    """Take part in the calls from `first` on; give the one that somebody else is still inside, or the number of all."""
+    count = calls.size // ROW
+    for k in range(first, count):
+        row, tiles = k * ROW, calls[k * ROW + TILES]
+        seats = calls[row + THREADS]
+        if _look(state, row + TICKET) < tiles and not (helps and seats == 1):
+            if fetch_add(state, row + ENTERED) < seats and _call(calls[row + CODE], calls[row + ARGUMENTS]):
+                fetch_add(state, count * ROW + FAILED)
+                while fetch_add(state, row + TICKET) < tiles:
+                    pass  # nobody will take the tiles that are left
+            fetch_add(state, row + LEFT)
+        looks = 0
+        while not _is_over(state, row, tiles):
+            looks += 1
+            if looks == PATIENCE:
+                return k
+            _pause()
+    return count
+
+
+@compiled
+def _walk(calls, state, first):
+    """The caller's way, from the call `first` on or, where it is negative, from the start; gives what `_go_on` does."""
+    whole = state.size - ROW
+    if first < 0:
+        first = 0
+        state[:whole] = 0
+        fetch_add(state, whole + BEGUN_OR_ENDED)
+    reached = _go_on(calls, state, first, False)
+    if reached * ROW == calls.size:
+        fetch_add(state, whole + BEGUN_OR_ENDED)
+        # Helpers that still look around: the next walk's first act would confuse them.
+        while _look(state, whole + WENT) != _look(state, whole + CAME):
+            _pause()
+    return reached
+
+
+@compiled
+def _help(calls, state):
+    """A helper's way, from the first call on; whether there is nothing more to do."""
+    whole = state.size - ROW
+    fetch_add(state, whole + CAME)
+    is_over = _look(state, whole + BEGUN_OR_ENDED) % 2 == 0 or _go_on(calls, state, 0, True) * ROW == calls.size
+    fetch_add(state, whole + WENT)
+    return is_over
+
+
+@compiled
+def _copy(ticket, tiles, target, source):
+    tile = take(ticket)
+    while tile < tiles:
+        target[tile * COPIED : (tile + 1) * COPIED] = source[tile * COPIED : (tile + 1) * COPIED]
+        tile = take(ticket)
+
+
+@compiled
+def _copy_strided(ticket, tiles, target, source):
+    tile = take(ticket)
+    while tile < tiles:
+        for j, k, m in np.ndindex(target.shape[1:]):
+            target[tile, j, k, m] = source[tile, j, k, m]
+        tile = take(ticket)
+
+
+def _as_shared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """What `share` was given, or would be given for a copy of memory; None for any other call."""
+    if function is share:
+        return arguments
+    if function is not np.copyto:
+        return None
+    target, source = arguments
+    if target.shape != source.shape or target.dtype != source.dtype:
+        return None
+    if target.flags.c_contiguous and source.flags.c_contiguous and source.flags.writeable:
+        return _copy, -(-target.size // COPIED), 1, target.reshape(-1), source.reshape(-1)
+    if target.ndim > 4 or target.size > COPIED:
+        return None
+    axes = (None,) * (4 - target.ndim)
+    return _copy_strided, len(target[axes]), 1, target[axes], source[axes]
+
+
+def assemble(calls: Sequence[Call]) -> list[Callable[[], None]]:
+    """The same calls in the same order, those of kernels together in programs."""
+    steps: list[Callable[[], None]] = []
+    for is_shared, group in groupby(((_as_shared(*call), call) for call in calls), lambda pair: pair[0] is not None):
+        if is_shared:
+            steps.append(Program([shared for shared, _ in group if shared is not None]).run)
+        else:
+            steps += [partial(function, *arguments) for _, (function, arguments) in group]
+    return steps
+
+
+class Program:
+    """Calls of `threads.share`, made ready to be made again and again on the same memory."""
+
+    def __init__(self, calls: Sequence[tuple[Any, ...]]) -> None:
+        self._helpers = max(1, *(min(call[1], call[2]) for call in calls)) - 1
+        self._calls = np.zeros(len(calls) * ROW, np.int64)
+        self._state = np.zeros((len(calls) + 1) * ROW, np.int64)
+        self._kept = [self._store(k * ROW, *call) for k, call in enumerate(calls)]
+        self._lock = threading.Lock()
+        # The process whose helpers were asked and have not come yet: a forked one has others.
+        self._asked_in = 0
+
+    def _store(self, row: int, kernel: Any, tiles: int, threads: int, *arguments: Any) -> Any:
+        arguments = (self._state[row : row + 2], tiles, *arguments)
+        memory = _stored(arguments)
+        self._calls[row : row + 4] = _callers.find(kernel, arguments), memory.ctypes.data, tiles, threads
+        return memory, arguments
+
+    def run(self) -> None:
+        """Make all calls.
+
+        Raises:
+            RuntimeError: a kernel failed.
+        """
+        with self._lock:
+            if self._helpers and self._asked_in != os.getpid():
+                self._asked_in = os.getpid()
+                ask(self, self._helpers)
+            reached = _walk(self._calls, self._state, -1)
+            while reached * ROW < self._calls.size:
+                time.sleep(0)
+                reached = _walk(self._calls, self._state, reached)
+            if self._state[FAILED - ROW]:
+                self._state[FAILED - ROW] = 0
+                raise RuntimeError("Program: a kernel that was called again failed")
+
+    def help(self) -> None:
+        """Take part in the run under way, if there is one."""
+        self._asked_in = 0
+        while not _help(self._calls, self._state):
+            time.sleep(NAP)

@@ -1,0 +1,1 @@
+"""Batches for a training: of folders, tables, arrays; changed at random, made ahead by threads."""

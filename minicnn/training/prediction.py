@@ -1,0 +1,135 @@
+"""Predictions without the Python between the kernels.
+
+For a few small pictures, what chooses the kernels takes longer than the kernels do. So where batches of one shape come
+again and again, the kernels of one batch are recorded and called again for the next, on the same memory
+(`minicnn.kernels.recording`); see `replay` for training. The results are copies, so they are the caller's own.
+
+Recorded is what consists of kernels alone, and only after a test: on noise, the recording must give every bit that the
+model gives. Whatever a model or one of its layers is made of is compared with what it was then, at the beginning of
+every prediction, and another thread that predicts at the same time goes through the model itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from minicnn.autograd import as_array
+from minicnn.kernels import current_kernels, get_num_threads
+from minicnn.kernels.recording import record
+from minicnn.layers import Dropout
+from minicnn.parameter import Parameter
+from minicnn.training.replay import MOST_BYTES, is_repeatable
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
+
+# What a layer keeps of its last call: nothing that its next one depends on.
+_REMEMBERED = "_admitted_shape"
+# Batches of one shape before one is recorded, which takes about as long as some tens of them.
+COMMON = 8
+
+
+class Predictions:
+    """The recorded ways through one model, by shape of batch: the ones that were used last, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._circumstances: list[Any] = []
+        self._is_possible = False
+        self._seen: Counter[tuple[int, ...]] = Counter()
+        self._recorded: OrderedDict[tuple[int, ...], _Recorded | None] = OrderedDict()
+
+    def begin(self, model: Model) -> None:
+        """Forget what was recorded under other circumstances."""
+        now = _circumstances(model)
+        with self._lock:
+            known = self._circumstances
+            if len(now) == len(known) and all([one is other for one, other in zip(now, known, strict=True)]):
+                return
+            self._circumstances = now
+            self._seen.clear()
+            self._recorded.clear()
+            self._is_possible = (
+                is_repeatable(model, besides=(Dropout,)) and model.device == "cpu" and current_kernels() == "cpu"
+            )
+
+    def compute(self, model: Model, arrays: Sequence[np.ndarray]) -> np.ndarray | None:
+        """The model's output for a batch, None where it has to be computed in full."""
+        if not self._is_possible or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            (x,) = arrays
+            recorded = self._find(model, x)
+            return None if recorded is None else recorded.run(x)
+        finally:
+            self._lock.release()
+
+    def _find(self, model: Model, x: np.ndarray) -> _Recorded | None:
+        shape = x.shape
+        if shape not in self._recorded:
+            self._seen[shape] += 1
+            if self._seen[shape] < COMMON:
+                return None
+            self._recorded[shape] = _record(model, x)
+            while sum([each.bytes for each in self._recorded.values() if each is not None]) > MOST_BYTES:
+                oldest, _ = self._recorded.popitem(last=False)
+                del self._seen[oldest]
+        self._recorded.move_to_end(shape)
+        return self._recorded.get(shape)
+
+
+class _Recorded:
+    """The kernels from one batch to its output."""
+
+    def __init__(self, model: Model, x: np.ndarray) -> None:
+        self._x = np.array(x)
+        with record() as self._recording:
+            self._output = as_array(model(self._x, training=False))
+        self.bytes = sum(root.nbytes for root in self._recording.roots().values())
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The output for a batch of the same shape, in memory of its own."""
+        np.copyto(self._x, x)
+        self._recording.replay()
+        return self._output.copy()
+
+
+def _record(model: Model, x: np.ndarray) -> _Recorded | None:
+    """Record a batch; None where the arrays would be large, or a replay gives anything else than the model."""
+    graph = model.graph
+    if graph is None or x.dtype != graph.inputs[0].dtype or graph.output_bytes(len(x), model.fused) > MOST_BYTES:
+        return None
+    recorded = _Recorded(model, x)
+    if recorded.bytes > MOST_BYTES:
+        return None
+    noise = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
+    expected = as_array(model(noise, training=False))
+    return recorded if recorded.run(noise).tobytes() == expected.tobytes() else None
+
+
+def _circumstances(model: Model) -> list[Any]:
+    """What a recording depends on, to be compared by identity."""
+    found = [model.graph, model.fused, model.device, current_kernels(), get_num_threads(), type(model).call]
+    for layer in model.layers:
+        # A dropout counts its masks, and does nothing here.
+        if type(layer) is not Dropout:
+            values = [value for name, value in vars(layer).items() if name != _REMEMBERED]
+            found += values
+            found += [value.data for value in values if isinstance(value, Parameter)]
+    return found
+
+
+_predictions: WeakKeyDictionary[Model, Predictions] = WeakKeyDictionary()
+
+
+def predictions_of(model: Model) -> Predictions:
+    """What is recorded of a model, none of it under other circumstances than now."""
+    predictions = _predictions.setdefault(model, Predictions())
+    predictions.begin(model)
+    return predictions

@@ -1,0 +1,88 @@
+"""Each claim of the articles has its experiment, its figures and its place in a notebook."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import claims, experiments
+from minicnn import articles
+from minicnn.articles.variations import vary
+from minicnn.layers import reset_names
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# A piece of code of the notebook that tries the claim on drawn pictures.
+IN_NOTEBOOKS = {
+    "wider-dense": "for units in (32, 64):",
+    "trees": "boosted_trees(",
+    "neighbours": "neighbour_correlation(x, distances)",
+    "shuffled": '("shuffled", shuffled_pixels)',
+    "plain": "plain.to(device).compile(",
+    "strides": "strided(",
+    "one-matrix": "as_one_matrix(chain",
+    "gradients": "gradient_norm_by_layer(deep",
+    "shifts": "shift_response(features",
+    "parts": "plots.exciting_patches(model, model.layers[4]",
+    "scales": '("pixels 0..255", raw)',
+    "grid": 'vary(articles.get("fashion-conv1x3").build()',
+    "sizes": "survey(picture_source(",
+    "leaderboard": 'print("id,label")',
+}
+
+
+@pytest.mark.parametrize("name", claims.CLAIMS)
+def test_each_claim_is_tried_in_its_notebook(name: str) -> None:
+    (path,) = (ROOT / "notebooks").glob(f"{claims.CLAIMS[name].notebook}-*.ipynb")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert IN_NOTEBOOKS[name] in code
+
+
+def test_what_is_measured_is_committed_and_answered() -> None:
+    results = claims.load()
+    assert set(results) == {name for name, claim in claims.CLAIMS.items() if claim.measure}
+    assert all(claim.answer for claim in claims.CLAIMS.values())
+    text = claims.RESULTS.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.strip() == claims.table(results)
+
+
+def test_one_claim_alone_leaves_the_others_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "results" / "claims.json"
+    out.parent.mkdir()
+    before: dict[str, Any] = {"trees": {"processor": "an abacus", "date": "2026-01-31", "figures": {"trees": 0.5}}}
+    out.write_text(json.dumps(before), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["claims", "--only", "parts", "--out", str(out)])
+    assert claims.main() == 0
+    results = claims.load(out)
+    assert results["trees"] == before["trees"]
+    # Windows of 3, each convolution behind one more pooling: 3, then 3 + 1 + 2 * 2, then 8 + 2 + 4 * 2.
+    assert list(results["parts"]["figures"].values()) == [3, 8, 18]
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert "an abacus (2026-01-31)" in text and "trees: 0.5000" in text
+
+
+def test_the_study_of_the_last_network_reaches_the_one_before() -> None:
+    """Its four combinations lead from strika-conv128 to strika-final, one change at a time."""
+    reset_names()
+    before = vary(articles.get("strika-final").build(), {"conv2d.filters": 128, "units": 256})
+    assert before.count_params() == articles.get("strika-conv128").parameters
+
+
+def test_experiments_measure_on_what_they_did_not_train_on() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 10, 60)
+    x = np.zeros((60, 28, 28, 1), np.float32)
+    x[np.arange(60), labels] = 1
+    found = experiments.trained(
+        lambda: experiments.dense((28, 28, 1)), ((x[:40], labels[:40]), (x[40:], labels[40:])), epochs=30, rate=1e-2
+    )
+    assert found["accuracy"] > 0.8
+    wrong = experiments.trained(
+        lambda: experiments.dense((28, 28, 1)), ((x[:40], labels[:40]), (x[40:], (labels[40:] + 1) % 10)), epochs=30
+    )
+    assert wrong["accuracy"] < 0.2

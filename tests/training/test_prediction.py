@@ -1,0 +1,233 @@
+"""Recorded predictions: the bits of the model, whatever changes between them, in arrays of the caller's own."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import layers
+from minicnn.parameter import Parameter
+from minicnn.training import prediction
+
+pytest.importorskip("numba", reason="only the compiled kernels are recorded", exc_type=ImportError)
+
+N, BATCH = 60, 3
+
+
+def model_of(*stack: Any, dtype: str = "float32") -> minicnn.Model:
+    minicnn.set_seed(7)
+    layers.reset_names()
+    entry = minicnn.Input((10, 9, 2), dtype=dtype)
+    model = minicnn.Sequential([entry, *stack])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def small(dtype: str = "float32") -> minicnn.Model:
+    return model_of(
+        layers.ZeroPadding2D(1, dtype=dtype), layers.Conv2D(6, 3, activation="tanh", dtype=dtype),
+        layers.AveragePooling2D(dtype=dtype), layers.Conv2D(5, 3, activation="relu", padding="same", dtype=dtype),
+        layers.MaxPooling2D(dtype=dtype), layers.Dropout(0.5, dtype=dtype), layers.Flatten(dtype=dtype),
+        layers.Dense(7, activation="sigmoid", dtype=dtype), layers.Dense(3, activation="softmax", dtype=dtype),
+        dtype=dtype,
+    )  # fmt: skip
+
+
+def pictures(seed: int = 3, dtype: str = "float32") -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((N, 10, 9, 2)).astype(dtype)
+
+
+def in_full(model: minicnn.Model, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """What the model itself gives, batch by batch."""
+    with minicnn.no_grad():
+        return np.concatenate([model(x[i : i + batch], training=False).numpy() for i in range(0, len(x), batch)])
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each batch was served by a recording."""
+    answers: list[bool] = []
+    compute = prediction.Predictions.compute
+
+    def spy(self: prediction.Predictions, model: Any, arrays: Any) -> Any:
+        answer = compute(self, model, arrays)
+        answers.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(prediction.Predictions, "compute", spy)
+    return answers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_recorded_predictions_are_the_models(dtype: str, threads: int, served: list[bool]) -> None:
+    before = minicnn.get_num_threads()
+    minicnn.set_num_threads(threads)
+    try:
+        model, x = small(dtype), pictures(dtype=dtype)
+        results = model.predict(x, batch_size=BATCH)
+        assert results.dtype == dtype
+        assert results.tobytes() == in_full(model, x).tobytes()
+        assert served == [False] * (prediction.COMMON - 1) + [True] * (N // BATCH - prediction.COMMON + 1)
+        # At once from now on, also for other pictures; other sizes have recordings of their own.
+        other = pictures(4, dtype)
+        assert model.predict(other, batch_size=BATCH).tobytes() == in_full(model, other).tobytes()
+        assert all(served[-N // BATCH :])
+        assert model.predict(x, batch_size=7).tobytes() == in_full(model, x, 7).tobytes()
+        assert model.predict(x, batch_size=BATCH).tobytes() == results.tobytes()
+    finally:
+        minicnn.set_num_threads(before)
+
+
+def test_results_are_the_callers_own() -> None:
+    model, x = small(), pictures()
+    model.predict(x, batch_size=BATCH)
+    first = model.predict_on_batch(x[:BATCH])
+    kept = first.copy()
+    second = model.predict_on_batch(x[BATCH : 2 * BATCH])
+    assert first.tobytes() == kept.tobytes() != second.tobytes()
+    first[...] = 5
+    assert model.predict_on_batch(x[:BATCH]).tobytes() == kept.tobytes()
+    before = x.copy()
+    model.predict(x, batch_size=BATCH)[...] = 9
+    assert x.tobytes() == before.tobytes()
+
+
+def swap(model: minicnn.Model) -> None:
+    """Another head, as is done for other classes."""
+    model.pop()
+    model.add(layers.Dense(4, activation="softmax", name="other"))
+
+
+def another_kernel(model: minicnn.Model) -> None:
+    dense = model.layers[-1]
+    dense.kernel = Parameter(dense.kernel.shape, initializer=minicnn.initializers.get("ones"))
+
+
+def train(model: minicnn.Model) -> None:
+    model.fit(pictures(5), np.arange(N) % 3, batch_size=20, epochs=2, verbose=0)
+
+
+def in_place(model: minicnn.Model) -> None:
+    model.layers[1].kernel.data[...] *= -2
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "set_weights": lambda model: model.set_weights([weights * 0.5 for weights in model.get_weights()]),
+    "in place": in_place,
+    "fit": train,
+    "one layer's weights": lambda model: model.layers[1].set_weights([w + 1 for w in model.layers[1].get_weights()]),
+    "swapped layer": swap,
+    "another parameter": another_kernel,
+    "another activation": lambda model: setattr(model.layers[-1], "activation", minicnn.functional.sigmoid),
+    "unfused": lambda model: setattr(model, "fused", False),
+    "one thread": lambda model: minicnn.set_num_threads(1),
+    "other kernels": lambda model: minicnn.use_kernels("reference"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_between_predictions_are_noticed(name: str, served: list[bool]) -> None:
+    model, x, threads = small(), pictures(), minicnn.get_num_threads()
+    try:
+        before = model.predict(x, batch_size=BATCH)
+        assert served[-1]
+        CHANGES[name](model)
+        after = model.predict(x, batch_size=BATCH)
+        np.testing.assert_allclose(after, in_full(model, x), rtol=1e-5, atol=1e-6)
+        if name not in ("unfused", "one thread", "other kernels"):
+            assert after.shape != before.shape or abs(after - before).max() > 1e-4
+    finally:
+        minicnn.use_kernels(None)
+        minicnn.set_num_threads(threads)
+
+
+def test_weights_from_a_file_are_noticed(tmp_path: Path) -> None:
+    model, x = small(), pictures()
+    expected = model.predict(x, batch_size=BATCH)
+    model.save_weights(tmp_path / "weights.npz")
+    CHANGES["set_weights"](model)
+    assert model.predict(x, batch_size=BATCH).tobytes() != expected.tobytes()
+    model.load_weights(tmp_path / "weights.npz")
+    assert model.predict(x, batch_size=BATCH).tobytes() == expected.tobytes()
+
+
+def test_a_callback_may_change_the_model_in_the_middle() -> None:
+    model, x = small(), pictures()
+
+    def change(batch: int, logs: Any) -> None:
+        if batch == 15:
+            model.layers[-1].activation = minicnn.functional.sigmoid
+
+    expected = in_full(model, x)
+    results = model.predict(
+        x, batch_size=BATCH, callbacks=[minicnn.callbacks.LambdaCallback(on_predict_batch_begin=change)]
+    )  # fmt: skip
+    assert results[: 15 * BATCH].tobytes() == expected[: 15 * BATCH].tobytes()
+    np.testing.assert_allclose(results[15 * BATCH :], in_full(model, x)[15 * BATCH :], rtol=1e-5)
+    assert abs(results[15 * BATCH :] - expected[15 * BATCH :]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Dense(6, activation="gelu"), lambda: layers.BatchNormalization(),
+        lambda: layers.Lambda(lambda x: x * 2),
+    ],
+)  # fmt: skip
+def test_what_is_not_kernels_alone_is_computed_in_full(layer: Callable[[], Any], served: list[bool]) -> None:
+    """All batches are alike, so that a recording could only be found wrong on other numbers: on noise."""
+    model = model_of(layers.Flatten(), layer(), layers.Dense(3, activation="softmax"))
+    model.predict(np.zeros((N, 10, 9, 2), "float32"), batch_size=BATCH)
+    x = pictures()
+    assert model.predict(x, batch_size=BATCH).tobytes() == in_full(model, x).tobytes()
+    assert not any(served)
+
+
+def test_large_batches_are_not_recorded(served: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = small(), pictures()
+    monkeypatch.setattr(prediction, "MOST_BYTES", 20_000)
+    model.predict(x, batch_size=BATCH)
+    assert not any(served)
+
+
+def test_what_is_recorded_stays_within_bounds(served: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recording that was not used for longest goes, and its shape may come back."""
+    model, x = small(), pictures()
+    model.predict(x, batch_size=BATCH)
+    (known,) = prediction.predictions_of(model)._recorded.values()
+    assert known is not None
+    monkeypatch.setattr(prediction, "MOST_BYTES", int(known.bytes * 1.5))
+    model.predict(x, batch_size=2)
+    assert list(prediction.predictions_of(model)._recorded) == [(2, 10, 9, 2)]
+    served.clear()
+    assert model.predict(x, batch_size=BATCH).tobytes() == in_full(model, x).tobytes()
+    assert served[0] is False and served[-1] is True
+
+
+def test_several_threads_predict_at_once() -> None:
+    model = small()
+    xs = [pictures(seed) for seed in range(4)]
+    expected = [in_full(model, x).tobytes() for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            results = pool.map(lambda x: model.predict(x, batch_size=BATCH).tobytes(), xs)
+            assert list(results) == expected
+
+
+def test_copies_have_recordings_of_their_own() -> None:
+    model, x = small(), pictures()
+    expected = model.predict(x, batch_size=BATCH)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.predict(x, batch_size=BATCH).tobytes() == expected.tobytes()
+        CHANGES["set_weights"](other)
+        assert other.predict(x, batch_size=BATCH).tobytes() != expected.tobytes()
+    assert model.predict(x, batch_size=BATCH).tobytes() == expected.tobytes()
