@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # Calls the user's code.
 _OTHERS = (layers.Lambda, losses.FunctionLoss)
 _OPTIMIZERS = (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, optimizers.Adagrad)
-# What a graph reads from the device: an optimizer's, and of a layer of dropout how many masks it has drawn.
-_VARYING = ("iterations", "_learning_rate", "_step")
+# What a graph reads of an optimizer from the device.
+_VARYING = ("iterations", "_learning_rate")
 # Each keeps the memory of a whole step.
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
@@ -197,8 +197,9 @@ class _Circumstances:
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model
         found: list[Any] = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
-        for thing in (trainer.optimizer, *model.layers, *(output.loss for output in trainer.outputs or ())):
-            found += [value for name, value in vars(thing).items() if name not in _VARYING]
+        found += [value for name, value in vars(trainer.optimizer).items() if name not in _VARYING]
+        for thing in (*model.layers, *(output.loss for output in trainer.outputs or ())):
+            found += [value for name, value in vars(thing).items() if name[0] != "_" or name == "_key"]
         for weight in self.weights:
             # Both views are made anew when a weight moves.
             found += [weight.data, weight.gradient_buffer, weight.trainable, weight.regularizer, weight.constraint]

@@ -257,12 +257,17 @@ def test_a_step_of_lenet5_is_few_kernels(cupy: Any, steps: list[str]) -> None:
     assert len(streams.Graph.launched) == 1 and streams.Graph.launched[0] <= 60
 
 
+def test_measuring_between_epochs_costs_no_graph(cupy: Any, steps: list[str]) -> None:
+    compare(simple, steps, validation_data=tuple(array[:5] for array in data()), epochs=3)
+
+
 def test_others_notice_that_the_weights_have_changed(cupy: Any, steps: list[str]) -> None:
     model, (x, y) = simple(), data(8)
-    model.train_on_batch(x, y)
+    for _ in range(2):
+        model.train_on_batch(x, y)
     total = minicnn.functional.sum(model(cupy.asarray(x)))
     model.train_on_batch(x, y)
-    assert steps == ["full", "graph"]
+    assert steps == ["full", "graph", "graph"]
     with pytest.raises(RuntimeError, match="changed in place"):
         total.backward()
 
@@ -287,6 +292,12 @@ def test_what_may_differ_from_step_to_step_is_made_in_full(cupy: Any, steps: lis
     ]
     for build in unknown:
         results(build(), graphs=True, epochs=1)
+    assert set(steps) == {"full"}
+    x = minicnn.Input((8, 8, 2))
+    flat = layers.Flatten()(x)
+    several = minicnn.Model(x, [layers.Dense(3, activation="softmax")(flat) for _ in range(2)])
+    several.compile("adam", SPARSE)
+    results(several.to("cuda"), graphs=True, epochs=1, y=[data()[1]] * 2)
     assert set(steps) == {"full"}
     with minicnn.kernels.use_kernels("reference"):
         results(model_of(layers.Flatten(), layers.Dense(3, activation="softmax")), graphs=True, epochs=1)
