@@ -182,7 +182,7 @@ class OnePicture:
 def test_loops_are_given_what_they_can_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     assert networks.LOOPS in ENGINES
     assert set(networks.LOOPS_END) < set(WORKLOADS)
-    monkeypatch.setattr(engines, "load", lambda name, threads: OnePicture())
+    monkeypatch.setattr(engines, "load", lambda *arguments: OnePicture())
     loops = worker.Worker(networks.LOOPS, 1)
     assert loops.agree("lenet5") == {"predictions": [[0.1] * 10], "losses": []}
     loops.prepare("lenet5")
