@@ -158,10 +158,10 @@ class Answering:
 def test_slow_engines_must_agree_as_far_as_they_answer() -> None:
     fast: Any = Answering([[0.2, 0.8], [0.6, 0.4]], [0.7, 0.5])
     slow: Any = Answering([[0.20005, 0.8]], [])
-    assert networks._agreement("lenet5", [fast, fast, slow])["predictions"] == pytest.approx(0.00005)
+    assert networks.check_agreement("lenet5", [fast, fast, slow])["predictions"] == pytest.approx(0.00005)
     wrong: Any = Answering([[0.25, 0.75]], [])
     with pytest.raises(SystemExit, match=r"answering differs from the others by 0.05 in its predictions"):
-        networks._agreement("lenet5", [fast, fast, wrong])
+        networks.check_agreement("lenet5", [fast, fast, wrong])
 
 
 class OnePicture:
