@@ -84,7 +84,7 @@ def _backend(wanted: str | None) -> str:
     if missing:
         raise ValueError(
             f"bench compares with Keras on {wanted}, but these are not installed: {', '.join(missing)}; "
-            'python -m pip install "minicnn[bench]"'
+            f"python -m pip install {' '.join(missing)}"
         )
     return wanted
 

@@ -31,7 +31,7 @@ def export(model: Model, path: Path) -> None:
         import onnx  # noqa: F401 - whether it is there
     except ImportError as error:
         raise ImportError(
-            "export: writing ONNX files needs the package onnx: python -m pip install 'minicnn[onnx]'", name="onnx"
+            "export: writing ONNX files needs the package onnx: python -m pip install onnx", name="onnx"
         ) from error
     if not model.built:
         raise ValueError(f"export: {model.describe()} has no weights yet: build(input_shape) or fit it first")
