@@ -89,7 +89,7 @@ def choose(name: str | None = None) -> str:
 def why_no_gpu() -> str | None:
     """None where CuPy, a driver and a GPU work together, else what is missing and what cures it, in one line."""
     if "cupy" not in sys.modules and importlib.util.find_spec("cupy") is None:
-        return 'CuPy is not installed; python -m pip install "cupy-cuda13x[ctk]" (cupy-cuda12x[ctk] for older drivers) adds it'
+        return 'CuPy is not installed; python -m pip install "cupy-cuda13x[ctk]" (older drivers: cupy-cuda12x[ctk])'
     try:
         cupy = importlib.import_module("cupy")
     except Exception as error:

@@ -73,7 +73,7 @@ def test_a_cupy_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch
         device.choose("cuda")
 
 
-def test_without_cupy_the_extra_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cupy_the_package_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(device.DeviceError, match=r"CuPy is not installed; python -m pip install .cupy-cuda13x\[ctk\]"):
