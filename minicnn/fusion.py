@@ -68,21 +68,33 @@ class Block:
         self.layers = tuple(layers)
         self.name = " + ".join(layer.name for layer in layers)
         self._weighted: Any = next(layer for layer in layers if isinstance(layer, (Conv2D, Dense)))
-        active = next((layer for layer in layers if _is_activation_layer(layer)), self._weighted)
-        self._activation, self._alpha = _known_activation(active) or ("linear", 1.0)
+        self._active: Any = next((layer for layer in layers if _is_activation_layer(layer)), self._weighted)
 
     def __call__(self, x: Any, training: bool | None = None) -> Tensor:
         """Compute what the layers compute one after the other."""
+        known = self._activation()
+        if known is None:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+        return self._compute(x, *known)
+
+    def _activation(self) -> tuple[str, float] | None:
+        """The activation and its parameter; None where the layers were changed and have another one by now."""
+        if self._active is not self._weighted and self._weighted.activation is not activations.linear:
+            return None
+        return _known_activation(self._active)
+
+    def _compute(self, x: Any, activation: str, alpha: float) -> Tensor:
         raise NotImplementedError
 
 
 class DenseBlock(Block):
     """A dense layer and its activation, its own or the layer behind it."""
 
-    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
-        """Compute what the layers compute one after the other."""
+    def _compute(self, x: Any, activation: str, alpha: float) -> Tensor:
         layer = self._weighted
-        return dense_block(layer.accept(x), layer.kernel, layer.bias, activation=self._activation, alpha=self._alpha)
+        return dense_block(layer.accept(x), layer.kernel, layer.bias, activation=activation, alpha=alpha)
 
 
 class ConvBlock(Block):
@@ -97,8 +109,7 @@ class ConvBlock(Block):
             sides = zip(layers[0].padding, own, strict=True)
             self._padding = tuple((a[0] + b[0], a[1] + b[1]) for a, b in sides)
 
-    def __call__(self, x: Any, training: bool | None = None) -> Tensor:
-        """Compute what the layers compute one after the other."""
+    def _compute(self, x: Any, activation: str, alpha: float) -> Tensor:
         layer, pooling = self._weighted, self._pooling
         y = conv2d_block(
             layer.to_nhwc(self.layers[0].accept(x)),
@@ -109,8 +120,8 @@ class ConvBlock(Block):
             dilation_rate=layer.dilation_rate,
             groups=layer.groups,
             algorithm=layer.algorithm,
-            activation=self._activation,
-            alpha=self._alpha,
+            activation=activation,
+            alpha=alpha,
             pool_size=None if pooling is None else pooling.pool_size,
             pool_strides=None if pooling is None else pooling.strides,
             pool_padding="valid" if pooling is None else pooling.padding,

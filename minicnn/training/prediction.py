@@ -24,13 +24,11 @@ from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import record
 from minicnn.layers import Dropout
 from minicnn.parameter import Parameter
-from minicnn.training.replay import MOST_BYTES, is_repeatable
+from minicnn.training.replay import MOST_BYTES, alike, is_repeatable, parts
 
 if TYPE_CHECKING:
     from minicnn.models import Model
 
-# What a layer keeps of its last call: nothing that its next one depends on.
-_REMEMBERED = "_admitted_shape"
 # Batches of one shape before one is recorded, which takes about as long as some tens of them.
 COMMON = 8
 
@@ -49,8 +47,7 @@ class Predictions:
         """Forget what was recorded under other circumstances."""
         now = _circumstances(model)
         with self._lock:
-            known = self._circumstances
-            if len(now) == len(known) and all([one is other for one, other in zip(now, known, strict=True)]):
+            if alike(now, self._circumstances):
                 return
             self._circumstances = now
             self._seen.clear()
@@ -115,14 +112,8 @@ def _record(model: Model, x: np.ndarray) -> _Recorded | None:
 
 def _circumstances(model: Model) -> list[Any]:
     """What a recording depends on, to be compared by identity."""
-    found = [model.graph, model.fused, model.device, current_kernels(), get_num_threads(), type(model).call]
-    for layer in model.layers:
-        # A dropout counts its masks, and does nothing here.
-        if type(layer) is not Dropout:
-            values = [value for name, value in vars(layer).items() if name != _REMEMBERED]
-            found += values
-            found += [value.data for value in values if isinstance(value, Parameter)]
-    return found
+    made_of = parts(model)
+    return [get_num_threads(), *made_of, *(part.data for part in made_of if isinstance(part, Parameter))]
 
 
 _predictions: WeakKeyDictionary[Model, Predictions] = WeakKeyDictionary()

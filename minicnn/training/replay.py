@@ -30,6 +30,7 @@ from minicnn.layers import (
     AveragePooling2D,
     Conv2D,
     Dense,
+    Dropout,
     Flatten,
     InputLayer,
     LeakyReLU,
@@ -47,6 +48,8 @@ _REPEATABLE = (
     InputLayer, ZeroPadding2D, Conv2D, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense, Activation, ReLU,
     LeakyReLU, ELU, Softmax,
 )  # fmt: skip
+# What a layer keeps of its last call: nothing that its next one depends on.
+_REMEMBERED = "_admitted_shape"
 # A recording keeps all arrays of its step. Where they are large, the kernels take so long that Python does not matter.
 MOST_BYTES = 64 * 2**20
 
@@ -64,8 +67,17 @@ class Replays:
         self.model = model
         self.logits = logits
         self.reduce = reduce
-        self.possible = is_repeatable(model) and model.device == "cpu" and current_kernels() == "cpu"
+        self.possible = False
+        self._parts: list[Any] = []
         self._by_shape: dict[tuple[Any, ...], Replay | WholeStep | None] = {}
+
+    def begin(self) -> None:
+        """Forget, where a training begins, what was recorded of other layers than the model has now."""
+        now = parts(self.model)
+        if not alike(now, self._parts):
+            self._parts = now
+            self._by_shape.clear()
+            self.possible = is_repeatable(self.model) and self.model.device == "cpu" and current_kernels() == "cpu"
 
     def find(self, arrays: Sequence[np.ndarray], is_weighted: bool) -> Replay | WholeStep | None:
         """The replay that serves a batch, None where the step has to be made in full.
@@ -118,7 +130,7 @@ class _Repeated:
 
     def fits(self) -> bool:
         """Whether nothing that the recording depends on has changed."""
-        return all([now is then for now, then in zip(self._observe(), self._circumstances, strict=True)])
+        return alike(self._observe(), self._circumstances)
 
     def _run(self, x: np.ndarray) -> Tensor:
         if self.logits:
@@ -242,6 +254,21 @@ class Replay(_Repeated):
         self._real_output.backward(gradient)
         self._compare(self._backward.replay, [(self._output.data, self._real_output.data)])
         del self._real_output
+
+
+def parts(model: Model) -> list[Any]:
+    """What a model's way through its layers is made of, as far as it is the same from call to call."""
+    found = [model.graph, model.fused, model.device, current_kernels(), type(model).call]
+    for layer in model.layers:
+        # A dropout counts its masks.
+        if type(layer) is not Dropout:
+            found += [value for name, value in vars(layer).items() if name != _REMEMBERED]
+    return found
+
+
+def alike(now: Sequence[Any], then: Sequence[Any]) -> bool:
+    """Whether two lists hold the very same objects."""
+    return len(now) == len(then) and all([one is other for one, other in zip(now, then, strict=True)])
 
 
 def is_repeatable(model: Model, besides: tuple[type, ...] = ()) -> bool:

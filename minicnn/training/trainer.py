@@ -189,6 +189,8 @@ class Trainer:
         self._warned_of_loss = False
         # The way back would overwrite what a regularizer adds to the gradients.
         self._replays = None if self._regularised else self._replays or self._new_replays()
+        if self._replays is not None:
+            self._replays.begin()
         self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
 
     def _new_replays(self) -> Replays:

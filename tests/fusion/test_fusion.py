@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import minicnn
+import minicnn.functional as F
 from minicnn import articles, layers
 from minicnn.fusion import Block
 
@@ -188,3 +189,20 @@ def test_blocks_keep_the_algorithm_of_their_convolution() -> None:
     # Winograd's rounding is its own, and it is the same in a block.
     assert (results["direct", True] != results["winograd", True]).any()
     np.testing.assert_array_equal(results["winograd", True], results["winograd", False])
+
+
+@pytest.mark.parametrize("activation", [F.relu, F.softmax])
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_an_activation_that_was_changed_is_the_one_that_runs(activation: Callable[..., Any], place: int) -> None:
+    model = chain(
+        layers.Conv2D(4, 3), layers.Activation("tanh"), layers.MaxPooling2D(), layers.Flatten(),
+        layers.Dense(3, activation="sigmoid"),
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((2, 12, 11, 3), np.float32)
+    before = model(x).numpy()
+    changed: Any = model.layers[place]
+    changed.activation = activation
+    fused = model(x).numpy()
+    model.fused = False
+    np.testing.assert_allclose(fused, model(x).numpy(), rtol=1e-5, atol=1e-6)
+    assert abs(fused - before).max() > 1e-3

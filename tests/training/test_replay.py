@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn
+import minicnn.functional as F
 from minicnn import articles, layers
 from minicnn.kernels import recording
 from minicnn.training import replay
@@ -259,3 +260,21 @@ def test_the_small_articles_networks_are_replayed(name: str, found: list[Any]) -
     x = generator.random((32, *model.input_shape[1:]), dtype="float32")
     model.fit(x, generator.integers(0, 10, 32), batch_size=8, verbose=0)
     assert found == [None, (False, False), (False, False), (True, False)]
+
+
+def test_a_layer_that_was_changed_between_two_trainings_is_noticed(monkeypatch, found):
+    def twice(replays: bool) -> tuple[list[Any], int]:
+        model = model_of(*lenet())
+        first = trained(model, monkeypatch, replays=replays)
+        begun = len(found)
+        # Nothing changed: what is trusted goes on being used.
+        model.fit(*data(40), batch_size=10, epochs=1, verbose=0)
+        model.layers[1].activation = F.relu
+        return [*first, *trained(model, monkeypatch, replays=replays)], begun
+
+    replayed, begun = twice(True)
+    assert found[begun : begun + 4] == [(True, False)] * 4
+    assert (True, False) in found[begun + 4 :]
+    real, _ = twice(False)
+    for one, other in zip(replayed, real, strict=True):
+        np.testing.assert_array_equal(one, other)
