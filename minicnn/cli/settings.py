@@ -32,6 +32,8 @@ class Settings:
         """The command that repeats this training."""
         words = ["minicnn", "train", article]
         for field in fields(self):
+            if field.name == "fitting" and not _is_pictures(self.dataset):
+                continue
             value, option = getattr(self, field.name), field.name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
@@ -71,13 +73,14 @@ def chosen(article: Article, asked: dict[str, Any], record: dict[str, Any] | Non
     recipe = article.recipe(given["recipe"])
     if given["dataset"] is None:
         given["dataset"] = _dataset(article, given["data"])
-    _check_pictures(asked, given["dataset"])
+    # What suits clothes need not suit photographs, nor the other way round.
+    is_suited = recipe.augmentation is not None and _is_pictures(given["dataset"]) == _is_pictures(article.dataset)
+    _check_pictures(asked, given["dataset"], is_suited)
     defaults: dict[str, Any] = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "seed": 0,
-        # What suits clothes need not suit photographs, nor the other way round.
-        "augment": recipe.augmentation is not None and _is_pictures(given["dataset"]) == _is_pictures(article.dataset),
+        "augment": is_suited,
         "fitting": "squeeze",
     }
     complete: dict[str, Any] = {key: defaults.get(key) if value is None else value for key, value in given.items()}
@@ -112,7 +115,8 @@ def _is_pictures(dataset: str | None) -> bool:
     return dataset in picture_parts.NAMES
 
 
-def _check_pictures(asked: Mapping[str, Any], dataset: str | None) -> None:
-    for key in ("augment", "fitting"):
+def _check_pictures(asked: Mapping[str, Any], dataset: str | None, is_suited: bool) -> None:
+    """Refuse what only collections of pictures take; a recipe's own augmentation serves where it is suited, too."""
+    for key in ("fitting",) if is_suited else ("augment", "fitting"):
         if asked[key] and not _is_pictures(dataset):
             raise ValueError(f"--{key} is for collections of pictures, not for {dataset}")

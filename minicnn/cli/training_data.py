@@ -155,12 +155,11 @@ class AugmentedData(ArrayData):
 
         super().__init__(pictures, model, recipe, batch_size)
         layout = preparation(model, recipe.scale).layout
-        flow = functools.partial(
+        self._make = functools.partial(
             ImageDataGenerator(**augmentation, data_format=layout).flow, self.x_train[: self.trained],
             self.y_train[: self.trained], batch_size, shuffle=recipe.shuffle, seed=seed,
         )  # fmt: skip
-        self._make = flow
-        self.training = flow()
+        self.training = self._make()
         self.memory = self.training.prefetch_bytes
 
     def example(self) -> tuple[np.ndarray, np.ndarray]:

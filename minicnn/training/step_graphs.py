@@ -27,6 +27,7 @@ from minicnn.kernels.recording import Numbers
 from minicnn.layers import Dropout
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batches import Batch
+from minicnn.training.replay import alike
 from minicnn.training.uploads import Uploads, offsets, unpack
 
 if TYPE_CHECKING:
@@ -191,8 +192,7 @@ class _Circumstances:
 
     def hold(self) -> bool:
         """Whether all is as it was."""
-        now = self._observe()
-        return len(now) == len(self._found) and all([one is other for one, other in zip(now, self._found, strict=True)])
+        return alike(self._observe(), self._found)
 
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import signal
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from minicnn import articles, datasets, load_model
 from minicnn.cli import machine, pictures
+from minicnn.cli.settings import chosen
 from minicnn.cli.training_data import AugmentedData
 from tests.cli.running import QUICK, start
 
@@ -341,3 +343,28 @@ def test_the_model_of_the_best_validation_epoch_is_kept_and_measured(run, tmp_pa
 
 def test_the_test_set_chooses_no_epoch(trained):
     assert history_of(trained)["best"] is None
+
+
+@pytest.mark.parametrize("name", ["lenet5", "ours-mnist"])
+def test_the_command_in_the_history_repeats_the_training(run, name):
+    assert run("train", name, "--dataset", "drawn-digits", "--samples", "40", "--epochs", "1").exit_code == 0
+    command = shlex.split(history_of(Path("runs") / name)["command"])
+    again = run(*command[1:-1], "again")
+    assert again.exit_code == 0, again.output
+    assert same_weights(Path("runs") / name / "model.minicnn", Path("again/model.minicnn"))
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "augment"),
+    [("ours-mnist", "fashion-mnist", True), ("ours-mnist", "dogs-vs-cats", False), ("besbes", "dogs-vs-cats", True),
+     ("besbes", "mnist", False), ("lenet5", "mnist", False)],
+)  # fmt: skip
+def test_a_recipe_distorts_pictures_of_the_kind_it_was_made_for(name, dataset, augment):
+    asked = dict.fromkeys(("recipe", "data", "samples", "epochs", "batch_size", "seed", "augment", "fitting"))
+    assert chosen(articles.get(name), asked | {"dataset": dataset}, None).augment is augment
+
+
+def test_only_a_recipe_made_for_them_distorts_digits(run):
+    result = run("train", "lenet5", "--dataset", "drawn-digits", "--samples", "40", "--augment")
+    assert result.exit_code == 2
+    assert "--augment is for collections of pictures, not for drawn-digits" in result.output

@@ -152,15 +152,16 @@ def predict_proba(self: Model, x: Any, **arguments: Any) -> np.ndarray:
 def old_methods(rules: Rules) -> Iterator[None]:
     """Give every model Keras 2's methods for a while, and where the rules say so its names of files."""
     added = (fit_generator, predict_generator, evaluate_generator, predict_classes, predict_proba)
-    originals = Model.fit, Model.predict, Model.save
-    for method in added:
-        setattr(Model, method.__name__, method)
-    Model.fit, Model.predict = _fit(Model.fit), _predict(Model.predict)  # type: ignore[method-assign]
+    replaced: dict[str, Callable[..., Any]] = {"fit": _fit(Model.fit), "predict": _predict(Model.predict)}
     if rules.files_of_any_name:
-        Model.save = any_name(Model.save)  # type: ignore[method-assign]
+        replaced["save"] = any_name(Model.save)
+    originals = {name: getattr(Model, name) for name in replaced}
+    for name, method in ({method.__name__: method for method in added} | replaced).items():
+        setattr(Model, name, method)
     try:
         yield
     finally:
-        Model.fit, Model.predict, Model.save = originals  # type: ignore[method-assign]
+        for name, original in originals.items():
+            setattr(Model, name, original)
         for method in added:
             delattr(Model, method.__name__)
