@@ -24,7 +24,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.kernels import cpu, naive, reference
 from minicnn.kernels.cpu import winograd, winograd_gradient
-from minicnn.kernels.cpu.algorithms import choose_for_kernel_gradient, choose_variant
+from minicnn.kernels.cpu.algorithms import choose_variant
 from minicnn.kernels.cpu.transforms import VARIANTS
 
 from . import report
@@ -116,8 +116,7 @@ def contestants(layer: Layer, pass_: str, a: Array, b: Array) -> dict[str, Call]
 
     calls = {"loops": of(naive)} if layer.multiply_adds <= LOOPS else {}
     calls |= {"im2col": of(reference), "direct": of(cpu, algorithm="direct")}
-    if pass_ != BY_W or layer.kernel == 3:  # see `choose_for_kernel_gradient`
-        calls |= {str(variant): by(variant) for variant in VARIANTS if variant.taps == layer.kernel}
+    calls |= {str(variant): by(variant) for variant in VARIANTS if variant.taps == layer.kernel}
     torch = _torch()
     if torch is not None:
         calls["PyTorch"] = _torch_call(torch, layer, pass_, a, b)
@@ -176,8 +175,7 @@ def race(layer: Layer, pass_: str, rounds: int) -> dict[str, Any]:
 def _auto(layer: Layer, pass_: str) -> str:
     """What "auto" takes."""
     channels, filters = (layer.filters, layer.channels) if pass_ == BY_X else (layer.channels, layer.filters)
-    choose = choose_for_kernel_gradient if pass_ == BY_W else choose_variant
-    variant = choose(
+    variant = choose_variant(
         "auto", layer.images, (layer.size, layer.size), channels, filters, (layer.kernel, layer.kernel), (1, 1),
         (1, 1), 1, np.dtype(np.float32),
     )  # fmt: skip

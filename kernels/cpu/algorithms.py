@@ -71,19 +71,3 @@ def choose_variant(
     if algorithm == "winograd":
         return variant
     return variant if dtype == np.float32 and pays(variant, images, output, channels, filters) else None
-
-
-def choose_for_kernel_gradient(
-    algorithm: str, images: int, output: Pair, channels: int, filters: int, kernel_size: Pair, strides: Pair,
-    dilation: Pair, groups: int, dtype: np.dtype,
-) -> Variant | None:  # fmt: skip
-    """`choose_variant` for the gradient by the kernel, which for kernels of 5x5 is always direct.
-
-    It is a sum over the whole batch. What the transforms for 5x5 magnify of the rounding in sums so long has been more
-    than 1e-5 of the largest number.
-    """
-    if kernel_size != (3, 3):
-        return None
-    return choose_variant(
-        algorithm, images, output, channels, filters, kernel_size, strides, dilation, groups, dtype
-    )

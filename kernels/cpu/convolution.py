@@ -31,7 +31,7 @@ import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
 from . import memory, planes, winograd, winograd_gradient
-from .algorithms import choose_for_kernel_gradient, choose_variant
+from .algorithms import choose_variant
 from .arrays import flat, floating
 from .cache import compiled
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
@@ -332,9 +332,7 @@ def conv2d_kernel_gradient(
     if not (gy.size and gw.size):
         gw[...] = 0
         return gw
-    variant = choose_for_kernel_gradient(
-        algorithm, len(x), (OH, OW), C, F, kernel_size, strides, dilation, groups, dtype
-    )
+    variant = choose_variant(algorithm, len(x), (OH, OW), C, F, kernel_size, strides, dilation, groups, dtype)
     if variant is not None:
         return winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant)
     found = windows(

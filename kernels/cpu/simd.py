@@ -85,10 +85,16 @@ class Tile:
         for m, _, slot in self._cells():
             self.builder.store(self.simd.spread(numbers[m]), slot)
 
-    def load(self, pointers: list[ir.Value]) -> None:
-        """Start each row from memory."""
+    def clear(self) -> None:
+        """Start from zero."""
+        for _, _, slot in self._cells():
+            self.builder.store(ir.Constant(self.simd.type, None), slot)
+
+    def add(self, pointers: list[ir.Value]) -> None:
+        """Add to each row what is in memory."""
         for m, lane, slot in self._cells():
-            self.builder.store(self.simd.load(self.builder.gep(pointers[m], [INT64(lane)])), slot)
+            there = self.simd.load(self.builder.gep(pointers[m], [INT64(lane)]))
+            self.builder.store(self.builder.fadd(self.builder.load(slot), there), slot)
 
     def accumulate(self, a_pointers: list[ir.Value], a_offset: ir.Value, b_pointer: ir.Value) -> None:
         """Add the outer product of `rows` numbers of a and one row of b."""
@@ -132,8 +138,8 @@ def multiply_add_tile(
 
     `rows` and `vectors` are literals. a, b, start and out are flat arrays, `*_base` their first element here.
     segments[:count] are the starts of runs of `length` values of k; `b_jump` and `b_step` are b's strides for s and k.
-    Row m goes to out[out_base + out_rows[m]] and starts from start[start_base + start_scale * out_rows[m]]: scale 0
-    with a bias (or zeros), scale 1 with out itself to accumulate. `columns` of out are stored; b and start must be
+    Row m goes to out[out_base + out_rows[m]], with start[start_base + start_scale * out_rows[m]] added: scale 0 with a
+    bias (or zeros), scale 1 with out itself to accumulate. `columns` of out are stored; b and start must be
     readable to the full width of the tile.
     """
     row_count, vector_count = rows.literal_value, vectors.literal_value
@@ -155,9 +161,7 @@ def multiply_add_tile(
         a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
         out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
-        start_origin = builder.gep(pointer(15), [args[16]])
-        tile.load([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
-
+        tile.clear()
         b_origin = builder.gep(pointer(11), [args[12]])
         with cgutils.for_range(builder, count) as segment:
             a_start = builder.load(builder.gep(segment_table, [segment.index]))
@@ -170,6 +174,8 @@ def multiply_add_tile(
                 builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
                 builder.store(builder.gep(b_row, [b_step]), b_place)
 
+        start_origin = builder.gep(pointer(15), [args[16]])
+        tile.add([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
         out_origin = builder.gep(pointer(18), [args[19]])
         tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
         return context.get_dummy_value()

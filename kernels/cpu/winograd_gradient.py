@@ -10,6 +10,9 @@ of g follows from it as the transform of the kernel is linear:
 The sum over t is a matrix product (C, tiles) @ (tiles, F) for each of the n*n elements: as many multiplications as
 forward. Threads must not change sums, so the batch is cut into chunks by its shape alone, each chunk has its own sum,
 and these are added in their order, as in `convolution`.
+
+The transforms magnify the rounding of these sums by ten and more, so none may be long: a block of tiles is summed by
+itself before it is added to its chunk. So the error stays what it is in a small batch.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from .windows import Windows, band, load_band
 from .winograd import tile_windows
 
 # V and Z of a block: larger than forward, because each block reads and writes all of gU.
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 512 * 1024
 # Chunks of the batch: enough for many cores, few enough that adding them up costs nothing.
 CHUNKS = 16
 CHUNK_BYTES = 8 << 20

@@ -159,8 +159,7 @@ def test_the_error_of_each_variant_is_bounded(name: str) -> None:
             (winograd.conv2d(x, w, None, padding=padding, variant=variant)[0], expected),
             (winograd.conv2d_input_gradient(gy, w, input_size=(H, W), padding=padding, variant=variant), gx),
         ]
-        if k == 3:
-            found.append((winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant), gw))
+        found.append((winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant), gw))
         for actual, exact in found:
             error = np.abs(actual - exact).max() / np.abs(exact).max()
             assert error <= BOUNDS[variant], f"{variant}: {error:.2e}"
@@ -243,10 +242,21 @@ def test_the_contract_goes_the_chosen_way(algorithm: str, monkeypatch: pytest.Mo
     assert Counter(calls) == (dict.fromkeys(passes, 2) if chosen else {})
 
 
-def test_the_gradient_by_a_5x5_kernel_stays_direct() -> None:
-    arguments = ("winograd", 32, (28, 28), 32, 32, (5, 5), (1, 1), (1, 1), 1, np.dtype("float32"))
-    assert algorithms.choose_for_kernel_gradient(*arguments) is None
-    assert algorithms.choose_variant(*arguments) == F45
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_error_of_the_kernel_gradient_does_not_grow_with_the_batch(variant: Variant) -> None:
+    """It is a sum over all positions, which are 100,000 here."""
+    k = variant.taps
+    generator = np.random.default_rng(2)
+    x = np.maximum(generator.standard_normal((128, 28, 28, 16)), 0).astype(np.float32)
+    gy = generator.standard_normal(x.shape).astype(np.float32)
+    padding = ((k // 2, k // 2), (k // 2, k // 2))
+    options: Any = geometry(padding) | {"algorithm": "direct"}
+    exact = cpu.conv2d_kernel_gradient(*doubled(x, gy), kernel_size=(k, k), **options)
+    direct = cpu.conv2d_kernel_gradient(x, gy, kernel_size=(k, k), **options)
+    transformed = winograd_gradient.conv2d_kernel_gradient(x, gy, padding=padding, variant=variant)
+    for found, bound in ((direct, 1e-6), (transformed, BOUNDS[variant])):
+        error = np.abs(found - exact).max() / np.abs(exact).max()
+        assert error <= bound, f"{error:.2e}"
 
 
 # --- bits and widths -------------------------------------------------------------------------------------------------
