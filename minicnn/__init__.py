@@ -45,8 +45,8 @@ _NAMES = {
     "load_model": "saving",
 }
 _MODULES = (
-    "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "explain",
-    "functional", "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
+    "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "explain", "functional",
+    "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
     "regularizers", "saving", "schedules", "utils",
 )  # fmt: skip
 

@@ -46,6 +46,7 @@ class Explanation:
         value: what the model computed.
         computed: what the terms give in float64.
         arithmetic: the terms and the lines that follow them.
+        trace, slot: all values on the sample's way, and which of them is the layer's output.
     """
 
     def __init__(self, trace: Trace, slot: int, position: Position) -> None:
@@ -115,13 +116,15 @@ class Explanation:
         """The numbers that this one is made of, in the order of `window`."""
         terms = self.arithmetic.terms
         weights = [None] * terms.count if terms.weights is None else terms.weights.reshape(-1).tolist()
-        values, names = terms.values.reshape(-1).tolist(), [self.trace.name(slot) for slot in self._sources()]
+        values, names = terms.values.reshape(-1).tolist(), [self.trace.name(slot) for slot in self.sources]
         return [
             Input(name, terms.position(number), value, weight)
             for number, (name, value, weight) in enumerate(zip(names, values, weights, strict=True))
         ]
 
-    def _sources(self) -> list[int]:
+    @property
+    def sources(self) -> list[int]:
+        """For each of the `inputs` the slot of `trace` that it stands in."""
         step = self.trace.makers.get(self.slot)
         return [] if step is None else [step.inputs[source] for source in self.arithmetic.terms.sources.reshape(-1)]
 
@@ -146,7 +149,7 @@ class Explanation:
         position = terms.position(number)
         if position is None:
             raise ValueError(f"explain: input {number} of {self.layer!r} is padding; there is nothing before it")
-        return Explanation(self.trace, self._sources()[number], position)
+        return Explanation(self.trace, self.sources[number], position)
 
     def of(self, position: Any) -> Explanation:
         """Explain the input that stands at a position in the layer before.

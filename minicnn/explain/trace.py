@@ -16,7 +16,7 @@ from minicnn.layers.spatial import SpatialLayer
 from minicnn.models.graph import Graph, Step
 
 from .terms import Position, checked
-from .windows import is_channels_first
+from .windows import as_hwc, is_channels_first
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -99,6 +99,13 @@ class Trace:
     def shape(self, slot: int) -> tuple[int, ...]:
         """The shape of the values in a slot, without the batch axis."""
         return tuple(self.tensors[slot].shape[1:])
+
+    def map_of(self, slot: int, position: Position) -> tuple[np.ndarray, int, int]:
+        """The map (H, W) that a position lies in, and its row and column there."""
+        first = self.channels_first(slot)
+        row, column, channel = as_hwc(first, position)
+        maps = self.array(slot)
+        return maps[channel] if first else maps[..., channel], row, column
 
     # ---------------------------------------------------------------------- places
 
