@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn.device import to_host
 from minicnn.layers import Layer
 
 from .agreement import check_agreement
@@ -60,7 +61,7 @@ class Explanation:
         self.arithmetic = self._arithmetic()
         self.computed = self.arithmetic.result
         what = f"{trace.operation}: {self.kind} '{self.layer}' at {position}"
-        check_agreement(what, self.value, self.computed, self.arithmetic.magnitude, trace.tensors[slot])
+        check_agreement(what, self.value, self.computed, self.arithmetic.magnitude, to_host(trace.tensors[slot].data))
 
     def _arithmetic(self) -> Arithmetic:
         step = self.trace.makers.get(self.slot)

@@ -71,7 +71,8 @@ class GradientExplanation:
         self.factor_name = factor_name
         self.computed = math.fsum(term.product for term in terms)
         magnitude = math.fsum(abs(term.product) for term in terms)
-        check_agreement(f"{tape.operation}: {what}", value, self.computed, magnitude, beside)
+        numbers = to_host(beside.data).astype(tape.dtype)
+        check_agreement(f"{tape.operation}: {what}", value, self.computed, magnitude, numbers)
 
     def ahead(self, number: int | None = None) -> GradientExplanation:
         """Explain the derivative that one of the terms comes from, a layer nearer to the loss.

@@ -61,6 +61,11 @@ class Tape(Trace):
         """The loss' derivative by the values in a slot, without the batch axis, float64."""
         return to_host(self.gradients[slot].data)[0].astype(np.float64)
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The coarsest dtype on the way, which decides how exact a derivative is."""
+        return min((np.dtype(tensor.dtype) for tensor in self.tensors.values()), key=lambda dtype: dtype.itemsize)
+
     def by_weight(self, weight: Parameter) -> Tensor:
         """The loss' derivative by a weight."""
         return minicnn.grad(self._value, [weight], retain_graph=True)[0]

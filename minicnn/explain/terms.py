@@ -85,7 +85,7 @@ def checked(position: Any, shape: tuple[int, ...], what: str, axes: Sequence[str
         return tuple(int(index) for index in given)
     names = axes or [f"axis {axis}" for axis in range(len(shape))]
     ranges = ", ".join(f"{name} 0 to {size - 1}" for name, size in zip(names, shape, strict=True))
-    raise ValueError(f"{what} must be {len(shape)} whole numbers ({ranges}), but {position!r} came")
+    raise ValueError(f"{what} must be whole numbers ({ranges}), but {position!r} came")
 
 
 def gathered(x: np.ndarray, positions: np.ndarray, weights: np.ndarray | None = None, source: int = 0) -> Terms:

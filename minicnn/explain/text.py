@@ -103,12 +103,12 @@ def _windows(explanation: Explanation, terms: Terms) -> list[str]:
 
 def _where(explanation: Explanation, first: np.ndarray, last: np.ndarray) -> str:
     """From which cell to which the window reaches."""
-    axes = explanation.trace.axes(explanation.slot)
+    source = explanation.sources[0]
     spans = [
         f"{axis} {a}" if a == b else f"{axis}s {a} to {b}"
-        for axis, a, b in zip(axes, first.tolist(), last.tolist(), strict=True)
+        for axis, a, b in zip(explanation.trace.axes(source), first.tolist(), last.tolist(), strict=True)
     ]
-    return f"{explanation.inputs[0].layer}, {', '.join(spans)}"
+    return f"{explanation.trace.name(source)}, {', '.join(spans)}"
 
 
 def _rest(count: int, what: str, total: float) -> str:
