@@ -5,7 +5,8 @@
 >>> model = Sequential([layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1)), layers.MaxPooling2D(2)])
 >>> pooled = explain.pixel(model, np.ones((8, 8, 1)), "max_pooling2d", (1, 2, 3))
 >>> winner = pooled.back()
->>> winner.position, winner.products.shape, winner.receptive_field
+>>> winner.position, winner.products.shape, str(winner.receptive_field)
+((2, 4, 3), (3, 3, 1), 'rows 2 to 4, columns 4 to 6')
 """
 
 from __future__ import annotations

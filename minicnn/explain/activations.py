@@ -14,23 +14,10 @@ from minicnn.autograd import Tensor
 from minicnn.layers import Layer, ReLU, activations
 
 from .terms import Line
+from .wording import number
 
 # Gives the values along an axis (batch included in the count), and the place of the one that is explained.
 Along = Callable[[int], tuple[np.ndarray, int]]
-
-
-def number(value: float) -> str:
-    """A number inside a formula: six digits.
-
-    >>> number(0.1234567), number(-2.0)
-    ('0.123457', '-2')
-    """
-    return f"{value:.6g}"
-
-
-def signed(value: float) -> str:
-    """A number behind an operator: in brackets if negative."""
-    return f"({number(value)})" if value < 0 else number(value)
 
 
 def apply(function: Any, z: float, along: Along) -> tuple[list[Line], float]:

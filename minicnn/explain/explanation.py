@@ -211,9 +211,24 @@ def pixel(model: Model, x: Any, layer: Layer | str | int, position: Any) -> Expl
 
     >>> import numpy as np
     >>> from minicnn import Sequential, explain, layers
-    >>> model = Sequential([layers.Conv2D(1, 2, padding="same", input_shape=(2, 2, 1), name="conv")])
-    >>> model.layers[0].set_weights([np.array([[1, 2], [3, 4]], "float32").reshape(2, 2, 1, 1), np.ones(1, "float32")])
-    >>> print(explain.pixel(model, np.array([[[5.0], [6.0]], [[7.0], [8.0]]]), "conv", (0, 1, 0)))
+    >>> picture = layers.Input((2, 2, 1), name="picture")
+    >>> model = Sequential([picture, layers.Conv2D(1, 2, padding="same", name="conv")])
+    >>> model.set_weights([np.array([[1, 2], [3, 4]]).reshape(2, 2, 1, 1), np.ones(1)])
+    >>> print(explain.pixel(model, [[[5], [6]], [[7], [8]]], "conv", (0, 1, 0)))
+    conv (Conv2D), row 0, column 1, channel 0: 31
+    It depends on rows 0 to 1, column 1 of the picture.
+    <BLANKLINE>
+    picture, rows 0 to 1, columns 1 to 2, channel 0
+      window x          kernel w          x * w
+      6.0000     pad    1.0000  2.0000     6.0000      pad
+      8.0000     pad    3.0000  4.0000    24.0000      pad
+    <BLANKLINE>
+    sum of 4 products  30
+    bias b             1
+    z = sum + b        30 + 1 = 31
+    <BLANKLINE>
+    from its terms, in float64: 31
+    the model computed          31
     """
     trace = Trace(model, x, "explain.pixel")
     slot = trace.slot_of(layer)

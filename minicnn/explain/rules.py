@@ -15,9 +15,10 @@ import numpy as np
 from minicnn import layers as L
 from minicnn.device import to_host
 
-from .activations import Along, apply, number, signed, takes_several, works_along
+from .activations import Along, apply, takes_several, works_along
 from .terms import Arithmetic, Line, Position, Terms, axis_of, gathered, line_through, single
 from .windows import Windows, as_hwc, cells_at, is_channels_first
+from .wording import counted, number, signed
 
 
 class Cell(NamedTuple):
@@ -95,7 +96,7 @@ def _weighted(cell: Cell, terms_at: Callable[[Position], Terms], output_of: Call
     terms, bias = terms_at(cell.position), number_of(layer.bias, output_of(cell.position))
     total = float(terms.products.sum())
     z = total + bias
-    lines = [Line(f"sum of {terms.count} products", "", total)]
+    lines = [Line(f"sum of {counted(terms.count, 'product')}", "", total)]
     if layer.bias is not None:
         lines += [Line("bias b", "", bias), Line("z = sum + b", f"{number(total)} + {signed(bias)}", z)]
     made, y = apply(layer.activation, z, _along(cell, z_at))
@@ -147,7 +148,7 @@ def pooled_window(cell: Cell) -> Terms:
 def _maximum(cell: Cell) -> Arithmetic:
     terms = pooled_window(cell)
     value = float(terms.values.reshape(-1)[terms.winner])
-    line = Line(f"largest of {int(terms.inside.sum())} values", "", value)
+    line = Line(f"largest of {counted(int(terms.inside.sum()), 'value')}", "", value)
     return Arithmetic("maximum", terms, value, [line], magnitude=abs(value), winner=terms.winner)
 
 
@@ -155,7 +156,7 @@ def _mean(cell: Cell) -> Arithmetic:
     terms = pooled_window(cell)
     count, total = int(terms.inside.sum()), float(terms.values.sum())
     y = total / count
-    lines = [Line(f"sum of {count} values", "", total), Line("mean", f"{number(total)} / {count}", y)]
+    lines = [Line(f"sum of {counted(count, 'value')}", "", total), Line("mean", f"{number(total)} / {count}", y)]
     return Arithmetic("mean", terms, y, lines, magnitude=float(np.abs(terms.values).sum()) / count)
 
 
@@ -228,9 +229,8 @@ def _added(cell: Cell) -> Arithmetic:
     stacked = (np.stack([getattr(part, name) for part in parts]) for name in Terms.__dataclass_fields__)
     terms = Terms(*stacked)
     y = float(terms.products.sum())
-    return Arithmetic(
-        "sum", terms, y, [Line(f"sum of {count} products", "", y)], magnitude=float(np.abs(terms.products).sum())
-    )
+    line = Line(f"sum of {counted(count, 'product')}", "", y)
+    return Arithmetic("sum", terms, y, [line], magnitude=float(np.abs(terms.products).sum()))
 
 
 def _concatenate(cell: Cell) -> Arithmetic:

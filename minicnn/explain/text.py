@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .activations import number
 from .terms import Line, Position, Terms
+from .wording import counted, number, unsigned_zero
 
 if TYPE_CHECKING:
     from .explanation import Explanation
     from .gradients import GradientExplanation
 
-# Terms in a list, channels of a window, rows and columns of a table; lines beyond a screen help nobody.
-LISTED, CHANNELS, ROWS, COLUMNS = 10, 3, 7, 7
+# An explanation fits on a screen: terms of a list, channels of a window, cells of a table, characters of a line.
+LISTED, CHANNELS, CELLS, WIDTH = 10, 3, 7, 110
 
 
 def describe(explanation: Explanation) -> str:
@@ -59,46 +59,46 @@ def aligned(values: Sequence[float]) -> list[str]:
     """Numbers of one width, with as many digits as their sizes need.
 
     >>> aligned([1.0, -0.25]), aligned([1e-7, 0.0])
-    ((' 1.0000', '-0.2500'), ...)
+    ([' 1.0000', '-0.2500'], ['1.000e-07', '0.000e+00'])
     """
     sizes = np.abs(np.asarray(values, float))
     largest = float(sizes[np.isfinite(sizes)].max(initial=0))
     plain = largest == 0 or 1e-2 <= largest < 1e4
     digits = 4 if largest < 100 else 2
-    texts = [f"{value:.{digits}f}" if plain else f"{value:.3e}" for value in values]
+    texts = [f"{value:.{digits}f}" if plain else f"{value:.3e}" for value in map(unsigned_zero, values)]
     width = max(map(len, texts), default=0)
     return [text.rjust(width) for text in texts]
 
 
 def _terms(explanation: Explanation) -> list[str]:
     terms = explanation.arithmetic.terms
-    if terms.values.ndim == 3 and terms.weights is not None and max(terms.values.shape[:2]) <= COLUMNS:
-        return _windows(explanation, terms)
-    if terms.values.ndim == 2 and terms.values.shape[0] <= ROWS and terms.values.shape[1] <= COLUMNS:
-        return _window(explanation, terms)
-    return _list(explanation, terms)
+    if terms.values.ndim < 2 or max(terms.values.shape[:2]) > CELLS:
+        return _list(explanation, terms)
+    return _window(explanation, terms) if terms.values.ndim == 2 else _windows(explanation, terms)
 
 
 def _windows(explanation: Explanation, terms: Terms) -> list[str]:
     """Window, kernel and products side by side, for the channels that count most."""
-    totals = np.abs(terms.products).sum(axis=(0, 1))
-    # As many as go on a screen.
-    shown = np.argsort(-totals, kind="stable")[: max(1, min(CHANNELS, 24 // (terms.values.shape[0] + 2)))]
-    weights = np.asarray(terms.weights)
-    lines: list[str] = []
-    for channel in sorted(shown.tolist()):
-        parts = [
-            _table(terms.values[..., channel], terms.inside[..., channel]),
-            _table(weights[..., channel]),
-            _table(terms.products[..., channel], terms.inside[..., channel]),
-        ]
-        corners = terms.positions[0, 0, channel], terms.positions[-1, -1, channel]
-        lines += [*([""] if lines else []), _where(explanation, *corners)]
-        lines += _beside(["window x", "kernel w", "x * w"], parts)
-    rest = [channel for channel in range(terms.values.shape[2]) if channel not in shown]
-    if rest:
-        lines += ["", _rest(len(rest), "channel", float(terms.products[..., rest].sum()))]
+    order = np.argsort(-np.abs(terms.products).sum(axis=(0, 1)), kind="stable")
+    blocks = [_channel(explanation, terms, channel) for channel in order[:CHANNELS].tolist()]
+    if max(len(line) for block in blocks for line in block) > WIDTH:
+        blocks = [_channel(explanation, terms, int(order[0]), beside=False)]
+    lines = [line for block in blocks for line in ["", *block]][1:]
+    rest = order[len(blocks) :]
+    if rest.size:
+        lines += ["", _rest(rest.size, "channel", float(terms.products[..., rest].sum()))]
     return lines
+
+
+def _channel(explanation: Explanation, terms: Terms, channel: int, beside: bool = True) -> list[str]:
+    inside = terms.inside[..., channel]
+    tables = {
+        "window x": _table(terms.values[..., channel], inside),
+        "kernel w": _table(np.asarray(terms.weights)[..., channel]),
+        "x * w": _table(terms.products[..., channel], inside),
+    }
+    title = _where(explanation, terms.positions[0, 0, channel], terms.positions[-1, -1, channel])
+    return [title, *(_beside(tables) if beside else _below(tables))]
 
 
 def _where(explanation: Explanation, first: np.ndarray, last: np.ndarray) -> str:
@@ -112,7 +112,7 @@ def _where(explanation: Explanation, first: np.ndarray, last: np.ndarray) -> str
 
 
 def _rest(count: int, what: str, total: float) -> str:
-    return f"... and {count} more {what}{'' if count == 1 else 's'}, together {number(total)}"
+    return f"... and {counted(count, f'more {what}')}, together {number(total)}"
 
 
 def _table(values: np.ndarray, inside: np.ndarray | None = None) -> list[str]:
@@ -124,13 +124,23 @@ def _table(values: np.ndarray, inside: np.ndarray | None = None) -> list[str]:
     return ["  ".join(row) for row in texts.reshape(values.shape)]
 
 
-def _beside(titles: Sequence[str], tables: Sequence[list[str]]) -> list[str]:
+def _beside(tables: dict[str, list[str]]) -> list[str]:
     """Tables in a row, each below its title."""
     columns = []
-    for title, table in zip(titles, tables, strict=True):
+    for title, table in tables.items():
         width = max(len(title), *map(len, table))
         columns.append([f"{title:<{width}}", *(line.rjust(width) for line in table)])
     return ["  " + "    ".join(parts).rstrip() for parts in zip(*columns, strict=True)]
+
+
+def _below(tables: dict[str, list[str]]) -> list[str]:
+    """Tables one below the other, each with its title in front."""
+    width = max(map(len, tables)) + 2
+    return [
+        "  " + (title if number == 0 else "").ljust(width) + line
+        for title, table in tables.items()
+        for number, line in enumerate(table)
+    ]
 
 
 def _window(explanation: Explanation, terms: Terms) -> list[str]:
@@ -162,11 +172,10 @@ def _list(explanation: Explanation, terms: Terms) -> list[str]:
 
 def describe_gradient(gradient: GradientExplanation) -> str:
     """All of a gradient's explanation as text."""
-    loss, product = gradient.tape.loss_name, f"gz * {gradient.factor_name}"
+    products = f"{counted(len(gradient.terms), 'product')} gz * {gradient.factor_name}"
     lines = [
-        f"derivative of {loss} by {gradient.what}: {gradient.value:.7g}",
-        f"It is the sum of {len(gradient.terms)} products {product}; gz is the derivative by what the layer computes "
-        "before its activation.",
+        f"derivative of {gradient.tape.loss_name} by {gradient.what}: {gradient.value:.7g}",
+        f"It is the sum of {products}; gz is the derivative by what the layer computes before its activation.",
         "",
         *_gradient_terms(gradient),
         "",

@@ -34,9 +34,7 @@ def explanation(explained: Explanation, *, path: str | os.PathLike[str] | None =
         ValueError: it is a number of the picture itself, which nothing is behind.
     """
     if explained.arithmetic.how == "picture":
-        raise ValueError(
-            f"plots.explanation: {explained.layer!r} is the picture itself; there is no arithmetic behind it"
-        )
+        raise ValueError(f"plots.explanation: {explained.layer!r} is the picture: nothing lies behind it")
     place = explained.trace.place(explained.slot, explained.position)
     title = f"{explained.layer}, {place}: {explained.value:.4g}"
     draws = _window_panels if explained.window.ndim >= 2 else _bar_panels

@@ -90,7 +90,7 @@ def network() -> Model:
 def test_every_number_of_a_network_from_its_tail():
     """The derivative by what a layer gives, compared with the part of the network behind it."""
     model, x = prepared(network())
-    for name in ("first", "dropout", "pool", "sum", "norm", "mean", "flat", "last"):
+    for name in ("sum", "norm", "mean", "flat", "last"):
         explained = {}
         layer = model.get_layer(name)
         shape = layer.output.shape[1:]
@@ -98,8 +98,6 @@ def test_every_number_of_a_network_from_its_tail():
             explained[position] = explain.pixel_gradient(
                 model, x, 2, name, position, loss="sparse_categorical_crossentropy"
             )
-        if name in ("first", "dropout", "pool"):
-            continue
         values = Model(model.input, layer.output).predict(x[np.newaxis])
         leaf = minicnn.Tensor(values, requires_grad=True)
         y = leaf if name == "last" else Model(layer.output, model.output)(leaf)
@@ -181,7 +179,7 @@ def test_bad_questions():
     with pytest.raises(ValueError, match="has 2 outputs, expected one"):
         explain.pixel_gradient(several, x, 2, "first", (0, 0, 0), **ask)
     model, x = prepared(merged(layers.Multiply(name="times")))
-    with pytest.raises(ValueError, match="explain.pixel_gradient: Multiply 'times' cannot be explained"):
+    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Multiply 'times' cannot be explained"):
         explain.pixel_gradient(model, x, x, model.input_names[0], (0, 0, 0), loss=weighted_sum)
 
 
