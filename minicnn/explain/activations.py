@@ -51,9 +51,9 @@ def activation_name(function: Any) -> str:
 
 
 def takes_several(function: Any) -> bool:
-    """Whether an activation needs more than one value to give one: softmax does, and any that is not known may."""
+    """Whether an activation (None is none) makes one value of several: softmax does, one that is not known may."""
     plain = _plain(function)[0]
-    return plain is not activations.linear and plain not in _FORMULAS
+    return plain not in (None, activations.linear) and plain not in _FORMULAS
 
 
 def works_along(function: Any) -> int:

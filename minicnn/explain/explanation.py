@@ -106,6 +106,12 @@ class Explanation:
         return self.arithmetic.pre_activation
 
     @property
+    def winner(self) -> Position | None:
+        """Where the largest value of a maximum stands in the layer before; None in other layers."""
+        number = self.arithmetic.winner
+        return None if number is None else self.arithmetic.terms.position(number)
+
+    @property
     def lines(self) -> list[Line]:
         """The steps from the terms to the result: (label, formula, value)."""
         return self.arithmetic.lines

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 from minicnn import layers as L
 from minicnn.plots.receptive_field import windows_by_axis
 
-from .terms import Position
+from .activations import takes_several, works_along
+from .terms import Position, axis_of
 from .trace import Trace
 from .windows import as_hwc
 
-# Layers of several inputs whose cells see the cells at their own place.
-_MERGING = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Concatenate)
+# Layers that `windows_by_axis` leaves to us: their cells see what stands at their own place, in each of the inputs.
+_AT_THEIR_PLACE = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Softmax, L.Concatenate)
 
 
 class Field(NamedTuple):
@@ -38,8 +39,9 @@ class _Box(NamedTuple):
     def joined(self, other: _Box | None) -> _Box:
         if other is None:
             return self
-        low, high = zip(self.starts, other.starts, strict=True), zip(self.stops, other.stops, strict=True)
-        return _Box(*(tuple(map(choose, part)) for choose, part in ((min, low), (max, high))))
+        (a, b), (c, d) = self.starts, other.starts
+        (e, f), (g, h) = self.stops, other.stops
+        return _Box((min(a, c), min(b, d)), (max(e, g), max(f, h)))
 
 
 def receptive_field(trace: Trace, slot: int, position: Position) -> Field | None:
@@ -54,13 +56,11 @@ def receptive_field(trace: Trace, slot: int, position: Position) -> Field | None
         boxes[slot] = _Box((row, column), (row + 1, column + 1))
     reached = {slot}
     for step in reversed(trace.steps):
-        behind = [output for output in step.outputs if output in reached]
-        for output in behind:
+        for output in reached.intersection(step.outputs):
             for source in step.inputs:
                 reached.add(source)
                 if len(trace.shape(source)) == 3:
-                    seen = _seen(trace, step.layer, boxes.get(output), source)
-                    boxes[source] = seen.joined(boxes.get(source))
+                    boxes[source] = _seen(trace, step.layer, boxes.get(output), source).joined(boxes.get(source))
     pictures = [entry for entry in range(len(trace.model.inputs)) if entry in boxes]
     if not pictures:
         return None
@@ -72,8 +72,10 @@ def _seen(trace: Trace, layer: Any, box: _Box | None, source: int) -> _Box:
     """What the cells in a box see of what their layer takes."""
     H, W, _ = as_hwc(trace.channels_first(source), trace.shape(source))
     whole = _Box((0, 0), (H, W))
-    if box is None or isinstance(layer, _MERGING):
-        return whole if box is None else box
+    if box is None or _mixes_pixels(trace, layer, source):
+        return whole
+    if isinstance(layer, _AT_THEIR_PLACE):
+        return box
     try:
         axes = windows_by_axis(layer, (H, W)) or [(1, 1, 0)] * 2
     except ValueError:
@@ -83,3 +85,12 @@ def _seen(trace: Trace, layer: Any, box: _Box | None, source: int) -> _Box:
         starts.append(min(max(first * stride - before, 0), size - 1))
         stops.append(max(min((last - 1) * stride - before + reach, size), 1))
     return _Box((starts[0], starts[1]), (stops[0], stops[1]))
+
+
+def _mixes_pixels(trace: Trace, layer: Any, source: int) -> bool:
+    """Whether a layer works along rows or columns, as a softmax or a concatenation may."""
+    channels = 0 if trace.channels_first(source) else 2
+    if isinstance(layer, L.Concatenate):
+        return axis_of(layer.axis, 3) != channels
+    activation = getattr(layer, "activation", None)
+    return takes_several(activation) and axis_of(works_along(activation), 3) != channels

@@ -1,7 +1,6 @@
 """How each kind of layer makes one number: one function for each, in the table `RULES`.
 
-In a picture every layer but those named below counts rows, columns and channels in its own layout: positions are
-(row, column, channel), or (channel, row, column) with ``data_format="channels_first"``.
+Positions are in the layer's own layout: (row, column, channel), or (channel, row, column) with channels first.
 """
 
 from __future__ import annotations
@@ -189,16 +188,14 @@ def _copied(cell: Cell, text: str, position: Position, source: int = 0) -> Arith
 
 
 def _reshape(cell: Cell) -> Arithmetic:
-    return _copied(cell, "the same value", before_reshape(cell.layer, cell.position, cell.inputs[0].shape, cell.shape))
-
-
-def before_reshape(layer: Any, position: Position, taken: tuple[int, ...], given: tuple[int, ...]) -> Position:
-    """Where the value stood that `Flatten` or `Reshape` gives at a position."""
-    number = np.ravel_multi_index(position, given)
-    if isinstance(layer, L.Flatten) and layer.data_format == "channels_first" and len(taken) > 1:
-        *pixel, channel = np.unravel_index(number, (*taken[1:], taken[0]))
-        return int(channel), *map(int, pixel)
-    return tuple(int(index) for index in np.unravel_index(number, taken))
+    """The value of the same number, counted in C order; a flatten layer may count the channels last."""
+    taken, place = cell.inputs[0].shape, np.ravel_multi_index(cell.position, cell.shape)
+    if isinstance(cell.layer, L.Flatten) and cell.channels_first and len(taken) > 1:
+        *pixel, channel = np.unravel_index(place, (*taken[1:], taken[0]))
+        position = (channel, *pixel)
+    else:
+        position = np.unravel_index(place, taken)
+    return _copied(cell, "the same value", tuple(int(index) for index in position))
 
 
 def _dropout(cell: Cell) -> Arithmetic:
@@ -222,12 +219,12 @@ def merging_weights(layer: Any, count: int) -> list[float]:
 def _added(cell: Cell) -> Arithmetic:
     """A weighted sum of one value from each input; an axis of 1 is stretched."""
     count = len(cell.inputs)
-    parts = [
-        single(x, tuple(min(index, size - 1) for index, size in zip(cell.position, x.shape, strict=True)), w, number)
-        for number, (x, w) in enumerate(zip(cell.inputs, merging_weights(cell.layer, count), strict=True))
+    positions = [
+        [min(index, size - 1) for index, size in zip(cell.position, x.shape, strict=True)] for x in cell.inputs
     ]
-    stacked = (np.stack([getattr(part, name) for part in parts]) for name in Terms.__dataclass_fields__)
-    terms = Terms(*stacked)
+    values = np.array([x[tuple(position)] for x, position in zip(cell.inputs, positions, strict=True)])
+    weights = np.array(merging_weights(cell.layer, count))
+    terms = Terms(values, np.array(positions), np.ones(count, bool), weights, np.arange(count))
     y = float(terms.products.sum())
     line = Line(f"sum of {counted(count, 'product')}", "", y)
     return Arithmetic("sum", terms, y, [line], magnitude=float(np.abs(terms.products).sum()))

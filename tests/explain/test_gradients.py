@@ -151,6 +151,14 @@ def test_ties_share_the_gradient_as_the_layers_do():
             assert explained.value == pytest.approx(expected[position])
 
 
+def test_a_number_that_is_stretched_reaches_all_that_it_is_added_to():
+    model, x = prepared(PIXELS["add stretched"]())
+    y = targets(model, x)
+    explained = explain.pixel_gradient(model, x, y, "global_average_pooling2d", (0, 0, 2), loss=weighted_sum)
+    assert len(explained.terms) == 7 * 6
+    assert explained.computed == pytest.approx(y[..., 2].sum(), rel=1e-5)
+
+
 def test_a_number_added_to_itself():
     x = Input((3,), name="x")
     model = Model(x, layers.Add(name="twice")([x, x]))

@@ -169,6 +169,44 @@ def test_channels_first_pictures_have_a_receptive_field_too():
     assert str(field) == "rows 2 to 4, columns 3 to 5"
 
 
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [
+        (layers.Softmax(), "row 2, column 3"),
+        (layers.Softmax(axis=1), "rows 0 to 6, columns 0 to 5"),
+        (layers.Activation("softmax"), "row 2, column 3"),
+        (layers.Conv2D(2, 1, activation="softmax", data_format="channels_first"), "rows 0 to 5, columns 0 to 3"),
+        (layers.GlobalMaxPooling2D(), "rows 0 to 6, columns 0 to 5"),
+        (layers.Flatten(), "rows 0 to 6, columns 0 to 5"),
+        (layers.Dropout(0.1), "row 2, column 3"),
+    ],
+)
+def test_which_layers_see_all_of_the_picture(layer, field):
+    model, x = prepared(chain(layer))
+    place = {1: (3,), 3: (1, 2, 3)}[len(layer.output.shape) - 1]
+    if field == "row 2, column 3":
+        place = (2, 3, 1)
+    assert str(explain.pixel(model, x, layer, place).receptive_field) == field
+
+
+def test_branches_see_what_any_of_them_sees():
+    x = Input((9, 9, 1))
+    narrow = layers.Conv2D(1, 1)(x)
+    wide = layers.Conv2D(1, (3, 1), padding="same")(x)
+    model = Model(x, layers.Add(name="sum")([wide, narrow]))
+    assert str(explain.pixel(model, np.ones((9, 9, 1)), "sum", (4, 5, 0)).receptive_field) == "rows 3 to 5, column 5"
+
+
+def test_joined_channels_see_their_place_and_joined_rows_may_see_all():
+    model, x = prepared(PIXELS["concatenate"]())
+    assert str(explain.pixel(model, x, model.layers[-1], (4, 2, 5)).receptive_field) == "row 4, column 2"
+    model, x = prepared(PIXELS["concatenate rows"]())
+    explained = explain.pixel(model, x, model.layers[-1], (9, 2, 1))
+    rows, columns = explained.receptive_field
+    position = explained.back().back().position
+    assert rows.start <= position[0] < rows.stop and columns.start <= position[1] < columns.stop
+
+
 def test_blocks_that_run_as_one_are_explained_layer_by_layer():
     model, x = prepared(chain(layers.Conv2D(3, 3), layers.ReLU(), layers.MaxPooling2D(2), shape=(8, 8, 2)))
     assert len(model.graph.fused_steps) == 1
