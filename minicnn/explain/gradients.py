@@ -32,6 +32,7 @@ class GradientTerm(NamedTuple):
 
     Attributes:
         layer: what the derivative comes from: a layer's name, or "loss".
+        slot: of the tape, that this layer fills; None of the loss.
         position: where in that layer's output; None of the loss.
         gradient: the loss' derivative there, before the layer's own activation.
         factor: the weight on the way, or for a weight's gradient the number that the weight meets.
@@ -39,6 +40,7 @@ class GradientTerm(NamedTuple):
     """
 
     layer: str
+    slot: int | None
     position: Position | None
     gradient: float
     factor: float
@@ -88,9 +90,9 @@ class GradientExplanation:
         if number is None or not 0 <= number < len(self.terms):
             raise ValueError(f"explain: {self.what} has {len(self.terms)} terms, numbered from 0; {number} is none")
         term = self.terms[number]
-        if term.position is None:
+        if term.slot is None or term.position is None:
             raise ValueError(f"explain: term {number} of {self.what} is the derivative of the loss itself")
-        return _of_pixel(self.tape, self.tape.slot_of(term.layer), term.position)
+        return _of_pixel(self.tape, term.slot, term.position)
 
     def __str__(self) -> str:
         from .text import describe_gradient
@@ -128,7 +130,7 @@ def pixel_gradient(
 def _of_pixel(tape: Tape, slot: int, position: Position) -> GradientExplanation:
     terms = []
     if slot in tape.own:
-        terms.append(GradientTerm("loss", None, float(tape.own[slot].numpy()[(0, *position)]), 1.0))
+        terms.append(GradientTerm("loss", None, None, float(tape.own[slot].numpy()[0][position]), 1.0))
     for step in tape.steps:
         for source, taken in enumerate(step.inputs):
             if taken == slot:
@@ -146,7 +148,7 @@ def _through(tape: Tape, step: Step, source: int, position: Position) -> list[Gr
     (output,) = step.outputs
     reached = rule(Reader(step.layer, inputs, source, position, tape.shape(output)))
     gz = tape.before_activation(step)
-    return [GradientTerm(step.layer.name, place, float(gz[place]), factor) for place, factor in reached]
+    return [GradientTerm(step.layer.name, output, place, float(gz[place]), factor) for place, factor in reached]
 
 
 def weight_gradient(
@@ -199,11 +201,11 @@ def _uses(tape: Tape, step: Step, weight: str, index: Position) -> list[Gradient
     gz = tape.before_activation(step)[tuple(outputs.T)].tolist()
     name, where = step.layer.name, list(map(tuple, outputs.tolist()))
     if weight == "bias":
-        return [GradientTerm(name, place, g, 1.0) for place, g in zip(where, gz, strict=True)]
+        return [GradientTerm(name, output, place, g, 1.0) for place, g in zip(where, gz, strict=True)]
     x = gathered(tape.array(source), met)
     values, inside = x.values.tolist(), x.inside.tolist()
     return [
-        GradientTerm(name, place, g, value, tuple(cell))
+        GradientTerm(name, output, place, g, value, tuple(cell))
         for place, g, value, cell, seen in zip(where, gz, values, met.tolist(), inside, strict=True)
         if seen
     ]

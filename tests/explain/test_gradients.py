@@ -140,6 +140,17 @@ def test_the_way_ahead_ends_at_the_loss():
         loss.ahead(7)
 
 
+def test_a_layer_that_runs_twice_is_passed_twice():
+    x = Input((3,), name="x")
+    shared = layers.Dense(3, name="shared")
+    model, sample = prepared(Model(x, shared(shared(x))))
+    explained = explain.pixel_gradient(model, sample, np.ones(3, np.float32), "x", 1, loss=weighted_sum)
+    nearer = explained.ahead(2)
+    kernel = shared.kernel.numpy()
+    assert nearer.value == pytest.approx(kernel[2].sum(), rel=1e-5)
+    assert nearer.ahead(0).terms[0].layer == "loss"
+
+
 def test_ties_share_the_gradient_as_the_layers_do():
     flat = np.ones((4, 4, 1), np.float32)
     for layer in (layers.MaxPooling2D(2, strides=1), layers.GlobalMaxPooling2D(), layers.MaxPooling2D((2, 1), **FIRST)):
