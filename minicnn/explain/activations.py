@@ -45,11 +45,6 @@ def apply(function: Any, z: float, along: Along) -> tuple[list[Line], float]:
     return [Line(_name(function), text, value)], value
 
 
-def activation_name(function: Any) -> str:
-    """How an activation is called."""
-    return _name(_plain(function)[0])
-
-
 def takes_several(function: Any) -> bool:
     """Whether an activation (None is none) makes one value of several: softmax does, one that is not known may."""
     plain = _plain(function)[0]

@@ -42,7 +42,7 @@ class Explanation:
     """How a model made one number; made by `pixel`. ``print`` shows it as text, `plot` as a picture.
 
     Attributes:
-        layer, kind: the layer's name and class.
+        layer, kind: the layer's name and class; "Input" where the number is one of the picture.
         position: where the number stands in the layer's output.
         value: what the model computed.
         computed: what the terms give in float64.
@@ -67,7 +67,7 @@ class Explanation:
         step = self.trace.makers.get(self.slot)
         if step is None:
             nothing = Terms(np.empty(0), np.empty((0, 0), int), np.empty(0, bool), None, np.empty(0, int))
-            return Arithmetic("picture", nothing, self.value)
+            return Arithmetic(nothing, self.value)
         self.trace.check_inference(step)
         rule = rule_of(step.layer, RULES, self.trace.operation)
         inputs = [self.trace.array(slot) for slot in step.inputs]

@@ -100,7 +100,6 @@ def _weighted(cell: Cell, terms_at: Callable[[Position], Terms], output_of: Call
         lines += [Line("bias b", "", bias), Line("z = sum + b", f"{number(total)} + {signed(bias)}", z)]
     made, y = apply(layer.activation, z, _along(cell, z_at))
     return Arithmetic(
-        "sum",
         terms,
         y,
         lines + made,
@@ -126,10 +125,10 @@ def _activation(cell: Cell) -> Arithmetic:
     z = float(x[cell.position])
     lines, y = apply(cell.layer.activation, z, _along(cell, lambda position: float(x[position])))
     if not takes_several(cell.layer.activation):
-        return Arithmetic("value", single(x, cell.position), y, lines, magnitude=abs(z), pre_activation=z)
+        return Arithmetic(single(x, cell.position), y, lines, magnitude=abs(z), pre_activation=z)
     axis = axis_of(works_along(cell.layer.activation), x.ndim)
     terms = gathered(x, line_through(cell.position, axis, x.shape[axis]))
-    return Arithmetic("function", terms, y, lines, magnitude=float(np.abs(terms.values).max()), pre_activation=z)
+    return Arithmetic(terms, y, lines, magnitude=float(np.abs(terms.values).max()), pre_activation=z)
 
 
 def pooled_window(cell: Cell) -> Terms:
@@ -148,7 +147,7 @@ def _maximum(cell: Cell) -> Arithmetic:
     terms = pooled_window(cell)
     value = float(terms.values.reshape(-1)[terms.winner])
     line = Line(f"largest of {counted(int(terms.inside.sum()), 'value')}", "", value)
-    return Arithmetic("maximum", terms, value, [line], magnitude=abs(value), winner=terms.winner)
+    return Arithmetic(terms, value, [line], magnitude=abs(value), winner=terms.winner)
 
 
 def _mean(cell: Cell) -> Arithmetic:
@@ -156,7 +155,7 @@ def _mean(cell: Cell) -> Arithmetic:
     count, total = int(terms.inside.sum()), float(terms.values.sum())
     y = total / count
     lines = [Line(f"sum of {counted(count, 'value')}", "", total), Line("mean", f"{number(total)} / {count}", y)]
-    return Arithmetic("mean", terms, y, lines, magnitude=float(np.abs(terms.values).sum()) / count)
+    return Arithmetic(terms, y, lines, magnitude=float(np.abs(terms.values).sum()) / count)
 
 
 def _batch_normalization(cell: Cell) -> Arithmetic:
@@ -177,14 +176,14 @@ def _batch_normalization(cell: Cell) -> Arithmetic:
         y = scale * y + shift
         lines.append(Line("scaled, shifted", formula, y))
     size = abs(scale / deviation) * (abs(x) + abs(mean)) + abs(shift)
-    return Arithmetic("value", single(cell.inputs[0], cell.position), y, lines, magnitude=size)
+    return Arithmetic(single(cell.inputs[0], cell.position), y, lines, magnitude=size)
 
 
 def _copied(cell: Cell, text: str, position: Position, source: int = 0) -> Arithmetic:
     """A number that a layer only takes from somewhere."""
     terms = single(cell.inputs[source], position, source=source)
     value = float(terms.values)
-    return Arithmetic("value", terms, value, [Line(text, "", value)], magnitude=abs(value))
+    return Arithmetic(terms, value, [Line(text, "", value)], magnitude=abs(value))
 
 
 def _reshape(cell: Cell) -> Arithmetic:
@@ -227,7 +226,7 @@ def _added(cell: Cell) -> Arithmetic:
     terms = Terms(values, np.array(positions), np.ones(count, bool), weights, np.arange(count))
     y = float(terms.products.sum())
     line = Line(f"sum of {counted(count, 'product')}", "", y)
-    return Arithmetic("sum", terms, y, [line], magnitude=float(np.abs(terms.products).sum()))
+    return Arithmetic(terms, y, [line], magnitude=float(np.abs(terms.products).sum()))
 
 
 def _concatenate(cell: Cell) -> Arithmetic:

@@ -123,8 +123,7 @@ class Arithmetic:
     """How a layer makes one number, in float64.
 
     Attributes:
-        how: "sum", "maximum", "mean", "function" (of several values), "value" (one goes in) or "picture" (none does).
-        terms: what goes in.
+        terms: what goes in; none into a number of the picture itself.
         result: what comes out.
         lines: the steps behind the terms, the last of which gives the result.
         magnitude: the sum of the sizes of all that is added up; rounding errors are in proportion to it.
@@ -133,7 +132,6 @@ class Arithmetic:
         winner: number of the term that a maximum takes.
     """
 
-    how: str
     terms: Terms
     result: float
     lines: list[Line] = field(default_factory=list)

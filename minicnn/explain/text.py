@@ -22,7 +22,7 @@ def describe(explanation: Explanation) -> str:
     """All of an explanation as text."""
     title = f"{explanation.layer} ({explanation.kind}), {place(explanation)}: {explanation.value:.7g}"
     lines = [title, *_seen(explanation)]
-    if explanation.arithmetic.how != "picture":
+    if explanation.kind != "Input":
         lines += ["", *_terms(explanation), "", *formulas(explanation.lines), ""]
         lines += [f"from its terms, in float64: {explanation.computed:.7g}"]
         lines += [f"the model computed          {explanation.value:.7g}"]
@@ -43,7 +43,7 @@ def short(position: Position | None) -> str:
 
 def _seen(explanation: Explanation) -> list[str]:
     field = explanation.receptive_field
-    known = field is not None and explanation.arithmetic.how != "picture"
+    known = field is not None and explanation.kind != "Input"
     return [f"It depends on {field} of the picture."] if known else []
 
 

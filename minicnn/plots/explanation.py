@@ -33,7 +33,7 @@ def explanation(explained: Explanation, *, path: str | os.PathLike[str] | None =
     Raises:
         ValueError: it is a number of the picture itself, which nothing is behind.
     """
-    if explained.arithmetic.how == "picture":
+    if explained.kind == "Input":
         raise ValueError(f"plots.explanation: {explained.layer!r} is the picture: nothing lies behind it")
     place = explained.trace.place(explained.slot, explained.position)
     title = f"{explained.layer}, {place}: {explained.value:.4g}"
@@ -129,6 +129,7 @@ def _table(panel: Axes, values: np.ndarray, inside: np.ndarray) -> None:
         return
     size = 8 if values.shape[1] <= 3 else 6 if values.shape[1] <= 5 else 4
     for (row, column), value in np.ndenumerate(values):
-        text = f"{value:.2g}" if inside[row, column] else "pad"
+        # Adding 0 makes 0 of -0.
+        text = f"{value + 0.0:.2g}" if inside[row, column] else "pad"
         color = "white" if abs(value) > _DARK * limit else INK
         panel.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
