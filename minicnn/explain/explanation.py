@@ -196,8 +196,8 @@ class Explanation:
 def pixel(model: Model, x: Any, layer: Layer | str | int, position: Any) -> Explanation:
     """Explain one number of a model's forward pass: which numbers it is made of, and how.
 
-    What is shown is what the model does in inference. The number is computed again from its terms in float64 and
-    compared with the one that the model computed.
+    What is shown is what the model does in inference, on a GPU with float32 throughout. The number is computed again
+    from its terms in float64 and compared with the one that the model computed.
 
     Args:
         model: built; Sequential or functional, with any weights.

@@ -11,6 +11,7 @@ import minicnn.functional as F
 from minicnn import losses
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import native, place, to_host
+from minicnn.kernels import use_tf32
 from minicnn.models.graph import Step, activation_of, run_to_logits
 from minicnn.parameter import Parameter
 
@@ -52,7 +53,8 @@ class Tape(Trace):
         (output,) = self.outputs
         self._value = _scalar(measure(target, self.tensors[output]))
         self.loss = float(self._value.numpy())
-        found = minicnn.grad(self._value, list(self.tensors.values()), retain_graph=True)
+        with use_tf32(False):
+            found = minicnn.grad(self._value, list(self.tensors.values()), retain_graph=True)
         self.gradients = dict(zip(self.tensors, found, strict=True))
         alone = Tensor(self.tensors[output].data, requires_grad=True)
         self.own = {output: minicnn.grad(_scalar(measure(target, alone)), [alone])[0]}
@@ -68,7 +70,8 @@ class Tape(Trace):
 
     def by_weight(self, weight: Parameter) -> Tensor:
         """The loss' derivative by a weight."""
-        return minicnn.grad(self._value, [weight], retain_graph=True)[0]
+        with use_tf32(False):
+            return minicnn.grad(self._value, [weight], retain_graph=True)[0]
 
     def before_activation(self, step: Step) -> np.ndarray:
         """The loss' derivative by what a layer computes before its own activation, as `gradient` gives it.
@@ -79,7 +82,7 @@ class Tape(Trace):
         activation = activation_of(step.layer) if hasattr(step.layer, "kernel") else None
         if activation is None:
             return self.gradient(slot)
-        with no_grad():
+        with no_grad(), use_tf32(False):
             logits = run_to_logits(step.layer, self.tensors[step.inputs[0]], False)
         z = Tensor(logits.data, requires_grad=True)
         # A tensor of its own where the activation hands z on.

@@ -10,6 +10,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import native, place, to_host
+from minicnn.kernels import use_tf32
 from minicnn.layers import BatchNormalization, Dropout, InputLayer, Layer
 from minicnn.layers.base import is_int
 from minicnn.layers.spatial import SpatialLayer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Trace:
-    """What a model makes of one sample in inference, layer by layer, without fused blocks.
+    """What a model makes of one sample in inference, layer by layer, without fused blocks, on a GPU without TF32.
 
     Args:
         model: built; Sequential or functional.
@@ -47,7 +48,8 @@ class Trace:
         graph = _graph_of(model, operation)
         self.steps: list[Step] = graph.steps
         self.tensors = dict(enumerate(self._entries(graph, x, taped)))
-        with contextlib.nullcontext() if taped else no_grad():
+        # Rounded operands would make other numbers than the ones shown.
+        with use_tf32(False), contextlib.nullcontext() if taped else no_grad():
             for step in self.steps:
                 self._run(step)
         self.makers = {slot: step for step in self.steps for slot in step.outputs}
