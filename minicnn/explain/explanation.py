@@ -164,7 +164,7 @@ class Explanation:
         Raises:
             ValueError: none of the `inputs` stands there.
         """
-        wanted = tuple(position) if isinstance(position, (tuple, list)) else (position,)
+        wanted = tuple(position) if isinstance(position, (tuple, list, np.ndarray)) else (position,)
         terms = self.arithmetic.terms
         for number in range(terms.count):
             if terms.position(number) == wanted:

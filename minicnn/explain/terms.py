@@ -79,7 +79,7 @@ def checked(position: Any, shape: tuple[int, ...], what: str, axes: Sequence[str
     Raises:
         ValueError: it is something else, or outside; the message says the range.
     """
-    given = (position,) if is_int(position) else position
+    given = (position,) if is_int(position) else position.tolist() if isinstance(position, np.ndarray) else position
     fits = isinstance(given, (tuple, list)) and len(given) == len(shape) and all(map(is_int, given))
     if fits and all(0 <= int(index) < size for index, size in zip(given, shape, strict=True)):
         return tuple(int(index) for index in given)

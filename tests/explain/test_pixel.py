@@ -218,6 +218,8 @@ def test_a_sample_may_come_with_a_batch_axis_or_as_whole_numbers():
     model, x = prepared(chain(layers.Conv2D(3, 3, name="conv")))
     value = explain.pixel(model, x, "conv", (1, 1, 1)).value
     assert explain.pixel(model, x[np.newaxis], "conv", [1, 1, 1]).value == value
+    assert explain.pixel(model, x, "conv", np.array([1, 1, 1])).value == value
+    assert explain.pixel(model, x, "conv", (1, 1, 1)).of(np.array([2, 2, 3])).position == (2, 2, 3)
     assert explain.pixel(model, minicnn.Tensor(x), model.layers[0], (1, 1, 1)).value == value
     grey = np.arange(np.prod(SIZE), dtype=np.uint8).reshape(SIZE)
     assert explain.pixel(model, grey, -1, (0, 0, 0)).window[1, 2, 3] == grey[1, 2, 3]
