@@ -81,7 +81,7 @@ def test_padding_never_wins_and_is_not_counted():
     model = chain(layers.MaxPooling2D(3, padding="same", name="max"), shape=(4, 4, 1))
     negative = -1 - np.arange(16, dtype=np.float32).reshape(4, 4, 1)
     explained = explain.pixel(model, negative, "max", (0, 0, 0))
-    assert explained.value == -1 and explained.back().position == (0, 0, 0)
+    assert explained.value == -1 and explained.winner == explained.back().position == (0, 0, 0)
     model = chain(layers.AveragePooling2D(3, padding="same", name="mean"), shape=(4, 4, 1))
     assert explain.pixel(model, negative, "mean", (1, 1, 0)).lines[-1].formula == "-54 / 4"
 
