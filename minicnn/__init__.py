@@ -45,7 +45,7 @@ _NAMES = {
     "load_model": "saving",
 }
 _MODULES = (
-    "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "functional",
+    "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "explain", "functional",
     "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
     "regularizers", "saving", "schedules", "utils",
 )  # fmt: skip

@@ -45,9 +45,11 @@ def test_each_floor_imports_only_from_below(checkout):
         ("functional", "layers"),
         ("layers", "models"),
         ("models", "plots"),
+        ("models", "explain"),
         ("models", "applications"),
         ("applications", "articles"),
         ("plots", "articles"),
+        ("explain", "articles"),
         ("articles", "cli"),
     ],
 )

@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("train", "train"),
     "evaluate": ("evaluate", "evaluate"),
     "predict": ("predict", "predict"),
+    "explain": ("explain", "explain"),
     "study": ("study", "study"),
     "reproduce": ("reproduce", "reproduce"),
     "bench": ("bench", "bench"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .architecture import plot_model
 from .evaluation import confusion_matrix, scatter
+from .explanation import explanation
 from .features import activation_maps, activations, dead_maps, exciting_patches, filters
 from .gradients import gradient_norm_by_layer, gradient_norms
 from .history import history, loss_curves
@@ -22,6 +23,7 @@ __all__ = [
     "confusion_matrix",
     "dead_maps",
     "exciting_patches",
+    "explanation",
     "filtered",
     "filters",
     "gradient_norm_by_layer",

@@ -59,11 +59,17 @@ def receptive_field(model: Model, layer: Layer) -> ReceptiveField:
     Raises:
         ValueError: the layer is not in the model, or one up to it mixes all pixels.
     """
+    from minicnn.layers.spatial import SpatialLayer
+
     if layer not in model.layers:
         raise ValueError(f"receptive_field: {layer.name!r} is no layer of {model.name!r}")
     axes = [_Axis(), _Axis()]
     for part in model.layers[: model.layers.index(layer) + 1]:
-        for place, (window, stride, before) in enumerate(_windows(part)):
+        if isinstance(part, SpatialLayer) and part.data_format != "channels_last":
+            raise ValueError(
+                f"receptive_field: {part.name!r} has data_format {part.data_format!r}, expected channels_last"
+            )
+        for place, (window, stride, before) in enumerate(windows_by_axis(part, part.input_shape[1:3])):
             axes[place].pass_through(window, stride, before)
     rows, columns = axes
     return ReceptiveField((rows.size, columns.size), (rows.stride, columns.stride), (rows.start, columns.start))
@@ -81,8 +87,20 @@ class _Axis:
         self.stride *= stride
 
 
-def _windows(layer: Any) -> list[tuple[int, int, int]]:
-    """Window, stride and padding in front, by axis."""
+def windows_by_axis(layer: Any, size: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """What a layer's windows are along rows and columns.
+
+    Args:
+        layer: whose cells see a window or a single pixel.
+        size: (H, W) of what comes in.
+
+    Returns:
+        For each axis the window's reach (dilation included), its stride and the padding in front; an empty list where
+        every cell sees the one pixel at its own place.
+
+    Raises:
+        ValueError: the layer mixes pixels in another way.
+    """
     from minicnn.layers import (
         ELU,
         Activation,
@@ -113,11 +131,6 @@ def _windows(layer: Any) -> list[tuple[int, int, int]]:
         kernel, dilation = layer.pool_size, (1, 1)
     else:
         raise ValueError(f"receptive_field: {layer.name!r} ({type(layer).__name__}) is no convolution or pooling")
-    if layer.data_format != "channels_last":
-        raise ValueError(
-            f"receptive_field: {layer.name!r} has data_format {layer.data_format!r}, expected channels_last"
-        )
-    size = layer.input_shape[1:3]
     padding = resolve_padding(layer.padding, size, kernel, layer.strides, dilation, "receptive_field")
     return [
         (spread * (window - 1) + 1, stride, before)

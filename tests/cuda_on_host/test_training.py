@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import articles, optimizers, plots
+from minicnn import articles, explain, optimizers, plots
 from minicnn.autograd import Tensor, from_dlpack
 from minicnn.device import DeviceMemoryError
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
@@ -307,6 +307,14 @@ def test_what_looks_into_a_network_looks_into_one_on_the_device(cupy: Any) -> No
     np.testing.assert_allclose(maps[1], maps[0], atol=1e-5)
     plots.filters(there.layers[0])
     plots.exciting_patches(there, there.layers[0], x)
+    # The numbers shown are exact, whatever the switch allows.
+    with minicnn.kernels.use_tf32(True):
+        for layer, place in ((0, (1, 2, 3)), (1, (0, 1, 2)), (2, (0, 3, 7)), (3, (1, 1, 0)), (-1, 4)):
+            values = [explain.pixel(model, x[0], layer, place).value for model in (here, there)]
+            assert values[1] == pytest.approx(values[0], abs=1e-5)
+        for ask, place in ((explain.weight_gradient, (0, 1, 0, 3)), (explain.pixel_gradient, (2, 3, 4))):
+            values = [ask(model, x[0], y[0], 0, place).value for model in (here, there)]
+            assert values[1] == pytest.approx(values[0], abs=1e-5)
 
 
 def test_dlpack_shares_memory_both_ways() -> None:
