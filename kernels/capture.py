@@ -4,9 +4,9 @@ Launching a kernel costs the host some microseconds, and a small network's kerne
 captured nothing runs: every kernel and copy that is asked for becomes a node of a graph, with the arguments it was
 asked for with, and the graph is then launched at once, as often as wanted. (CUDA C++ Programming Guide, "CUDA Graphs".)
 
-Arguments by value stay what they were, so what changes from launch to launch has to lie in memory (`recording.Numbers`,
-and the arrays that the work reads). Addresses stay, too. So what the work allocates comes from a pool of its own, which
-lives as long as the graph: nobody else is given that memory. And the graph keeps the work, whose arrays it reads.
+Arguments by value stay what they were, so what changes from launch to launch has to lie in memory: the arrays that the
+work reads, and `recording.DeviceNumbers`. Addresses stay, too. So what the work allocates comes from a pool of its own,
+which lives as long as the graph: nobody else is given that memory. And the graph keeps the work, whose arrays it reads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from .recording import Numbers, collect
+from .recording import DeviceNumbers, collect
 
 
 class Graph:
@@ -31,7 +31,7 @@ class Graph:
         RuntimeError: the work did something that cannot be captured.
     """
 
-    def __init__(self, work: Callable[[], Any], numbers: Numbers) -> None:
+    def __init__(self, work: Callable[[], Any], numbers: DeviceNumbers) -> None:
         cupy = importlib.import_module("cupy")
         # The work has run before, and what it used then lies idle there; it may need as much again.
         cupy.get_default_memory_pool().free_all_blocks()

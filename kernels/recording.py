@@ -8,14 +8,16 @@ Only what goes through `note` is recorded: all compiled kernels do (`cpu.threads
 two kernels is not, and would keep the numbers of the recorded call, so a recording must be compared with the real thing
 before it is trusted.
 
-On a GPU the driver notes kernels itself (`capture`), NumPy's kind of arithmetic included. What it notes by value, like
-a learning rate, stays as it was; `vary` marks such numbers, and the kernels read them from memory instead.
+On a GPU the driver notes kernels itself (`capture`), NumPy's kind of arithmetic included.
+
+What is noted by value, like a learning rate, would stay as it was. `vary` marks such numbers: the processor's kernels
+are given what they are at the time of the replay, and a GPU's read them from memory.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +31,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.numbers = Numbers()
         self._steps: list[Callable[[], None]] | None = None
 
     def replay(self) -> None:
@@ -38,6 +41,7 @@ class Recording:
             from .cpu.program import assemble
 
             self._steps = assemble(self.calls)
+        self.numbers.renew()
         for step in self._steps:
             step()
 
@@ -60,18 +64,47 @@ class Number:
         value: what it gave last.
     """
 
-    def __init__(self, function: Callable[[], Any], numbers: Numbers) -> None:
+    def __init__(self, function: Callable[[], Any], numbers: Any) -> None:
         self.function = function
         self.numbers = numbers
         self.value = function()
 
+    def show(self, cell: np.ndarray) -> None:
+        """Put it there now and whenever it is asked for again; an array of one number."""
+        self.numbers.show(self, cell)
+
     def place(self, dtype: Any) -> int:
         """Where on the device it lies, in this dtype, when the work is replayed."""
-        return self.numbers.place(self, np.dtype(dtype))
+        return int(self.numbers.place(self, np.dtype(dtype)))
 
 
 class Numbers:
-    """The numbers of work that is recorded on a GPU, side by side in memory that the kernels read them from.
+    """The numbers of recorded work that may be other ones in every replay."""
+
+    def __init__(self) -> None:
+        self._all: list[Number] = []
+        self._shown: list[tuple[Number, np.ndarray]] = []
+
+    def add(self, function: Callable[[], Any]) -> Number:
+        """Ask the function now, and again in every `renew`."""
+        self._all.append(Number(function, self))
+        return self._all[-1]
+
+    def show(self, number: Number, cell: np.ndarray) -> None:
+        """See `Number.show`."""
+        self._shown.append((number, cell))
+        cell[0] = number.value
+
+    def renew(self) -> None:
+        """Ask all functions again, in their order, and put what they give where it is read."""
+        for number in self._all:
+            number.value = number.function()
+        for number, cell in self._shown:
+            cell[0] = number.value
+
+
+class DeviceNumbers(Numbers):
+    """Numbers side by side in memory of a GPU that its kernels read them from.
 
     Args:
         device: their memory, an array of bytes.
@@ -83,15 +116,9 @@ class Numbers:
     WORD = 8
 
     def __init__(self, device: Any) -> None:
+        super().__init__()
         self.device = device
         self.host = np.zeros(device.nbytes, np.uint8)
-        self._all: list[Number] = []
-        self._placed: list[tuple[Number, np.ndarray]] = []
-
-    def add(self, function: Callable[[], Any]) -> Number:
-        """Ask the function now, and again in every `renew`."""
-        self._all.append(Number(function, self))
-        return self._all[-1]
 
     def place(self, number: Number, dtype: np.dtype) -> int:
         """Give a number a place.
@@ -99,18 +126,11 @@ class Numbers:
         Raises:
             RuntimeError: they are more than there is room for.
         """
-        offset = len(self._placed) * self.WORD
+        offset = len(self._shown) * self.WORD
         if offset + self.WORD > len(self.host):
             raise RuntimeError(f"a recorded step may have {len(self.host) // self.WORD} numbers that change, not more")
-        self._placed.append((number, self.host[offset : offset + dtype.itemsize].view(dtype)))
+        number.show(self.host[offset : offset + dtype.itemsize].view(dtype))
         return int(self.device.data.ptr) + offset
-
-    def renew(self) -> None:
-        """Ask all functions again, in their order, and put what they give into `host`."""
-        for number in self._all:
-            number.value = number.function()
-        for number, cell in self._placed:
-            cell[0] = number.value
 
 
 class _Current(threading.local):
@@ -123,18 +143,22 @@ _current = _Current()
 
 @contextmanager
 def record() -> Iterator[Recording]:
-    """Record what this thread calls within the block."""
-    before, _current.recording = _current.recording, Recording()
+    """Record what this thread calls within the block, with the numbers that `vary` gives."""
+    before, recording = _current.recording, Recording()
+    _current.recording = recording
     try:
-        yield _current.recording
+        with collect(recording.numbers):
+            yield recording
     finally:
         _current.recording = before
 
 
-def note(function: Callable[..., Any], *arguments: Any) -> None:
-    """Add a call, which the caller makes itself, to the recording under way, if there is one."""
-    if _current.recording is not None:
-        _current.recording.calls.append((function, arguments))
+def note(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Add a call, which the caller makes itself, to the recording under way; whether there is one."""
+    if _current.recording is None:
+        return False
+    _current.recording.calls.append((function, arguments))
+    return True
 
 
 def copy(target: Any, source: Any) -> None:
@@ -163,4 +187,9 @@ def vary(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if _current.numbers is None:
         return function(*arguments)
-    return _current.numbers.add(lambda: function(*(a.value if isinstance(a, Number) else a for a in arguments)))
+    return _current.numbers.add(lambda: function(*present(arguments)))
+
+
+def present(values: Sequence[Any]) -> list[Any]:
+    """The values, each `Number` among them as it is now."""
+    return [value.value if isinstance(value, Number) else value for value in values]

@@ -12,7 +12,7 @@ import minicnn
 from minicnn import kernels, layers
 from minicnn.device import place, why_no_gpu
 from minicnn.kernels.capture import Graph
-from minicnn.kernels.recording import Numbers
+from minicnn.kernels.recording import DeviceNumbers
 
 from ..cases import ConvCase, DenseCase, ProductCase
 from ..flat_cases import FlatCase
@@ -39,7 +39,7 @@ class Engine:
         _cupy().cuda.Device().synchronize()
 
     def repeated(self, run: Callable[[], Any], times: int) -> Callable[[], Any]:
-        graph = Graph(lambda: [run() for _ in range(times)], Numbers(_cupy().empty(8, np.uint8)))
+        graph = Graph(lambda: [run() for _ in range(times)], DeviceNumbers(_cupy().empty(8, np.uint8)))
         return graph.launch
 
     def device_memory(self) -> float:

@@ -4,7 +4,8 @@
 matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
 what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
 multiplications; `transforms` has their vector code. `threads` shares tiles among cores, `memory` reuses buffers,
-`cache` compiles and keeps machine code, and `program` calls recorded kernels again without Python in between.
+`cache` compiles and keeps machine code, and `program` calls recorded kernels again without Python in between. `samples`
+is beside the contract: what `minicnn.kernels.samples` does, compiled.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask
+from .samples import is_finite, one_hot, take_rows
 from .threads import get_num_threads, set_num_threads
 from .warping import affine_warp
 
@@ -49,10 +51,12 @@ __all__ = [
     "empty",
     "erf",
     "get_num_threads",
+    "is_finite",
     "matmul",
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_gradient",
+    "one_hot",
     "relu",
     "relu_gradient",
     "rmsprop_step",
@@ -62,4 +66,5 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_gradient",
     "sum_rows",
+    "take_rows",
 ]

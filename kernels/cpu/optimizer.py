@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from ..recording import Number, vary
 from .cache import compiled
 from .threads import share, take, threads_for
 
 BLOCK = 16 * 1024  # elements to a tile
 
 
-def _run(kernel: Callable[..., None], buffers: tuple[np.ndarray, ...], *scalars: float) -> None:
+def _run(kernel: Callable[..., None], buffers: tuple[np.ndarray, ...], *scalars: Any) -> None:
     p = buffers[0]
-    constants = (p.dtype.type(scalar) for scalar in scalars)
-    share(kernel, -(-p.size // BLOCK), threads_for(4 * p.size), *(b.reshape(-1) for b in buffers), *constants)
+    numbers = [_number(scalar, p.dtype) for scalar in scalars]
+    share(kernel, -(-p.size // BLOCK), threads_for(4 * p.size), *(b.reshape(-1) for b in buffers), *numbers)
+
+
+def _number(value: Any, dtype: np.dtype) -> Any:
+    return vary(dtype.type, value) if isinstance(value, Number) else dtype.type(value)
 
 
 @compiled
@@ -121,8 +127,12 @@ def adam_step(
     epsilon: float, weight_decay: float, step: int,
 ) -> None:  # fmt: skip
     """m += (1-b1)*(g-m); v += (1-b2)*(g*g-v); p -= lr*decay*p + lr*sqrt(1-b2^t)/(1-b1^t) * m/(sqrt(v)+eps)."""
-    alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-    _run(_adam, (p, g, m, v), alpha, 1 - beta_1, 1 - beta_2, epsilon, learning_rate * weight_decay)
+
+    def alpha(rate: float, t: int) -> float:
+        return rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+
+    rate, decay = vary(alpha, learning_rate, step), vary(lambda rate: rate * weight_decay, learning_rate)
+    _run(_adam, (p, g, m, v), rate, 1 - beta_1, 1 - beta_2, epsilon, decay)
 
 
 def rmsprop_step(

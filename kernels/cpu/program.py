@@ -28,6 +28,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
+from ..recording import Number, present
 from .cache import compiled, inlined
 from .simd import fetch_add
 from .threads import ask, share, take
@@ -68,9 +69,12 @@ def _stored(arguments: tuple[Any, ...]) -> np.ndarray:
     """Arguments in memory, eight bytes to each number."""
     numbers = list(_flattened(arguments))
     memory = np.zeros(len(numbers), np.int64)
-    for place, number in enumerate(numbers):
-        dtype = np.result_type(number) if isinstance(number, (float, np.floating)) else np.int64
-        memory[place : place + 1].view(dtype)[0] = number
+    for place, (number, value) in enumerate(zip(numbers, present(numbers), strict=True)):
+        dtype = np.result_type(value) if isinstance(value, (float, np.floating)) else np.int64
+        cell = memory[place : place + 1].view(dtype)
+        cell[0] = value
+        if isinstance(number, Number):
+            number.show(cell)
     return memory
 
 
@@ -272,8 +276,8 @@ class Program:
 
     def _store(self, row: int, kernel: Any, tiles: int, threads: int, *arguments: Any) -> Any:
         arguments = (self._state[row : row + 2], tiles, *arguments)
-        memory = _stored(arguments)
-        self._calls[row : row + 4] = _callers.find(kernel, arguments), memory.ctypes.data, tiles, threads
+        memory, code = _stored(arguments), _callers.find(kernel, tuple(present(arguments)))
+        self._calls[row : row + 4] = code, memory.ctypes.data, tiles, threads
         return memory, arguments
 
     def run(self) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..recording import note
+from ..recording import note, present
 from .cache import inlined
 from .simd import fetch_add
 
@@ -143,7 +143,8 @@ def share(kernel: Callable[..., None], tiles: int, threads: int, *arguments: Any
 
     ticket[0] counts the tiles taken, ticket[1] the threads that came (a number for each, for its own scratch memory).
     """
-    note(share, kernel, tiles, threads, *arguments)
+    if note(share, kernel, tiles, threads, *arguments):
+        arguments = tuple(present(arguments))
     ticket = np.zeros(2, np.int64)
     helpers = min(threads, tiles) - 1
     if helpers <= 0:

@@ -104,6 +104,11 @@ class CallbackList:
             for name, names in _BATCH_HOOKS.items()
         }
 
+    @property
+    def watches_batches(self) -> bool:
+        """Whether a callback is called between two training steps."""
+        return bool(self._overriding["on_train_batch_begin"] or self._overriding["on_train_batch_end"])
+
     def call(self, hook: str, *arguments: Any) -> None:
         """Call `hook` ("on_epoch_begin", ...) of every callback."""
         for callback in self.callbacks:

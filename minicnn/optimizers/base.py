@@ -159,6 +159,10 @@ class Optimizer(Configurable):
                 parameter.bump_version()
         self.iterations += 1
 
+    def arrays(self) -> list[Any]:
+        """Give the arrays that a step changes: those that the parameters lie in, and the slots."""
+        return [array for block in self._blocks for array in (block.data, *block.slots.values())]
+
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward starts afresh."""
         for parameter in self.parameters:

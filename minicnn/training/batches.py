@@ -1,21 +1,20 @@
 """Batches of arrays, cut and gathered, and how a model's inputs and outputs are read.
 
-Arrays are never cast or copied as a whole: a batch of them is gathered into a buffer of its own size, which is cast and
-used again for the next batch, unless somebody still holds a view of it.
+Arrays are never cast or copied as a whole: see `sources`.
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd import as_array
-from minicnn.device import device_of, native, place, to_host
+from minicnn.device import native, place, to_host
 from minicnn.models.diagnosis import fits
+from minicnn.training.sources import Source
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -165,10 +164,16 @@ class ArrayFeed:
         generator: draws a new order of the samples for every epoch; None leaves them in order.
         class_weight: weight for each class number.
 
+    Attributes:
+        room: gives, for a number of samples, the arrays that a model's one input and its targets should be gathered
+            into, where that fits, or None.
+
     Raises:
         ValueError: no samples, or different numbers of them.
         TypeError: something else than numbers.
     """
+
+    room: Callable[[int], Sequence[np.ndarray | None]] | None = None
 
     def __init__(
         self,
@@ -190,8 +195,8 @@ class ArrayFeed:
         self.steps: int | None = math.ceil(self.size / self.batch_size)
         self.generator = generator
         self.class_weight = class_weights(layout, class_weight, self.y)
-        self._x_sources = [_Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
-        self._y_sources = [_Source(array, _target_dtype(array, layout.dtype)) for array in self.y or ()]
+        self._x_sources = [Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
+        self._y_sources = [Source(array, _target_dtype(array, layout.dtype)) for array in self.y or ()]
 
     def _count_samples(self) -> int:
         operation = self.layout.operation
@@ -246,9 +251,11 @@ class ArrayFeed:
 
     def _gather(self, indices: Mapping[str, Any]) -> Batch:
         """The samples of these indices, which are given for each device."""
-        x = [source.gather(indices[source.device]) for source in self._x_sources]
-        y = None if self.y is None else [source.gather(indices[source.device]) for source in self._y_sources]
-        return self._batch(x, y, indices["cpu"], len(indices["cpu"]))
+        size = len(indices["cpu"])
+        for_x, for_y = (None, None) if self.room is None else self.room(size)
+        x = [source.gather(indices[source.device], for_x) for source in self._x_sources]
+        y = None if self.y is None else [source.gather(indices[source.device], for_y) for source in self._y_sources]
+        return self._batch(x, y, indices["cpu"], size)
 
     def _batch(self, x: list[np.ndarray], y: list[np.ndarray] | None, where: Any, size: int) -> Batch:
         weights = None
@@ -257,56 +264,6 @@ class ArrayFeed:
         if self.class_weight is not None and y is not None:
             weights = self.class_weight.times(y[0], weights)
         return Batch(x, y, weights, size, where)
-
-
-class _Source:
-    """One array, read in pieces, in the dtype wanted; where it lies on a GPU, so do the pieces."""
-
-    def __init__(self, array: Any, dtype: np.dtype) -> None:
-        self.array = array
-        self.dtype = dtype
-        self.device = device_of(array)
-        self._plain = _Buffer(array.shape[1:], array.dtype)
-        self._cast = _Buffer(array.shape[1:], dtype)
-
-    def slice(self, begin: int, end: int) -> np.ndarray:
-        return self._converted(self.array[begin:end])
-
-    def gather(self, indices: Any) -> Any:
-        """The samples of these indices, which lie where the array does."""
-        if self.device != "cpu":
-            return self._converted(self.array.take(indices, axis=0))
-        if not self.array.flags.c_contiguous:
-            # take() would copy the whole array into C order first.
-            return self._converted(self.array[indices])
-        gathered = self._plain.get(len(indices))
-        # mode="clip" writes straight into the buffer; the indices are in range by construction.
-        np.take(self.array, indices, axis=0, out=gathered, mode="clip")
-        return self._converted(gathered)
-
-    def _converted(self, piece: np.ndarray) -> np.ndarray:
-        if piece.dtype == self.dtype:
-            return piece
-        if self.device != "cpu":
-            return piece.astype(self.dtype)
-        result = self._cast.get(len(piece))
-        np.copyto(result, piece, casting="unsafe")
-        return result
-
-
-class _Buffer:
-    """Memory for a batch, used again for the next one when nobody looks at it any more."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self._shape = shape
-        self._dtype = dtype
-        self._held: list[np.ndarray] = []
-
-    def get(self, size: int) -> np.ndarray:
-        # Views keep the array they look into alive, so a count of two (the list, the argument) means none are left.
-        if not self._held or len(self._held[0]) < size or sys.getrefcount(self._held[0]) > 2:
-            self._held = [np.empty((size, *self._shape), self._dtype)]
-        return self._held[0][:size]
 
 
 def _numbered(name: str, arrays: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -110,6 +110,9 @@ class _Run:
             self.hooks.call("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
                 self.hooks.call("on_epoch_begin", epoch, {})
+                # Streams are bound to the model by their first batch.
+                if self.trainer.bound:
+                    self.trainer.look_again()
                 if not self._run_batches(epoch, check=epoch == initial_epoch):
                     break
                 logs = self.trainer.logs()
@@ -126,12 +129,15 @@ class _Run:
         trainer, hooks, model = self.trainer, self.hooks, self.model
         trainer.reset()
         step = 0
+        is_watched = hooks.watches_batches or not isinstance(self.feed, ArrayFeed)
         # Closed however the epoch ends: threads that load ahead must not outlive it.
         with closing(self.feed.batches(epoch, self.steps)) as batches:
             for batch in batches:
                 if check:
                     self._check(batch, step)
                 hooks.call_batch("on_train_batch_begin", step)
+                if is_watched:
+                    trainer.doubt()
                 trainer.train_step(batch)
                 hooks.call_batch("on_train_batch_end", step, trainer.logs)
                 step += 1
@@ -187,6 +193,7 @@ def _prepare(trainer: Trainer, feed: Feed) -> None:
         return
     _bind(trainer, feed.head())
     _check_arrays(trainer, feed)
+    feed.room = trainer.room
 
 
 def _bind(trainer: Trainer, batch: Batch) -> None:

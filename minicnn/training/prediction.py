@@ -24,7 +24,8 @@ from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import record
 from minicnn.layers import Dropout
 from minicnn.parameter import Parameter
-from minicnn.training.replay import MOST_BYTES, alike, is_repeatable, parts
+from minicnn.training.repeated import MOST_BYTES, alike
+from minicnn.training.replay import is_repeatable, parts
 
 if TYPE_CHECKING:
     from minicnn.models import Model

@@ -3,8 +3,8 @@
 From its second batch of a shape on, a step (forward, backward, optimizer, running means) is captured once and then
 launched as a whole (`minicnn.kernels.capture`): in a small network asking for the kernels takes longer than running
 them. What differs from step to step lies on the device: the batch, in memory that stays the same, and the learning
-rate, the step count and which dropout masks are drawn (`minicnn.kernels.recording.Numbers`), brought there in one copy
-with the batch. The same kernels on the same numbers give the same bits as a step in full.
+rate, the step count and which dropout masks are drawn (`minicnn.kernels.recording.DeviceNumbers`), brought there in one
+copy with the batch. The same kernels on the same numbers give the same bits as a step in full.
 
 This is done only where a step is known to be nothing but work on the device that is the same in each step: layers,
 losses, metrics and optimizers of this library, exactly those classes, without regularizers and constraints. Steps of
@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import layers, losses, optimizers
+from minicnn import layers, losses
 from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose, tf32_is_used
-from minicnn.kernels.recording import Numbers
+from minicnn.kernels.recording import DeviceNumbers
 from minicnn.layers import Dropout
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batches import Batch
-from minicnn.training.replay import alike
+from minicnn.training.repeated import alike
+from minicnn.training.update import is_updated_by_kernels, settings
 from minicnn.training.uploads import Uploads, offsets, unpack
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 # Calls the user's code.
 _OTHERS = (layers.Lambda, losses.FunctionLoss)
-_OPTIMIZERS = (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, optimizers.Adagrad)
-# What a graph reads of an optimizer from the device.
-_VARYING = ("iterations", "_learning_rate")
 # Each keeps the memory of a whole step.
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
@@ -128,7 +126,7 @@ class StepGraph:
         # What is sent lies there as it lies where it arrives: one copy, from the one place to the other.
         self._memory = cupy.empty(offsets(packed)[1], np.uint8)
         *inputs, numbers = unpack(self._memory, packed)
-        self._numbers = Numbers(numbers)
+        self._numbers = DeviceNumbers(numbers)
         came = iter(inputs)
         self._inputs = [next(came) if i in self._here else cupy.empty(a.shape, a.dtype) for i, a in enumerate(arrays)]
         self._batch = _like(batch, self._inputs)
@@ -197,7 +195,7 @@ class _Circumstances:
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model
         found: list[Any] = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
-        found += [value for name, value in vars(trainer.optimizer).items() if name not in _VARYING]
+        found += settings(trainer.optimizer)
         for thing in (*model.layers, *(output.loss for output in trainer.outputs or ())):
             found += [value for name, value in vars(thing).items() if name[0] != "_" or name == "_key"]
         for weight in self.weights:
@@ -265,7 +263,7 @@ def _running_sums(trainer: Trainer) -> Iterator[tuple[Any, str]]:
 
 
 def _is_capturable(trainer: Trainer) -> bool:
-    model, optimizer, outputs = trainer.model, trainer.optimizer, trainer.outputs or []
+    model, outputs = trainer.model, trainer.outputs or []
     weights = model.weights
     return (
         model.runs_graph
@@ -273,9 +271,7 @@ def _is_capturable(trainer: Trainer) -> bool:
         and len(outputs) == 1
         and all(map(_is_known, model.graph.layers))
         and all(_is_measured_there(output) for output in outputs)
-        and type(optimizer) in _OPTIMIZERS
-        and not getattr(optimizer, "amsgrad", False)
-        and not (optimizer.weight_decay and not optimizer.decays_weights)
+        and is_updated_by_kernels(trainer.optimizer)
         and bool(weights)
         and all(weight.regularizer is None and weight.constraint is None for weight in weights)
         and choose(weights[0].data).__name__.endswith(".cuda")

@@ -185,25 +185,34 @@ class Trainer:
         # All of them: freezing and thawing a layer later must not cost the others their momentum.
         self.optimizer.bind(self.model.weights)
         self.optimizer.zero_grad()
-        self.note_regularizers()
         self._warned_of_loss = False
+        self.look_again()
+        self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
+
+    def look_again(self) -> None:
+        """Note, where a training or an epoch begins, which layers and regularizers there are."""
+        self.note_regularizers()
         # The way back would overwrite what a regularizer adds to the gradients.
         self._replays = None if self._regularised else self._replays or self._new_replays()
         if self._replays is not None:
             self._replays.begin()
-        self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
+
+    def doubt(self) -> None:
+        """Expect changes by whoever was called since the last step."""
+        if self._replays is not None:
+            self._replays.doubt()
 
     def _new_replays(self) -> Replays:
-        return Replays(self.model, self._joined, self._cross_entropy())
+        return Replays(self.model, self.optimizer, self._joined, self._cross_entropy())
 
-    def _cross_entropy(self) -> Callable[[Tensor], Tensor] | None:
-        """What makes the loss of the cross-entropies of rows of logits, None where the loss is anything else."""
+    def _cross_entropy(self) -> Output | None:
+        """The one output, if its loss consists of the cross-entropies of rows of logits; else None."""
         outputs, graph = self.outputs or [], self.model.graph
         if graph is None or len(outputs) != 1 or len(graph.outputs[0].shape) != 2:
             return None
         (output,) = outputs
         is_joined = output.activation is not None and output.weight == 1.0
-        return output.reduce if is_joined and type(output.loss) in _CROSS_ENTROPIES else None
+        return output if is_joined and type(output.loss) in _CROSS_ENTROPIES else None
 
     def note_regularizers(self) -> None:
         """Note which weights add to the loss."""
@@ -236,11 +245,16 @@ class Trainer:
         self._check_before_sending(batch)
         self._graphs.step(batch)
 
+    def room(self, size: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The arrays in which the next step looks for so many samples and their labels, None where it takes any."""
+        return (None, None) if self._replays is None else self._replays.room(size)
+
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""
-        replay = None if self._replays is None else self._replays.find(batch.x, batch.weights is not None)
+        replay = None if self._replays is None else self._replays.find(batch)
         if isinstance(replay, WholeStep):
-            predictions, value = self._replayed(replay, batch)
+            logits, value = replay.run(batch.x[0], batch.y[0])  # type: ignore[index]
+            predictions = [logits]
         else:
             predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
@@ -250,16 +264,12 @@ class Trainer:
                 replay.backward()
         if isinstance(value, float) and not math.isfinite(value):
             self._warn_of_loss(value, batch)
-        self.optimizer.step()
+        if replay is None:
+            self.optimizer.step()
+        else:
+            replay.update()
         self.optimizer.zero_grad()
         self._measure(batch, predictions, value)
-
-    def _replayed(self, replay: WholeStep, batch: Batch) -> tuple[list[Tensor], float]:
-        outputs, given = self.outputs or [], batch.y or []
-        (output,), (y,), (symbol,) = outputs, given, self.model.outputs
-        targets, _ = output.loss.targets(y, np.empty((batch.size, symbol.shape[-1] or 0), symbol.dtype))
-        logits, cross_entropies = replay.run(batch.x[0], targets)
-        return [logits], _number(output.reduce(cross_entropies))
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.kernels import reference
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import use_tf32
-from minicnn.kernels.recording import Numbers, vary
+from minicnn.kernels.recording import DeviceNumbers, vary
 
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))
@@ -49,7 +49,7 @@ class Sample(NamedTuple):
         """What the call gives from a graph, launched when the numbers are what they were not when it was captured."""
         from minicnn.kernels.cuda.arrays import cupy
 
-        numbers, asked, results = Numbers(cupy.empty(64, np.uint8)), itertools.count(), []
+        numbers, asked, results = DeviceNumbers(cupy.empty(64, np.uint8)), itertools.count(), []
 
         def work() -> None:
             def later(value: Any) -> Any:

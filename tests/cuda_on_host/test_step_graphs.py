@@ -331,8 +331,8 @@ def test_where_a_graph_cannot_be_made_training_goes_on(
 # --- capturing -------------------------------------------------------------------------------------------------------
 
 
-def numbers(cupy: Any) -> recording.Numbers:
-    return recording.Numbers(cupy.empty(64, np.uint8))
+def numbers(cupy: Any) -> recording.DeviceNumbers:
+    return recording.DeviceNumbers(cupy.empty(64, np.uint8))
 
 
 def test_a_graph_does_nothing_before_it_is_launched_and_then_all_of_it_each_time(cupy: Any) -> None:
@@ -373,7 +373,7 @@ def test_numbers_that_change_are_read_from_the_device(cupy: Any) -> None:
 
 
 def test_too_many_numbers_are_refused(cupy: Any) -> None:
-    kept = recording.Numbers(cupy.empty(16, np.uint8))
+    kept = recording.DeviceNumbers(cupy.empty(16, np.uint8))
     for _ in range(2):
         kept.add(lambda: 1.0).place(np.float32)
     with pytest.raises(RuntimeError, match="may have 2 numbers that change, not more"):

@@ -11,7 +11,8 @@ import minicnn
 import minicnn.functional as F
 from minicnn import articles, layers
 from minicnn.kernels import recording
-from minicnn.training import replay
+from minicnn.training import repeated, replay
+from minicnn.training.sources import Source
 
 pytest.importorskip("numba", reason="only the compiled kernels are replayed", exc_type=ImportError)
 
@@ -43,8 +44,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     answers: list[Any] = []
     find = replay.Replays.find
 
-    def spy(self: replay.Replays, arrays: Any, is_weighted: bool) -> Any:
-        answer = find(self, arrays, is_weighted)
+    def spy(self: replay.Replays, batch: Any) -> Any:
+        answer = find(self, batch)
         answers.append(None if answer is None else (answer.trusted, answer.failed))
         return answer
 
@@ -54,7 +55,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def trained(model: minicnn.Model, monkeypatch: pytest.MonkeyPatch, *, replays: bool, **options: Any) -> list[Any]:
     if not replays:
-        monkeypatch.setattr(replay.Replays, "find", lambda self, arrays, is_weighted: None)
+        monkeypatch.setattr(replay.Replays, "find", lambda self, batch: None)
     history = model.fit(*data(), batch_size=10, epochs=3, verbose=0, **options)
     return [*model.get_weights(), *(np.array(values) for values in history.history.values())]
 
@@ -81,6 +82,42 @@ def test_replayed_training_gives_the_bits_of_the_real_one(
     real = trained(model_of(*STACKS[name]()), monkeypatch, replays=False)
     for one, other in zip(replayed, real, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_batches_are_gathered_where_the_recording_reads_them(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = data(40)
+    x = (x * 50).astype(dtype)
+    read: list[bool] = []
+    run = replay.WholeStep.run
+
+    def spy(self: replay.WholeStep, batch: np.ndarray, labels: np.ndarray) -> Any:
+        read.append(self.trusted and batch is self.x and labels is self.labels)
+        return run(self, batch, labels)
+
+    monkeypatch.setattr(replay.WholeStep, "run", spy)
+    results = []
+    for room in (True, False):
+        with monkeypatch.context() as patch:
+            if not room:
+                patch.setattr(replay.Replays, "room", lambda self, size: (None, None))
+            model = model_of(*lenet())
+            model.fit(x, y, batch_size=10, epochs=2, verbose=0)
+            results.append(model.get_weights())
+    assert read == [False, False, True, True, True, True, True] + [False] * 7
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("like", [np.zeros((2, 5), "float64"), np.zeros((3, 4), "float32"), None])
+def test_samples_are_not_gathered_into_what_does_not_fit(like: np.ndarray | None) -> None:
+    x = np.arange(20, dtype="float32").reshape(4, 5)
+    room = None if like is None else like.copy()
+    for array in (x, np.asfortranarray(x), x.astype("int32")):
+        piece = Source(array, np.dtype("float32")).gather(np.array([3, 1]), room)
+        assert piece.dtype == np.float32 and not np.shares_memory(piece, x)
+        np.testing.assert_array_equal(piece, x[[3, 1]])
+    assert room is None or not room.any()
 
 
 def one_hot(y: np.ndarray) -> np.ndarray:
@@ -113,7 +150,7 @@ def test_every_loss_is_replayed_with_the_bits_of_the_real_step(
             model = model_of(*([*lenet()[:-1], layers.Dense(3)] if name in ("of logits", "squares") else lenet()))
             model.compile("adam", loss, metrics=["accuracy"], **options)
             if not replays:
-                patch.setattr(replay.Replays, "find", lambda self, arrays, is_weighted: None)
+                patch.setattr(replay.Replays, "find", lambda self, batch: None)
             history = model.fit(x, targets(y), batch_size=10, epochs=2, verbose=0, sample_weight=weights)
             if replays:
                 (used,) = model.trainer._replays._by_shape.values()
@@ -214,8 +251,92 @@ def test_changes_in_the_middle_are_noticed(name: str, monkeypatch: pytest.Monkey
         assert one.tobytes() == other.tobytes()
 
 
+class ChangeInEpoch(minicnn.callbacks.Callback):
+    """Changes something between two steps of one epoch."""
+
+    def __init__(self, what: Any) -> None:
+        super().__init__()
+        self.what = what
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 2:
+            self.what(self.model)
+
+
+def stream(model: minicnn.Model, what: Any) -> Any:
+    x, y = data(40)
+    for step in range(4):
+        if step == 3:
+            what(model)
+        yield x[step * 10 : step * 10 + 10], y[step * 10 : step * 10 + 10]
+
+
+BATCH_CHANGES = {
+    **{name: CHANGES[name] for name in ("freezing", "new weights", "other kernels")},
+    "learning rate": lambda model: setattr(model.optimizer, "learning_rate", 0.1),
+    "beta": lambda model: setattr(model.optimizer, "beta_1", 0.5),
+    "clipping": lambda model: setattr(model.optimizer, "clipnorm", 1e-3),
+    "constraint": lambda model: setattr(model.weights[0], "constraint", minicnn.constraints.NonNeg()),
+    "moments": lambda model: model.optimizer.set_state({**model.optimizer.get_state(), "iterations": 0}),
+}
+
+
+@pytest.mark.parametrize("name", BATCH_CHANGES)
+@pytest.mark.parametrize("way", ["a callback", "a stream"])
+def test_changes_between_two_steps_are_noticed(way: str, name: str, found: list[Any]) -> None:
+    change, results = BATCH_CHANGES[name], []
+    for replays in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            model = model_of(*lenet())
+            if not replays:
+                patch.setattr(replay.Replays, "find", lambda self, batch: None)
+            try:
+                model.fit(*data(40), batch_size=10, verbose=0)
+                assert not replays or found[-1] == (True, False)
+                if way == "a callback":
+                    model.fit(*data(40), batch_size=10, verbose=0, callbacks=[ChangeInEpoch(change)])
+                else:
+                    model.fit(stream(model, change), steps_per_epoch=4, verbose=0)
+            finally:
+                minicnn.use_kernels(None)
+            results.append(model.get_weights())
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_a_layer_changed_in_the_middle_of_a_training_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for replays in (True, False):
+        with monkeypatch.context() as patch:
+            change = Change(lambda model: setattr(model.layers[1], "activation", F.relu))
+            results.append(trained(model_of(*lenet()), patch, replays=replays, callbacks=[change]))
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint8", "bool", "float32", "uint64", "column"])
+def test_labels_of_every_kind_are_trained_on(kind: str, found: list[Any]) -> None:
+    x, y = data(10)
+    y = (y > 0)[:, None].astype(np.int64) if kind == "column" else (y > 0).astype(kind)
+    model, other = model_of(*lenet()), model_of(*lenet())
+    # Between labels of another kind, for which there is a recording already.
+    for labels in [y > 0] * 4 + [y] * 4 + [y > 0]:
+        model.train_on_batch(x, labels.reshape(-1) if labels.dtype == bool else labels)
+        other.train_on_batch(x, (y > 0).reshape(-1))
+    assert found[-3] == (True, False)
+    for one, another in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert one.tobytes() == another.tobytes()
+
+
+def test_a_stream_is_trained_on_by_whole_steps() -> None:
+    model = model_of(*lenet())
+    model.fit(stream(model, lambda model: None), steps_per_epoch=4, verbose=0)
+    (used,) = model.trainer._replays._by_shape.values()
+    assert type(used) is replay.WholeStep and used.trusted
+
+
 def test_large_steps_are_not_kept(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "MOST_BYTES", 1000)
+    monkeypatch.setattr(repeated, "MOST_BYTES", 1000)
     model_of(*lenet()).fit(*data(), batch_size=10, epochs=2, verbose=0)
     assert found[1] == (False, False)
     assert not any(found[2:])
