@@ -15,13 +15,12 @@ import cupy
 import numpy as np
 
 from ..composition import dense_blocks
-from ..dispatch import tf32_is_used
 from ..geometry import Padding, Pair
 from .arrays import Array, contiguous, floating, launch
 from .columns import sum_rows
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
 from .loading import REAL, REALS, Kernels
-from .matrices import LARGE, NARROW, SMALL, add_parts, cut, is_aligned, tiled
+from .matrices import LARGE, NARROW, SMALL, add_parts, arithmetic, cut, is_aligned, tiled
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
@@ -53,12 +52,6 @@ FILTERS, LINES = 32, 8
 SHORTEST_PART = 512
 
 
-@cupy.memoize(for_each_device=True)
-def has_tensor_cores() -> bool:
-    """Whether the device multiplies TF32: from compute capability 8.0 on."""
-    return int(cupy.cuda.Device().compute_capability) >= 80
-
-
 def _shape(
     x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Shape:
@@ -75,8 +68,7 @@ def _how(shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
     """Type, numbers copied at once, and arithmetic."""
     whole = shape.group_channels % 4 == 0 and shape.group_filters % 4 == 0 and is_aligned(*arrays)
     vector = 4 if dtype == np.float32 and whole else 1
-    tensor = dtype == np.float32 and tf32_is_used() and has_tensor_cores()
-    return REAL[dtype], vector, "Tensor" if tensor else "Exact"
+    return REAL[dtype], vector, arithmetic(dtype)
 
 
 def conv2d(

@@ -2,13 +2,14 @@
 #include "product.cuh"
 
 // Block z sums part z of k and writes to its own copy of `out`.
-template <class T, int TILE, int VECTOR, bool ALONG_A, bool ALONG_B>
+template <class T, int TILE, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic, bool ALONG_A,
+          bool ALONG_B>
 __global__ void __launch_bounds__(THREADS_FOR(TILE, TILE)) multiply(
     const T* a, int64 a_step, const T* b, int64 b_step, const T* bias, T* out, int rows, int columns, int depth
 ) {
     Matrix<T, ALONG_A> left = {a, rows, ALONG_A ? a_step : 1, ALONG_A ? 1 : a_step};
     Matrix<T, ALONG_B> right = {b, columns, ALONG_B ? b_step : 1, ALONG_B ? 1 : b_step};
-    using Work = Product<T, TILE, TILE, VECTOR, Exact, Matrix<T, ALONG_A>, Matrix<T, ALONG_B>>;
+    using Work = Product<T, TILE, TILE, VECTOR, Arithmetic, Matrix<T, ALONG_A>, Matrix<T, ALONG_B>>;
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     int row = blockIdx.x * TILE, column = blockIdx.y * TILE, parts = gridDim.z, part = blockIdx.z;

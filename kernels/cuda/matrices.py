@@ -9,16 +9,18 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
+from ..dispatch import tf32_is_used
 from ..geometry import Pair
 from .arrays import Array, contiguous, floating, launch, on_device
 from .loading import REAL, REALS, Kernels
 
-# (type, tile, numbers copied at once, whether a and b have k as their fast axis)
+# (type, tile, numbers copied at once, arithmetic)
+_HOW = [("float", *how, arithmetic) for how in ((128, 4), (64, 4), (64, 1)) for arithmetic in ("Tensor", "Exact")]
+# Whether a and b have k as their fast axis.
 _LAYOUTS = [(a, b) for a in ("true", "false") for b in ("true", "false")]
 _multiply = Kernels(
     "matrices.cu", "multiply",
-    combinations=[(*how, *layout) for how in (("float", 128, 4), ("float", 64, 4), ("float", 64, 1), ("double", 64, 1))
-                  for layout in _LAYOUTS],
+    combinations=[(*how, *layout) for how in (*_HOW, ("double", 64, 1, "Exact")) for layout in _LAYOUTS],
 )  # fmt: skip
 _add_parts = Kernels("matrices.cu", "add_parts", REALS)
 
@@ -28,6 +30,17 @@ LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
 WANTED_BLOCKS = 256
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
+
+
+@cupy.memoize(for_each_device=True)
+def has_tensor_cores() -> bool:
+    """Whether the device multiplies TF32: from compute capability 8.0 on."""
+    return int(cupy.cuda.Device().compute_capability) >= 80
+
+
+def arithmetic(dtype: np.dtype) -> str:
+    """How product.cuh multiplies: "Tensor" where float32 may be rounded to TF32 on the way, else "Exact"."""
+    return "Tensor" if dtype == np.float32 and tf32_is_used() and has_tensor_cores() else "Exact"
 
 
 class Cut(NamedTuple):
@@ -105,7 +118,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     vector = 4 if dtype == np.float32 and whole and is_aligned(left.array, right.array) else 1
     how = cut(M, N, K, vector)
     target, added = (out, bias) if how.parts == 1 else (cupy.empty((how.parts, M, N), dtype), None)
-    kernel = _multiply[REAL[dtype], how.tile[0], vector, left.along_k, right.along_k]
+    kernel = _multiply[REAL[dtype], how.tile[0], vector, arithmetic(dtype), left.along_k, right.along_k]
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
         (*how.blocks, how.parts), how.threads,

@@ -123,14 +123,19 @@ def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
         )
 
 
+def _arithmetics(draw: Callable[..., Array]) -> tuple[bool, ...]:
+    """Without TF32, and with it where there is such a thing."""
+    return (False, True) if draw().dtype == np.float32 else (False,)
+
+
 def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     def transposed(*shape: int) -> Array:
         return np.asfortranarray(draw(*shape))
 
     # Whole vectors of four, and not; each operand in both orders; with sums cut in parts.
-    for M, K, N in ((8, 36, 12), (7, 35, 9), (5, 600, 6)):
+    for (M, K, N), tf32 in itertools.product(((8, 36, 12), (7, 35, 9), (5, 600, 6)), _arithmetics(draw)):
         for a, b in itertools.product((draw, transposed), repeat=2):
-            yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {})
+            yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {}, tf32)
     yield Sample("matmul", (draw(4, 10)[:, ::2], draw(5, 3)), {})
     yield Sample("matmul", (draw(4, 4), draw(4, 4), None, draw(4, 4)), {})
     yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
@@ -213,12 +218,11 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 
 def _convolutions(draw: Callable[..., Array]) -> Iterator[Sample]:
     for case in CONVOLUTIONS.values():
-        for tf32 in (False, True) if draw().dtype == np.float32 else (False,):
+        for tf32 in _arithmetics(draw):
             yield from _passes(draw, case, tf32)
 
 
 def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
-    single = draw().dtype == np.float32
     pools = {
         "pooled in a tile": (8, ((2, 2), (2, 2), ZERO)),
         "pooled in a tile, other numbers": (7, ((2, 1), (2, 1), ZERO)),
@@ -230,7 +234,7 @@ def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     }
     activations = itertools.cycle(("relu", "linear", "leaky_relu", "elu", "sigmoid", "tanh"))
     for (C, pool), activation in zip(pools.values(), activations, strict=False):
-        for tf32 in (False, True) if single else (False,):
+        for tf32 in _arithmetics(draw):
             yield from _block(draw, C, pool, activation, tf32)
 
 
@@ -272,10 +276,11 @@ def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
 def _large() -> Iterator[Sample]:
     """What takes large tiles."""
     draw = _drawer("float32")
-    for a, b in itertools.product((False, True), repeat=2):
-        left, right = draw(2048, 8), draw(8, 1024)
-        yield Sample("matmul", (np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right), {})
     for tf32 in (False, True):
+        for a, b in itertools.product((False, True), repeat=2):
+            left, right = draw(2048, 8), draw(8, 1024)
+            operands = np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right
+            yield Sample("matmul", operands, {}, tf32, TOLERANCE["tf32" if tf32 else "float32"])
         wide, deep = draw(16, 32, 32, 8), draw(1, 2, 2, 2048)
         tolerance = TOLERANCE["tf32" if tf32 else "float32"]
         options = {"strides": (1, 1), "padding": ZERO, "dilation": (1, 1), "groups": 1}
