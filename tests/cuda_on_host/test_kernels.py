@@ -117,7 +117,7 @@ def fresh_plans() -> Iterator[None]:
     from minicnn.kernels.cuda import arrays, matrices, pooling, windows
 
     for function in (arrays.divider, matrices.cut, pooling._plan, windows.windows, windows.gradient_parts,
-                     windows.direct, matrices.has_tensor_cores):  # fmt: skip
+                     windows.direct, matrices.capability):  # fmt: skip
         function.cache_clear()
     yield
 

@@ -76,7 +76,7 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
     from minicnn.kernels.cuda import matrices
 
     monkeypatch.setattr(cupy.Device, "compute_capability", capability)
-    matrices.has_tensor_cores.cache_clear()
+    matrices.capability.cache_clear()
     try:
         Settings.launched.clear()
         x, w = cupy.zeros((1, 4, 4, 8), np.float32), cupy.zeros((3, 3, 8, 8), np.float32)
@@ -85,7 +85,7 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
             kernels.conv2d(x, w, None, **options)
         assert Settings.launched == {f"forward<float, 128, 32, 4, {arithmetic}>"}
     finally:
-        matrices.has_tensor_cores.cache_clear()
+        matrices.capability.cache_clear()
 
 
 @pytest.mark.gpu
