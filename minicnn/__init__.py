@@ -46,7 +46,7 @@ _NAMES = {
 }
 _MODULES = (
     "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "functional",
-    "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
+    "initializers", "kernels", "layers", "losses", "metrics", "mixed_precision", "models", "optimizers", "plots", "preprocessing",
     "regularizers", "saving", "schedules", "utils",
 )  # fmt: skip
 

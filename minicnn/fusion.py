@@ -173,7 +173,8 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     if _known_activation(weighted.layer) is None:
         return None
-    if behind is not None and weighted.layer.activation is activations.linear and _is_activation_layer(behind.layer):
+    joinable = behind is not None and weighted.layer.dtype_policy == behind.layer.dtype_policy
+    if joinable and weighted.layer.activation is activations.linear and _is_activation_layer(behind.layer):
         chain.append(behind)
         behind = following()
     if behind is not None and _can_pool(weighted.layer, behind.layer):
@@ -208,7 +209,7 @@ def _can_pad(layer: Layer, convolution: Layer) -> bool:
         and type(convolution) is Conv2D
         and convolution.padding != "same"
         and layer.data_format == convolution.data_format
-        and layer.dtype == convolution.dtype
+        and layer.dtype_policy == convolution.dtype_policy
     )
 
 
@@ -217,6 +218,6 @@ def _can_pool(convolution: Layer, layer: Any) -> bool:
         type(convolution) is Conv2D
         and type(layer) in _POOLINGS
         and layer.data_format == convolution.data_format
-        and layer.dtype == convolution.dtype
+        and layer.dtype_policy == convolution.dtype_policy
         and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
     )

@@ -1,9 +1,9 @@
-"""Mixed precision: float16 between the layers of a network on a GPU, float32 for its weights (Micikevicius et al. 2018).
+"""Mixed precision: float16 between the layers of a network on a GPU, and float32 for its weights.
 
     minicnn.mixed_precision.set_dtype_policy("mixed_float16")
 
-before a model is built, or ``dtype="mixed_float16"`` for single layers. Half the memory traffic, and products on the
-tensor cores; sums, weights, their gradients, normalisation's moments and the loss stay float32. float16 ends at 65504
+before a model is built, or ``dtype="mixed_float16"`` for single layers. (Micikevicius et al. 2018.) Half
+the memory traffic, and products on the tensor cores; sums, weights, their gradients, normalisation's moments and the loss stay float32. float16 ends at 65504
 and begins to lose bits below 6e-5: `optimizers.LossScaleOptimizer`, which `compile` puts around the optimizer, keeps
 the gradients in between.
 
@@ -72,24 +72,24 @@ class DTypePolicy:
 _policy = DTypePolicy("float32")
 
 
-def get_policy(dtype: Any, owner: str) -> DTypePolicy:
-    """The policy that an argument `dtype` means: a policy, its name, a floating type, or None for that of all layers.
+def get_policy(value: Any, owner: str, argument: str = "dtype") -> DTypePolicy:
+    """The policy that an argument means: a policy, its name, a floating type, or None for that of all layers.
 
     Raises:
         ValueError: it is none of these; the message begins with `owner`.
     """
-    if dtype is None:
+    if value is None:
         return _policy
-    if isinstance(dtype, DTypePolicy):
-        return dtype
-    name = dtype
-    if not (isinstance(dtype, str) and dtype.startswith("mixed")):
+    if isinstance(value, DTypePolicy):
+        return value
+    name = value
+    if name not in list(_COMPUTED_IN):
         try:
-            name = np.dtype(dtype).name
+            name = np.dtype(value).name
         except TypeError:
-            name = repr(dtype)
+            name = str(value)
     if name not in _COMPUTED_IN:
-        raise ValueError(f"{owner}: dtype must be float32, float64 or mixed_float16, but {name} came")
+        raise ValueError(f"{owner}: {argument} must be float32, float64 or mixed_float16, but {name} came")
     return DTypePolicy(name)
 
 
@@ -105,7 +105,7 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
     >>> set_dtype_policy("float32")
     """
     global _policy
-    _policy = get_policy(policy if policy is not None else "None", "set_dtype_policy")
+    _policy = get_policy("None" if policy is None else policy, "set_dtype_policy", "policy")
 
 
 def dtype_policy() -> DTypePolicy:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn import schedules
-from minicnn.optimizers import Adam, Optimizer
+from minicnn.optimizers import Adam, LossScaleOptimizer, Optimizer
 from minicnn.parameter import Parameter
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_objects import Custom, Description, from_keras, plain, to_keras
@@ -51,6 +51,9 @@ def describe_training(config: Mapping[str, Any]) -> Description:
 def describe_optimizer(description: Mapping[str, Any]) -> Description:
     """Describe an optimizer; a `decay` becomes the schedule that does the same."""
     config = dict(description["config"])
+    if "inner_optimizer" in config:
+        config["inner_optimizer"] = describe_optimizer(config["inner_optimizer"])
+        return {**to_keras({**description, "config": {}}, "optimizer"), "config": config}
     decay = config.pop("decay")
     if decay:
         if isinstance(config["learning_rate"], Mapping):
@@ -71,8 +74,15 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
     state = optimizer.get_state()
+    scaling = []
+    if isinstance(optimizer, LossScaleOptimizer):
+        # Steps and rate of its own, which Keras never uses, stand before what it has to itself.
+        scaling = [("iteration", np.array(0, np.int64)), ("learning_rate", np.array(0, np.float32))]
+        scaling += [("step_counter", np.array(state["step_counter"], np.int64))]
+        scaling += [("dynamic_scale", np.array(state["dynamic_scale"], np.float32))]
+        optimizer = optimizer.inner_optimizer
     numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
-    arrays = [("iteration", np.array(state["iterations"], np.int64))]
+    arrays = [*scaling, ("iteration", np.array(state["iterations"], np.int64))]
     if optimizer.schedule is None and not optimizer.decay:
         arrays.append(("learning_rate", np.array(state["learning_rate"], np.float32)))
     start = optimizer.slot_values()
@@ -166,6 +176,12 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     """
     optimizer: Optimizer = model.trainer.optimizer
     weights = trained_weights(model)
+    scaling = {}
+    if isinstance(optimizer, LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+        if len(arrays) >= 4 and all(array.ndim == 0 for array in arrays[:4]):
+            scaling = {"step_counter": int(arrays[2]), "dynamic_scale": float(arrays[3])}
+            arrays, names = arrays[4:], None if names is None else names[4:]
     scalars = [array for array in arrays if array.size == 1 and array.ndim == 0]
     slots = [array for array in arrays if not (array.size == 1 and array.ndim == 0)]
     if not slots and not any(int(scalar) for scalar in scalars[:1]):
@@ -181,12 +197,12 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     _check_shapes(optimizer, order, slots)
     optimizer.bind(model.weights)
     numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
-    state: dict[str, Any] = {"iterations": int(scalars[0]) if scalars else 0}
+    state: dict[str, Any] = {"iterations": int(scalars[0]) if scalars else 0, **scaling}
     if len(scalars) > 1 and optimizer.schedule is None:
         state["learning_rate"] = float(scalars[1])
     for (slot, weight), array in zip(order, slots, strict=True):
         state[f"{slot}/{numbers[id(weight)]}"] = array.astype(weight.dtype)
-    optimizer.set_state(state)
+    model.trainer.optimizer.set_state(state)
 
 
 def _check_shapes(optimizer: Optimizer, order: Sequence[tuple[str, Parameter]], arrays: Sequence[np.ndarray]) -> None:

@@ -197,7 +197,8 @@ class _Circumstances:
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model
         found: list[Any] = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
-        found += [value for name, value in vars(trainer.optimizer).items() if name not in _VARYING]
+        for optimizer in {id(o): o for o in (trainer.optimizer, _stepping(trainer.optimizer))}.values():
+            found += [value for name, value in vars(optimizer).items() if name not in _VARYING]
         for thing in (*model.layers, *(output.loss for output in trainer.outputs or ())):
             found += [value for name, value in vars(thing).items() if name[0] != "_" or name == "_key"]
         for weight in self.weights:
@@ -265,7 +266,7 @@ def _running_sums(trainer: Trainer) -> Iterator[tuple[Any, str]]:
 
 
 def _is_capturable(trainer: Trainer) -> bool:
-    model, optimizer, outputs = trainer.model, trainer.optimizer, trainer.outputs or []
+    model, optimizer, outputs = trainer.model, _stepping(trainer.optimizer), trainer.outputs or []
     weights = model.weights
     return (
         model.runs_graph
@@ -280,6 +281,11 @@ def _is_capturable(trainer: Trainer) -> bool:
         and all(weight.regularizer is None and weight.constraint is None for weight in weights)
         and choose(weights[0].data).__name__.endswith(".cuda")
     )
+
+
+def _stepping(optimizer: Any) -> Any:
+    """What makes the steps, below a scaling of the loss."""
+    return optimizer.inner_optimizer if type(optimizer) is optimizers.LossScaleOptimizer else optimizer
 
 
 def _is_known(layer: Any) -> bool:
