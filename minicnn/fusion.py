@@ -173,8 +173,7 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     if _known_activation(weighted.layer) is None:
         return None
-    joinable = behind is not None and weighted.layer.dtype_policy == behind.layer.dtype_policy
-    if joinable and weighted.layer.activation is activations.linear and _is_activation_layer(behind.layer):
+    if behind is not None and _can_activate(weighted.layer, behind.layer):
         chain.append(behind)
         behind = following()
     if behind is not None and _can_pool(weighted.layer, behind.layer):
@@ -184,6 +183,14 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     # A dense layer alone has nothing to join.
     return None if isinstance(weighted.layer, Dense) and _is_linear(chain[-1].layer) else chain
+
+
+def _can_activate(weighted: Any, layer: Layer) -> bool:
+    return (
+        weighted.activation is activations.linear
+        and _is_activation_layer(layer)
+        and layer.dtype_policy == weighted.dtype_policy
+    )
 
 
 def _is_activation_layer(layer: Layer) -> bool:

@@ -1,14 +1,14 @@
-"""Mixed precision: float16 between the layers of a network on a GPU, and float32 for its weights.
+"""Mixed precision: float16 between the layers of a network on a GPU, and float32 for its weights::
 
     minicnn.mixed_precision.set_dtype_policy("mixed_float16")
 
-before a model is built, or ``dtype="mixed_float16"`` for single layers. (Micikevicius et al. 2018.) Half
-the memory traffic, and products on the tensor cores; sums, weights, their gradients, normalisation's moments and the loss stay float32. float16 ends at 65504
-and begins to lose bits below 6e-5: `optimizers.LossScaleOptimizer`, which `compile` puts around the optimizer, keeps
-the gradients in between.
+before a model is built, or ``dtype="mixed_float16"`` for single layers (Micikevicius et al. 2018). Half the memory
+traffic, and products on the tensor cores; sums, weights, their gradients, the moments of a normalisation, softmax and
+loss stay float32. float16 ends at 65504 and begins to lose bits below 6e-5: `optimizers.LossScaleOptimizer`, which
+`compile` puts around the optimizer, keeps the gradients in between.
 
-The kernels for a CPU compute in float32 only, and so do layers with this policy there: weights, files and results
-are the same but for rounding, and nothing is gained.
+The kernels for a CPU compute in float32 only, and so do layers with this policy there: weights, files and results are
+the same but for rounding, and nothing is gained.
 """
 
 from __future__ import annotations

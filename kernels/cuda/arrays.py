@@ -32,8 +32,8 @@ DIVIDER = np.dtype([("divisor", np.uint32), ("magic", np.uint32), ("shift", np.u
 
 def floating(operation: str, array: Array, half: bool = False) -> np.dtype:
     """The array's dtype, which must be float32 or float64, or float16 where the kernel takes that."""
-    if array.dtype not in REAL or (array.dtype == np.float16 and not half):
-        kinds = "float16, float32 or float64" if half else "float32 or float64"
+    kinds = "float16, float32 or float64" if half else "float32 or float64"
+    if array.dtype not in REAL or array.dtype.name not in kinds:
         raise TypeError(f"{operation}: the cuda kernels compute in {kinds}, got {array.dtype}")
     return array.dtype
 

@@ -59,7 +59,7 @@ class LossScaleOptimizer(Optimizer):
     # --- what is the inner optimizer's
 
     @property
-    def learning_rate(self) -> float:  # type: ignore[override]
+    def learning_rate(self) -> float:
         """The inner optimizer's."""
         return self.inner_optimizer.learning_rate
 

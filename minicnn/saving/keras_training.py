@@ -74,7 +74,7 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
     state = optimizer.get_state()
-    scaling = []
+    scaling: list[tuple[str, np.ndarray]] = []
     if isinstance(optimizer, LossScaleOptimizer):
         # Steps and rate of its own, which Keras never uses, stand before what it has to itself.
         scaling = [("iteration", np.array(0, np.int64)), ("learning_rate", np.array(0, np.float32))]

@@ -102,6 +102,7 @@ def test_files_keep_policy_scale_and_progress(tmp_path: Path, suffix: str) -> No
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
 def test_keras_reads_a_mixed_model_and_writes_one(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).random((6, 8, 8, 1), dtype=np.float32), np.arange(6) % 3
     theirs = network(keras(), dtype="mixed_float16")

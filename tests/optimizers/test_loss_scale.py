@@ -22,6 +22,7 @@ def parameter(values: np.ndarray) -> Parameter:
     return Parameter(values.shape, initializer=lambda shape, dtype, generator: values.astype(dtype))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
 def test_the_scale_and_the_steps_are_keras(name: str) -> None:
     generator = np.random.default_rng(0)
