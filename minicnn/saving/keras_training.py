@@ -6,7 +6,7 @@ it, then slot after slot with an array for each trained weight. Adam's momentum 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Slots of which Keras 3 writes one array each, in turns, weight after weight.
 _IN_TURNS: dict[type, tuple[str, ...]] = {Adam: ("momentum", "velocity")}
+#: Numbers that a scaling of the loss has before those of the optimizer that it scales for.
+_SCALING = 4
 _STEPS = ("iteration", "iter", "iterations")
 
 
@@ -95,6 +97,17 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
                     array = np.full(weight.shape, start[slot], weight.dtype)
                 arrays.append((f"{weight.name.replace('/', '_')}_{slot}", array))
     return arrays
+
+
+def optimizer_groups(model: Model) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+    """Give the groups that Keras 3 keeps an optimizer's arrays in: where, whose, and the arrays.
+
+    A scaling of the loss has all of them, and the optimizer within has its own once more.
+    """
+    optimizer, arrays = model.trainer.optimizer, [array for _, array in optimizer_arrays(model)]
+    yield "optimizer/", optimizer.name, arrays
+    if isinstance(optimizer, LossScaleOptimizer):
+        yield "optimizer/inner_optimizer/", optimizer.inner_optimizer.name, arrays[_SCALING:]
 
 
 def slot_groups(optimizer: Optimizer) -> list[tuple[str, ...]]:
@@ -179,9 +192,9 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     scaling = {}
     if isinstance(optimizer, LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
-        if len(arrays) >= 4 and all(array.ndim == 0 for array in arrays[:4]):
+        if len(arrays) >= _SCALING and all(array.ndim == 0 for array in arrays[:_SCALING]):
             scaling = {"step_counter": int(arrays[2]), "dynamic_scale": float(arrays[3])}
-            arrays, names = arrays[4:], None if names is None else names[4:]
+            arrays, names = arrays[_SCALING:], None if names is None else names[_SCALING:]
     scalars = [array for array in arrays if array.size == 1 and array.ndim == 0]
     slots = [array for array in arrays if not (array.size == 1 and array.ndim == 0)]
     if not slots and not any(int(scalar) for scalar in scalars[:1]):
