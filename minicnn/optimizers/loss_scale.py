@@ -22,8 +22,8 @@ class LossScaleOptimizer(Optimizer):
     that were none of these it is doubled (Micikevicius et al. 2018, section 3.2, with Keras' numbers).
 
     On a GPU the host never waits for the answer: the step is made, and what it changed is put back there where a
-    gradient was not finite. `iterations` counts such a step, on which learning rate schedules and the start of Adam
-    go by; on a CPU it does not.
+    gradient was not finite. There `iterations`, by which schedules and the first steps of Adam go, counts such a step;
+    on a CPU it does not.
 
     inner_optimizer: makes the steps. Learning rate, clipping and weight decay are its own.
     initial_scale: what the scale starts from.
