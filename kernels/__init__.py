@@ -6,6 +6,10 @@ here knows of tensors or gradients being taped. Arguments arrive checked and nor
 sizes as pairs, padding as ((top, bottom), (left, right))): `minicnn.functional` does that. Input arrays may have any
 strides; float32 gives float32 and float64 gives float64. The letters are listed in `geometry`.
 
+On a GPU, activations (x, y, gy, gx) of convolutions, dense layers, poolings, normalisations and ReLUs, and dropout
+masks, may be float16, too. Only they are kept so: sums are float32, and so are weights (which convolutions and products
+round to float16 for themselves), moments, and all gradients of weights.
+
 A convolution is one trilinear form in x, w and gy, so its three passes are each other's gradients:
 
     sum over n,i,j,p,q,c,f of  gy[n,i,j,f] * w[p,q,c,f] * x[n, i*SH + p*DH - top, j*SW + q*DW - left, c]
@@ -273,8 +277,8 @@ def avg_pool2d_gradient(
 def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N).
 
-    With `out`, a contiguous (M, N) of the result's dtype, the result is written there: so the gradient of a large
-    weight matrix need not be copied to where the optimiser wants it.
+    With `out`, a contiguous (M, N) of the result's dtype, or of float32 where that is float16, the result is written
+    there: so the gradient of a large weight matrix need not be copied to where the optimiser wants it.
     """
     return choose(a).matmul(a, b, bias, out)
 

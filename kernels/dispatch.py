@@ -159,16 +159,17 @@ class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
         _chosen, _asked = self._previous
 
 
-# Whether convolutions of float32 may round their operands to TF32; None: as the environment says.
+# Whether products of float32 may round their operands to TF32; None: as the environment says.
 _tf32: bool | None = None
 
 
 class use_tf32:  # noqa: N801 - reads as a function, and as a context manager
-    """Choose the arithmetic of float32 convolutions on a GPU, for the whole process.
+    """Choose the arithmetic of float32 convolutions and matrix products on a GPU, for the whole process.
 
     Args:
         allowed: True: operands are rounded to TF32, whose mantissa has 10 bits, and multiplied on the tensor cores,
-            many times as fast; sums stay float32. That is the default, as it is PyTorch's. False: float32 throughout.
+            many times as fast; sums stay float32. That is the default, as it is PyTorch's for convolutions. False:
+            float32 throughout.
 
     A plain call switches; as a context manager it switches back at the end. The environment variable ``MINICNN_TF32``
     (0 or 1) makes the first choice. Devices before compute capability 8.0 have no TF32 and are always exact.
@@ -192,7 +193,7 @@ class use_tf32:  # noqa: N801 - reads as a function, and as a context manager
 
 
 def tf32_is_used() -> bool:
-    """Whether float32 convolutions on a GPU may round their operands to TF32.
+    """Whether float32 convolutions and matrix products on a GPU may round their operands to TF32.
 
     Raises:
         ValueError: ``MINICNN_TF32`` is neither 0 nor 1.

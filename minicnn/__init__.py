@@ -46,8 +46,8 @@ _NAMES = {
 }
 _MODULES = (
     "applications", "articles", "autograd", "callbacks", "constraints", "data", "datasets", "explain", "functional",
-    "initializers", "kernels", "layers", "losses", "metrics", "models", "optimizers", "plots", "preprocessing",
-    "regularizers", "saving", "schedules", "utils",
+    "initializers", "kernels", "layers", "losses", "metrics", "mixed_precision", "models", "optimizers", "plots",
+    "preprocessing", "regularizers", "saving", "schedules", "utils",
 )  # fmt: skip
 
 __all__ = sorted([*_NAMES, *_MODULES])

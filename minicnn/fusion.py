@@ -173,7 +173,7 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     if _known_activation(weighted.layer) is None:
         return None
-    if behind is not None and weighted.layer.activation is activations.linear and _is_activation_layer(behind.layer):
+    if behind is not None and _can_activate(weighted.layer, behind.layer):
         chain.append(behind)
         behind = following()
     if behind is not None and _can_pool(weighted.layer, behind.layer):
@@ -183,6 +183,14 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     # A dense layer alone has nothing to join.
     return None if isinstance(weighted.layer, Dense) and _is_linear(chain[-1].layer) else chain
+
+
+def _can_activate(weighted: Any, layer: Layer) -> bool:
+    return (
+        weighted.activation is activations.linear
+        and _is_activation_layer(layer)
+        and layer.dtype_policy == weighted.dtype_policy
+    )
 
 
 def _is_activation_layer(layer: Layer) -> bool:
@@ -208,7 +216,7 @@ def _can_pad(layer: Layer, convolution: Layer) -> bool:
         and type(convolution) is Conv2D
         and convolution.padding != "same"
         and layer.data_format == convolution.data_format
-        and layer.dtype == convolution.dtype
+        and layer.dtype_policy == convolution.dtype_policy
     )
 
 
@@ -217,6 +225,6 @@ def _can_pool(convolution: Layer, layer: Any) -> bool:
         type(convolution) is Conv2D
         and type(layer) in _POOLINGS
         and layer.data_format == convolution.data_format
-        and layer.dtype == convolution.dtype
+        and layer.dtype_policy == convolution.dtype_policy
         and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
     )

@@ -30,11 +30,17 @@ NUMBERS = {
 DIVIDER = np.dtype([("divisor", np.uint32), ("magic", np.uint32), ("shift", np.uint32)])
 
 
-def floating(operation: str, array: Array) -> np.dtype:
-    """The array's dtype, which must be float32 or float64."""
-    if array.dtype not in REAL:
-        raise TypeError(f"{operation}: the cuda kernels compute in float32 or float64, got {array.dtype}")
+def floating(operation: str, array: Array, half: bool = False) -> np.dtype:
+    """The array's dtype, which must be float32 or float64, or float16 where the kernel takes that."""
+    kinds = "float16, float32 or float64" if half else "float32 or float64"
+    if array.dtype not in REAL or array.dtype.name not in kinds:
+        raise TypeError(f"{operation}: the cuda kernels compute in {kinds}, got {array.dtype}")
     return array.dtype
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """What kernels compute in, and weights and their gradients are, where activations have this dtype."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
 def on_device(array: Array) -> Array:

@@ -12,32 +12,36 @@ constexpr int BLOCK_ROWS = 256;
 
 struct Itself {
     template <class T>
-    static __device__ __forceinline__ T term(const T* x, const T*, const T*, int64 i, int) {
+    static __device__ __forceinline__ Wide<T> term(const T* x, const T*, const Wide<T>*, int64 i, int) {
         return x[i];
     }
 };
 
 struct SquaredDistance {
     template <class T>
-    static __device__ __forceinline__ T term(const T* x, const T*, const T* mean, int64 i, int column) {
-        T distance = x[i] - mean[column];
+    static __device__ __forceinline__ Wide<T> term(const T* x, const T*, const Wide<T>* mean, int64 i, int column) {
+        Wide<T> distance = x[i] - mean[column];
         return distance * distance;
     }
 };
 
 struct TimesDistance {
     template <class T>
-    static __device__ __forceinline__ T term(const T* x, const T* factor, const T* mean, int64 i, int column) {
+    static __device__ __forceinline__ Wide<T> term(
+        const T* x, const T* factor, const Wide<T>* mean, int64 i, int column
+    ) {
         return factor[i] * (x[i] - mean[column]);
     }
 };
 
 template <class T, class Term>
-__global__ void sum_columns(const T* x, const T* factor, const T* mean, T* sums, int rows, int columns) {
-    __shared__ Shared<T, COLUMNS * LINES> partial;
+__global__ void sum_columns(
+    const T* x, const T* factor, const Wide<T>* mean, Wide<T>* sums, int rows, int columns
+) {
+    __shared__ Shared<Wide<T>, COLUMNS * LINES> partial;
     int column = blockIdx.y * COLUMNS + threadIdx.x;
     int first = blockIdx.x * BLOCK_ROWS, last = min(first + BLOCK_ROWS, rows);
-    T sum = 0;
+    Wide<T> sum = 0;
     if (column < columns) {
         for (int row = first + threadIdx.y; row < last; row += LINES) {
             sum += Term::term(x, factor, mean, (int64)row * columns + column, column);
@@ -52,7 +56,7 @@ __global__ void sum_columns(const T* x, const T* factor, const T* mean, T* sums,
 
 template <class T>
 __global__ void normalize(
-    const T* x, const T* mean, const T* scale, const T* shift, T* y, int count, Divider columns
+    const T* x, const Wide<T>* mean, const Wide<T>* scale, const Wide<T>* shift, T* y, int count, Divider columns
 ) {
     for (int i = first_element(); i < count; i += element_step()) {
         int row = i, c = columns.split(row);
@@ -62,8 +66,8 @@ __global__ void normalize(
 
 template <class T>
 __global__ void normalize_gradient(
-    const T* gy, const T* x, const T* mean, const T* by_gy, const T* by_x, const T* constant, T* gx, int count,
-    Divider columns
+    const T* gy, const T* x, const Wide<T>* mean, const Wide<T>* by_gy, const Wide<T>* by_x, const Wide<T>* constant,
+    T* gx, int count, Divider columns
 ) {
     for (int i = first_element(); i < count; i += element_step()) {
         int row = i, c = columns.split(row);

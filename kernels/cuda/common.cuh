@@ -11,25 +11,52 @@ typedef unsigned long long uint64;
 #endif
 
 #ifndef CUDA_ON_HOST
+// A number of 16 bits (IEEE 754's binary16). It is only kept in memory: all arithmetic is float.
+struct Half {
+    unsigned short bits;
+    Half() = default;
+    __device__ __forceinline__ Half(float x) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x)); }
+    __device__ __forceinline__ operator float() const {
+        float x;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+        return x;
+    }
+};
+
 // N numbers that the threads of a block share. To be declared where all threads pass, with __shared__.
 template <class T, int N>
 struct alignas(16) Shared {
     T cells[N];
     __device__ __forceinline__ T& operator[](int i) { return cells[i]; }
+    __device__ __forceinline__ const T& operator[](int i) const { return cells[i]; }
     // Four numbers from i on, a multiple of four.
     __device__ __forceinline__ T* four(int i) { return cells + i; }
+    // Two halves from i on, an even number, as one word.
+    __device__ __forceinline__ uint32 two(int i) const { return *reinterpret_cast<const uint32*>(cells + i); }
 };
 #endif
 
-// Four numbers at once, 16 bytes of float, from where 16 bytes begin.
+// What a kernel computes in where memory holds T.
 template <class T>
-struct alignas(16) Four {
+struct Computed {
+    typedef T Type;
+};
+template <>
+struct Computed<Half> {
+    typedef float Type;
+};
+template <class T>
+using Wide = typename Computed<T>::Type;
+
+// Four numbers at once, 16 bytes of float and 8 of half, from where so many bytes begin.
+template <class T>
+struct alignas(sizeof(T) < 4 ? 8 : 16) Four {
     T cells[4];
 };
 
 template <class T>
-__device__ __forceinline__ void read_four(T (&to)[4], const T* from) {
-    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % 16 == 0, "four numbers that are not aligned");
+__device__ __forceinline__ void read_four(Wide<T> (&to)[4], const T* from) {
+    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % alignof(Four<T>) == 0, "four numbers that are not aligned");
     Four<T> four = *reinterpret_cast<const Four<T>*>(from);
     for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
 }

@@ -107,7 +107,8 @@ struct WeightsAlongFilters {
 
 template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
 __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward(
-    const T* x, const T* w, const T* bias, T* y, Windows windows, int group_filters, int filters, int activation, T alpha
+    const T* x, const T* w, const Wide<T>* bias, T* y, Windows windows, int group_filters, int filters, int activation,
+    Wide<T> alpha
 ) {
     int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {x + group * (int)windows.channels.divisor, windows};
@@ -116,7 +117,7 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward(
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    sums.each([&](int i, int j, T sum) {
+    sums.each([&](int i, int j, Wide<T> sum) {
         i += row, j += column;
         if (i >= windows.windows || j >= group_filters) return;
         int f = group * group_filters + j;
@@ -127,8 +128,8 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward(
 // The same for pools that do not overlap and lie in a tile whole: the picture before pooling is never stored.
 template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
 __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward_pooled(
-    const T* x, const T* w, const T* bias, T* y, unsigned char* winners, Windows windows, int group_filters,
-    int filters, int activation, T alpha
+    const T* x, const T* w, const Wide<T>* bias, T* y, unsigned char* winners, Windows windows, int group_filters,
+    int filters, int activation, Wide<T> alpha
 ) {
     constexpr int LINE = COLUMNS + 4;
     int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
@@ -140,16 +141,16 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward_pooled(
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
     __syncthreads();  // the last step was read; its memory holds the tile of results now
-    sums.each([&](int i, int j, T sum) { shared[i * LINE + j] = sum; });
+    sums.each([&](int i, int j, Wide<T> sum) { shared[i * LINE + j] = sum; });
     __syncthreads();
     int cells = windows.cells.divisor, pools = min(ROWS, windows.windows - row) / cells;
     for (int item = threadIdx.x; item < pools * COLUMNS; item += blockDim.x) {
         int pool = item / COLUMNS, j = item % COLUMNS;
         if (column + j >= group_filters) continue;
-        T best = minus_infinity<T>();
+        Wide<T> best = minus_infinity<Wide<T>>();
         int winner = 0;
         for (int cell = 0; cell < cells; ++cell) {
-            T value = shared[(pool * cells + cell) * LINE + j];
+            Wide<T> value = shared[(pool * cells + cell) * LINE + j];
             if (wins(value, best)) best = value, winner = cell;
         }
         int f = group * group_filters + column + j;
@@ -176,7 +177,7 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) input_gradient(
     __shared__ Shared<T, 2 * Work::STAGE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    sums.each([&](int i, int c, T sum) {
+    sums.each([&](int i, int c, Wide<T> sum) {
         i += row, c += column;
         if (i >= windows.windows || c >= taps.channels) return;
         int n = i, pixel_column = residue.first_column + residue.columns.split(n) * residue.column_stride;
@@ -189,7 +190,7 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) input_gradient(
 // Block z sums part z / groups of the windows and writes to its own copy of gw.
 template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
 __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) kernel_gradient(
-    const T* x, const T* gy, T* gw, Windows windows, int group_filters, int filters, int groups
+    const T* x, const T* gy, Wide<T>* gw, Windows windows, int group_filters, int filters, int groups
 ) {
     int group = blockIdx.z % groups, part = blockIdx.z / groups, parts = gridDim.z / groups;
     int row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
@@ -201,7 +202,7 @@ __global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) kernel_gradient(
     int depth = windows.windows;
     Work::add_up(sums, shared, a, b, row, column, part_of(part, parts, depth), part_of(part + 1, parts, depth));
     gw += (int64)part * windows.taps * filters;
-    sums.each([&](int i, int j, T sum) {
+    sums.each([&](int i, int j, Wide<T> sum) {
         i += row, j += column;
         if (i < windows.taps && j < group_filters) gw[(int64)i * filters + group * group_filters + j] = sum;
     });

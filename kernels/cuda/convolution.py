@@ -15,23 +15,22 @@ import cupy
 import numpy as np
 
 from ..composition import dense_blocks
-from ..dispatch import tf32_is_used
 from ..geometry import Padding, Pair
-from .arrays import Array, contiguous, floating, launch
+from .arrays import Array, contiguous, floating, launch, wide
 from .columns import sum_rows
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
-from .loading import REAL, REALS, Kernels
-from .matrices import LARGE, NARROW, SMALL, add_parts, cut, is_aligned, tiled
+from .loading import KEPT, REAL, Kernels
+from .matrices import LARGE, NARROW, SMALL, add_parts, arithmetic, cut, is_aligned, tiled
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
 # (type, numbers copied at once, arithmetic)
 _HOW = [("float", 4, "Tensor"), ("float", 1, "Tensor"), ("float", 4, "Exact"), ("float", 1, "Exact"),
-        ("double", 1, "Exact")]  # fmt: skip
+        ("double", 1, "Exact"), ("Half", 4, "Tensor"), ("Half", 1, "Tensor")]  # fmt: skip
 # With each of the tiles that there is for them: (type, rows, columns, numbers copied at once, arithmetic).
 _TILED = [
     (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in (SMALL, NARROW, LARGE)
-    if tile == SMALL or (real == "float" and (tile == NARROW or vector == 4))
+    if tile == SMALL or (real != "double" and (tile == NARROW or vector == 4))
 ]  # fmt: skip
 _POOLED = [how for how in _TILED if how[1:3] != LARGE]
 
@@ -39,9 +38,9 @@ _forward = Kernels("convolution.cu", "forward", combinations=_TILED)
 _forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_POOLED)
 _input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_TILED)
 _kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_TILED)
-_direct_forward = Kernels("direct.cu", "direct_forward", REALS, (4, 1))
-_direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", REALS)
-_direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", REALS)
+_direct_forward = Kernels("direct.cu", "direct_forward", KEPT, (4, 1))
+_direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", KEPT)
+_direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", KEPT)
 
 # Up to so many channels or filters to a group, a tile would mostly multiply what is not there.
 FEW = 4
@@ -51,12 +50,6 @@ POOLED_ROWS = 64
 FILTERS, LINES = 32, 8
 # Windows that a block of direct_kernel_gradient should have at least.
 SHORTEST_PART = 512
-
-
-@cupy.memoize(for_each_device=True)
-def has_tensor_cores() -> bool:
-    """Whether the device multiplies TF32: from compute capability 8.0 on."""
-    return int(cupy.cuda.Device().compute_capability) >= 80
 
 
 def _shape(
@@ -71,12 +64,11 @@ def _is_direct(shape: Shape) -> bool:
     return min(shape.group_channels, shape.group_filters) <= FEW
 
 
-def _how(shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
+def _how(operation: str, shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
     """Type, numbers copied at once, and arithmetic."""
     whole = shape.group_channels % 4 == 0 and shape.group_filters % 4 == 0 and is_aligned(*arrays)
-    vector = 4 if dtype == np.float32 and whole else 1
-    tensor = dtype == np.float32 and tf32_is_used() and has_tensor_cores()
-    return REAL[dtype], vector, "Tensor" if tensor else "Exact"
+    vector = 4 if dtype.itemsize <= 4 and whole else 1
+    return REAL[dtype], vector, arithmetic(operation, dtype)
 
 
 def conv2d(
@@ -84,23 +76,23 @@ def conv2d(
     algorithm: str = "auto",
 ) -> Array:
     """See `minicnn.kernels.conv2d`."""
-    floating("conv2d", x)
+    floating("conv2d", x, half=True)
     return _convolve(x, w, b, _shape(x.shape, w.shape, strides, padding, dilation, groups), "linear", 1.0)
 
 
 def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str, alpha: float) -> Array:
     """activation(conv2d(x, w, b))."""
     dtype = x.dtype
-    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, dtype)
+    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, wide(dtype))
     y = cupy.empty((shape.images, *shape.output, shape.filters), dtype)
-    last = ACTIVATION_NUMBERS[activation], dtype.type(alpha)
+    last = ACTIVATION_NUMBERS[activation], wide(dtype).type(alpha)
     if _is_direct(shape):
         _convolve_directly(x, w, b, y, None, shape, NO_POOL, *last)
     elif y.size:
         plan = windows(shape)
-        real, vector, arithmetic = _how(shape, dtype, x, w)
+        real, vector, arithmetic = _how("conv2d", shape, dtype, x, w)
         rows, columns = int(plan["windows"]), shape.group_filters
-        how = cut(rows, columns, 1, vector, shape.groups, real == "float")
+        how = cut(rows, columns, 1, vector, shape.groups, real != "double")
         arguments = (x, w, b, y, plan, np.int32(columns), np.int32(shape.filters), *last)
         which = (real, *how.tile, vector, arithmetic)
         _forward[which]((*how.blocks, shape.groups), how.threads, arguments)
@@ -120,7 +112,7 @@ def conv2d_input_gradient(
     algorithm: str = "auto",
 ) -> Array:
     """See `minicnn.kernels.conv2d_input_gradient`."""
-    dtype = floating("conv2d_input_gradient", gy)
+    dtype = floating("conv2d_input_gradient", gy, half=True)
     shape = _shape((len(gy), *input_size, w.shape[2] * groups), w.shape, strides, padding, dilation, groups)
     gy, w = contiguous(gy, dtype), contiguous(w, dtype)
     gx = cupy.empty((shape.images, *input_size, shape.channels), dtype)
@@ -128,10 +120,10 @@ def conv2d_input_gradient(
         plan = direct(shape, NO_POOL, input_size, shape.channels, "conv2d_input_gradient")
         launch(_direct_input_gradient[REAL[dtype]], gx.size, gy, w, gx, plan)
     elif gx.size:
-        real, vector, arithmetic = _how(shape, dtype, gy, w)
+        real, vector, arithmetic = _how("conv2d_input_gradient", shape, dtype, gy, w)
         for part in gradient_parts(shape):
             rows, columns = int(part.windows["windows"]), shape.group_channels
-            how = cut(rows, columns, 1, vector, groups, real == "float")
+            how = cut(rows, columns, 1, vector, groups, real != "double")
             arguments = (gy, w, gx, *part, np.int32(shape.channels))
             which = (real, *how.tile, vector, arithmetic)
             _input_gradient[which]((*how.blocks, groups), how.threads, arguments)
@@ -143,18 +135,18 @@ def conv2d_kernel_gradient(
     algorithm: str = "auto",
 ) -> Array:
     """See `minicnn.kernels.conv2d_kernel_gradient`."""
-    dtype = floating("conv2d_kernel_gradient", x)
+    dtype = floating("conv2d_kernel_gradient", x, half=True)
     w_shape = (*kernel_size, x.shape[3] // groups, gy.shape[3])
     shape = _shape(x.shape, w_shape, strides, padding, dilation, groups)
     if _is_direct(shape):
         return _direct_weights(x, gy, None, shape, NO_POOL)
     if not gy.size:
-        return cupy.zeros(w_shape, dtype)
+        return cupy.zeros(w_shape, wide(dtype))
     x, gy, plan = contiguous(x, dtype), contiguous(gy, dtype), windows(shape)
-    real, vector, arithmetic = _how(shape, dtype, x, gy)
+    real, vector, arithmetic = _how("conv2d_kernel_gradient", shape, dtype, x, gy)
     rows, columns = shape.taps, shape.group_filters
-    how = cut(rows, columns, int(plan["windows"]), vector, groups, real == "float")
-    parts = cupy.empty((how.parts, *w_shape), dtype)
+    how = cut(rows, columns, int(plan["windows"]), vector, groups, real != "double")
+    parts = cupy.empty((how.parts, *w_shape), wide(dtype))
     arguments = (x, gy, parts, plan, np.int32(columns), np.int32(shape.filters), np.int32(groups))
     which = (real, *how.tile, vector, arithmetic)
     _kernel_gradient[which]((*how.blocks, groups * how.parts), how.threads, arguments)
@@ -166,13 +158,13 @@ def _direct_weights(x: Array, gy: Array, winners: Array | None, shape: Shape, po
     dtype = x.dtype
     w_shape = (*shape.kernel, shape.group_channels, shape.filters)
     if not gy.size:
-        return cupy.zeros(w_shape, dtype)
+        return cupy.zeros(w_shape, wide(dtype))
     x, gy = contiguous(x, dtype), contiguous(gy, dtype)
     winners = None if winners is None else contiguous(winners, winners.dtype)
     plan = direct(shape, pool, gy.shape[1:3], 1, "conv2d_kernel_gradient")
     blocks = -(-shape.filters // FILTERS), shape.taps
     number = max(1, min(int(plan["count"]) // SHORTEST_PART, 1024 // math.prod(blocks)))
-    parts = cupy.empty((number, *w_shape), dtype)
+    parts = cupy.empty((number, *w_shape), wide(dtype))
     _direct_kernel_gradient[REAL[dtype]]((*blocks, number), (FILTERS, LINES), (x, gy, winners, parts, plan))
     return add_parts(parts)
 
@@ -183,7 +175,7 @@ def conv2d_block(
     pool_padding: Padding | None, pooling: str = "max", keep: bool = True,
 ) -> tuple[Array, Array | None]:  # fmt: skip
     """See `minicnn.kernels.conv2d_block`."""
-    floating("conv2d_block", x)
+    floating("conv2d_block", x, half=True)
     shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
     if pool_size is None or pool_strides is None or pool_padding is None:
         return _convolve(x, w, b, shape, activation, alpha), None
@@ -213,17 +205,17 @@ def _fused(
 ) -> tuple[Array, Array]:
     """max_pool2d(activation(conv2d(x, w, b))) and the winners, without the picture before pooling."""
     dtype = x.dtype
-    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, dtype)
+    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, wide(dtype))
     size = shape.pooled(pool)
     y = cupy.empty((shape.images, *size, shape.filters), dtype)
     winners = cupy.empty(y.shape, np.uint8)
-    last: Any = ACTIVATION_NUMBERS[activation], dtype.type(alpha)
+    last: Any = ACTIVATION_NUMBERS[activation], wide(dtype).type(alpha)
     if _is_direct(shape):
         _convolve_directly(x, w, b, y, winners, shape, pool, *last)
     elif y.size:
         plan, columns = windows(shape, pool), shape.group_filters
-        real, vector, arithmetic = _how(shape, dtype, x, w)
-        how = tiled(int(plan["windows"]), columns, NARROW if real == "float" and columns <= NARROW[1] else SMALL)
+        real, vector, arithmetic = _how("conv2d", shape, dtype, x, w)
+        how = tiled(int(plan["windows"]), columns, NARROW if real != "double" and columns <= NARROW[1] else SMALL)
         arguments = (x, w, b, y, winners, plan, np.int32(columns), np.int32(shape.filters), *last)
         which = (real, *how.tile, vector, arithmetic)
         _forward_pooled[which]((*how.blocks, shape.groups), how.threads, arguments)
@@ -237,7 +229,7 @@ def conv2d_block_gradients(
     pooling: str = "max",
 ) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
     """See `minicnn.kernels.conv2d_block_gradients`."""
-    floating("conv2d_block_gradients", gy)
+    floating("conv2d_block_gradients", gy, half=True)
     shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
     geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
     average = pool_size is not None and pooling == "avg"
@@ -265,9 +257,18 @@ def conv2d_block_gradients(
 
 def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
     """See `minicnn.kernels.dense_block`: a convolution of pictures of one cell."""
-    floating("dense_block", x)
+    floating("dense_block", x, half=True)
     shape = _shape((len(x), 1, 1, x.shape[1]), (1, 1, *w.shape), (1, 1), NO_POOL.padding, (1, 1), 1)
     return _convolve(x[:, None, None], w[None, None], b, shape, activation, alpha)[:, 0, 0]
 
 
-_, dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activation_gradient)
+_, _dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activation_gradient)
+
+
+def dense_block_gradients(
+    gy: Array, y: Array, x: Array, w: Array, *, needs_w: bool, out: Array | None = None, **options: Any
+) -> tuple[Array | None, Array | None, Array | None]:
+    """See `minicnn.kernels.dense_block_gradients`."""
+    if needs_w and out is None:
+        out = cupy.empty(w.shape, wide(gy.dtype))
+    return _dense_block_gradients(gy, y, x, w, needs_w=needs_w, out=out, **options)

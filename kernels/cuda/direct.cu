@@ -18,7 +18,7 @@ struct Direct {
 // once for all of them, and their weights at once.
 template <class T, int ABREAST>
 __device__ __forceinline__ void window_sums(
-    T (&sums)[ABREAST], const T* x, const T* w, const Direct& d, int n, int i, int j, int f
+    Wide<T> (&sums)[ABREAST], const T* x, const T* w, const Direct& d, int n, int i, int j, int f
 ) {
     int row = i * d.row_stride - d.top, column = j * d.column_stride - d.left;
     x += (int64)n * d.height * d.width * d.channels + f / d.group_filters * d.group_channels;
@@ -32,8 +32,8 @@ __device__ __forceinline__ void window_sums(
             const T* pixel = x + ((int64)r * d.width + s) * d.channels;
             const T* weights = w + (int64)(p * d.kernel_width + q) * d.group_channels * d.filters + f;
             for (int c = 0; c < d.group_channels; ++c, weights += d.filters) {
-                T number = pixel[c], abreast[4];
-                if (ABREAST == 4) read_four(abreast, weights);
+                Wide<T> number = pixel[c], abreast[4];
+                if (ABREAST == 4) read_four<T>(abreast, weights);
                 else abreast[0] = weights[0];
 #pragma unroll
                 for (int a = 0; a < ABREAST; ++a) sums[a] += number * abreast[a];
@@ -45,15 +45,15 @@ __device__ __forceinline__ void window_sums(
 // Convolution, pooling of any geometry (a window of one cell is none), bias and activation.
 template <class T, int ABREAST>
 __global__ void direct_forward(
-    const T* x, const T* w, const T* bias, T* y, unsigned char* winners, Direct d, int activation, T alpha
+    const T* x, const T* w, const Wide<T>* bias, T* y, unsigned char* winners, Direct d, int activation, Wide<T> alpha
 ) {
     for (int index = first_element(); index < d.count; index += element_step()) {
         int n = index, f = d.counted_depth.split(n) * ABREAST;
         int oj = d.counted_columns.split(n), oi = d.counted_rows.split(n);
         int i = oi * d.pool_row_stride - d.pool_top, j = oj * d.pool_column_stride - d.pool_left;
-        T best[ABREAST], sums[ABREAST];
+        Wide<T> best[ABREAST], sums[ABREAST];
         int winner[ABREAST];
-        for (int a = 0; a < ABREAST; ++a) best[a] = minus_infinity<T>(), winner[a] = 0;
+        for (int a = 0; a < ABREAST; ++a) best[a] = minus_infinity<Wide<T>>(), winner[a] = 0;
         for (int ph = max(0, -i); ph < d.pool_height && i + ph < d.output_height; ++ph) {
             for (int pw = max(0, -j); pw < d.pool_width && j + pw < d.output_width; ++pw) {
                 window_sums(sums, x, w, d, n, i + ph, j + pw, f);
@@ -79,7 +79,7 @@ __global__ void direct_input_gradient(const T* gy, const T* w, T* gx, Direct d) 
         int n = index, c = d.counted_depth.split(n), s = d.counted_columns.split(n), r = d.counted_rows.split(n);
         int group = c / d.group_channels;
         const T* from = gy + (int64)n * d.output_height * d.output_width * d.filters + group * d.group_filters;
-        T sum = 0;
+        Wide<T> sum = 0;
         for (int p = 0; p < d.kernel_height; ++p) {
             int i = r + d.top - p * d.row_tap;
             if (i < 0 || i % d.row_stride || i / d.row_stride >= d.output_height) continue;
@@ -89,7 +89,7 @@ __global__ void direct_input_gradient(const T* gy, const T* w, T* gx, Direct d) 
                 const T* g = from + ((int64)(i / d.row_stride) * d.output_width + j / d.column_stride) * d.filters;
                 const T* weights = w + group * d.group_filters +
                     ((int64)(p * d.kernel_width + q) * d.group_channels + c % d.group_channels) * d.filters;
-                for (int f = 0; f < d.group_filters; ++f) sum += g[f] * weights[f];
+                for (int f = 0; f < d.group_filters; ++f) sum += (Wide<T>)g[f] * (Wide<T>)weights[f];
             }
         }
         gx[index] = sum;
@@ -114,14 +114,14 @@ __device__ T sum_of_lines(Shared<T, FILTERS * LINES>& shared, T sum) {
 // channel, part). With winners, gy is that of the pooling and stands at the winner's place, the only one to count.
 template <class T>
 __global__ void direct_kernel_gradient(
-    const T* x, const T* gy, const unsigned char* winners, T* gw, Direct d
+    const T* x, const T* gy, const unsigned char* winners, Wide<T>* gw, Direct d
 ) {
-    __shared__ Shared<T, FILTERS * LINES> shared;
+    __shared__ Shared<Wide<T>, FILTERS * LINES> shared;
     int f = blockIdx.x * FILTERS + threadIdx.x, tap = blockIdx.y, part = blockIdx.z, parts = gridDim.z;
     int c = tap % d.group_channels, q = tap / d.group_channels % d.kernel_width;
     int p = tap / d.group_channels / d.kernel_width;
     int windows = d.count, last = (int)((int64)windows * (part + 1) / parts);
-    T sum = 0;
+    Wide<T> sum = 0;
     if (f < d.filters) {
         c += f / d.group_filters * d.group_channels;
         for (int m = (int)((int64)windows * part / parts) + threadIdx.y; m < last; m += LINES) {
@@ -135,8 +135,8 @@ __global__ void direct_kernel_gradient(
             }
             int row = i * d.row_stride - d.top + p * d.row_tap, column = j * d.column_stride - d.left + q * d.column_tap;
             if (row < 0 || row >= d.height || column < 0 || column >= d.width) continue;
-            T g = gy[(int64)m * d.filters + f];
-            sum += g * x[(((int64)n * d.height + row) * d.width + column) * d.channels + c];
+            Wide<T> g = gy[(int64)m * d.filters + f];
+            sum += g * (Wide<T>)x[(((int64)n * d.height + row) * d.width + column) * d.channels + c];
         }
     }
     sum = sum_of_lines(shared, sum);

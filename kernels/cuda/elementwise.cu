@@ -3,13 +3,13 @@
 
 template <class T>
 __global__ void relu(const T* x, T* y, int64 count) {
-    for (int64 i = first_element(); i < count; i += element_step()) y[i] = activate<T>(RELU, x[i], 0);
+    for (int64 i = first_element(); i < count; i += element_step()) y[i] = activate<Wide<T>>(RELU, x[i], 0);
 }
 
 template <class T>
-__global__ void times_derivative(const T* gy, const T* y, T* gx, int64 count, int kind, T alpha) {
+__global__ void times_derivative(const T* gy, const T* y, T* gx, int64 count, int kind, Wide<T> alpha) {
     for (int64 i = first_element(); i < count; i += element_step()) {
-        gx[i] = activation_gradient<T>(kind, gy[i], y[i], alpha);
+        gx[i] = activation_gradient<Wide<T>>(kind, gy[i], y[i], alpha);
     }
 }
 
@@ -31,13 +31,13 @@ __device__ __forceinline__ void philox(uint32 (&c)[4], uint32 k0, uint32 k1) {
 
 // Each thread draws four elements at a time: one block of words.
 template <class T>
-__global__ void dropout_mask(T* mask, int64 count, uint64 key, Number<uint64> which, uint64 threshold, T kept) {
+__global__ void dropout_mask(T* mask, int64 count, uint64 key, Number<uint64> which, uint64 threshold, Wide<T> kept) {
     uint64 step = which.get();
     for (int64 block = first_element(); 4 * block < count; block += element_step()) {
         uint32 words[4] = {(uint32)block, (uint32)(block >> 32), (uint32)step, (uint32)(step >> 32)};
         philox(words, (uint32)key, (uint32)(key >> 32));
         for (int lane = 0; lane < 4 && 4 * block + lane < count; ++lane) {
-            mask[4 * block + lane] = words[lane] >= threshold ? kept : (T)0;
+            mask[4 * block + lane] = words[lane] >= threshold ? kept : (Wide<T>)0;
         }
     }
 }

@@ -6,13 +6,13 @@ import cupy
 import numpy as np
 
 from ..composition import ACTIVATIONS
-from .arrays import Array, check_count, contiguous, floating, launch, number
-from .loading import REAL, REALS, Kernels
+from .arrays import Array, check_count, contiguous, floating, launch, number, wide
+from .loading import KEPT, REAL, REALS, Kernels
 
-_relu = Kernels("elementwise.cu", "relu", REALS)
-_times_derivative = Kernels("elementwise.cu", "times_derivative", REALS)
+_relu = Kernels("elementwise.cu", "relu", KEPT)
+_times_derivative = Kernels("elementwise.cu", "times_derivative", KEPT)
 _erf = Kernels("elementwise.cu", "error_function_of", REALS)
-_dropout = Kernels("elementwise.cu", "dropout_mask", REALS)
+_dropout = Kernels("elementwise.cu", "dropout_mask", KEPT)
 _softmax = Kernels("softmax.cu", "softmax", REALS)
 _cross_entropy_gradient = Kernels("softmax.cu", "cross_entropy_gradient", REALS)
 
@@ -23,7 +23,7 @@ ROWS_TO_A_BLOCK = 4
 
 def relu(x: Array) -> Array:
     """See `minicnn.kernels.relu`."""
-    dtype = floating("relu", x)
+    dtype = floating("relu", x, half=True)
     x = contiguous(x, dtype)
     y = cupy.empty(x.shape, dtype)
     launch(_relu[REAL[dtype]], y.size, x, y, np.int64(y.size))
@@ -37,13 +37,13 @@ def relu_gradient(gy: Array, y: Array) -> Array:
 
 def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> Array:
     """gy times the activation's derivative where its output is y; any shape."""
-    dtype = floating("activation_gradient", gy)
+    dtype = floating("activation_gradient", gy, half=True)
     gy, y = contiguous(gy, dtype), contiguous(y, dtype)
     if activation == "linear":
         return gy
     gx = cupy.empty(gy.shape, dtype)
     kind = ACTIVATION_NUMBERS[activation]
-    launch(_times_derivative[REAL[dtype]], gx.size, gy, y, gx, np.int64(gx.size), kind, dtype.type(alpha))
+    launch(_times_derivative[REAL[dtype]], gx.size, gy, y, gx, np.int64(gx.size), kind, wide(dtype).type(alpha))
     return gx
 
 
@@ -100,10 +100,10 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """See `minicnn.kernels.dropout_mask`."""
-    dtype = floating("dropout_mask", like)
-    mask = cupy.empty(like.shape, dtype)
+    dtype = floating("dropout_mask", like, half=True)
+    mask, kind = cupy.empty(like.shape, dtype), wide(dtype).type
     launch(
         _dropout[REAL[dtype]], -(-mask.size // 4), mask, np.int64(mask.size), np.uint64(key), number(step, np.uint64),
-        np.uint64(round(rate * 2**32)), dtype.type(1) / dtype.type(1 - rate),
+        np.uint64(round(rate * 2**32)), kind(1) / kind(1 - rate),
     )  # fmt: skip
     return mask

@@ -19,7 +19,9 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 REALS = ("float", "double")
-REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(np.float16): "Half"}
+# What activations may be kept in.
+KEPT = (*REALS, "Half")
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 _declared: dict[str, list[str]] = {}

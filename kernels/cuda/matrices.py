@@ -9,18 +9,23 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
+from ..dispatch import tf32_is_used
 from ..geometry import Pair
-from .arrays import Array, contiguous, floating, launch, on_device
-from .loading import REAL, REALS, Kernels
+from .arrays import Array, contiguous, floating, launch, on_device, wide
+from .loading import KEPT, REAL, Kernels
 
-# (type, tile, numbers copied at once, whether a and b have k as their fast axis)
+# (type, arithmetic, tile, numbers copied at once)
+_HOW = [
+    (*how, *tile) for how in (("float", "Tensor"), ("float", "Exact"), ("Half", "Tensor"))
+    for tile in ((128, 4), (64, 4), (64, 1))
+]  # fmt: skip
+# Whether a and b have k as their fast axis.
 _LAYOUTS = [(a, b) for a in ("true", "false") for b in ("true", "false")]
 _multiply = Kernels(
     "matrices.cu", "multiply",
-    combinations=[(*how, *layout) for how in (("float", 128, 4), ("float", 64, 4), ("float", 64, 1), ("double", 64, 1))
-                  for layout in _LAYOUTS],
+    combinations=[(*how, *layout) for how in (*_HOW, ("double", "Exact", 64, 1)) for layout in _LAYOUTS],
 )  # fmt: skip
-_add_parts = Kernels("matrices.cu", "add_parts", REALS)
+_add_parts = Kernels("matrices.cu", "add_parts", KEPT)
 
 LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
 # As many blocks as should at least be at work; a power of two near what large devices hold. Not the device's own
@@ -28,6 +33,30 @@ LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
 WANTED_BLOCKS = 256
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
+
+
+@cupy.memoize(for_each_device=True)
+def capability() -> int:
+    """Ten times the device's compute capability."""
+    return int(cupy.cuda.Device().compute_capability)
+
+
+def arithmetic(operation: str, dtype: np.dtype) -> str:
+    """How product.cuh multiplies: "Tensor" where float32 may be rounded to TF32 on the way, else "Exact".
+
+    Tensor cores multiply TF32 from compute capability 8.0 on, and float16 from 7.5 on.
+
+    Raises:
+        TypeError: float16 on an older device.
+    """
+    if dtype == np.float16:
+        if capability() < 75:
+            raise TypeError(
+                f"{operation}: float16 needs a GPU of compute capability 7.5 or more, this one has "
+                f"{capability() / 10}; use float32"
+            )
+        return "Tensor"
+    return "Tensor" if dtype == np.float32 and tf32_is_used() and capability() >= 80 else "Exact"
 
 
 class Cut(NamedTuple):
@@ -90,10 +119,10 @@ def is_aligned(*arrays: Array) -> bool:
 
 def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
-    dtype = floating("matmul", a)
+    dtype = floating("matmul", a, half=True)
     (M, K), N = a.shape, b.shape[1]
     out = cupy.empty((M, N), dtype) if out is None else out
-    bias = None if bias is None else contiguous(bias, dtype)
+    bias = None if bias is None else contiguous(bias, wide(dtype))
     if not out.size:
         return out
     if not K:
@@ -102,16 +131,20 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     left, right = _operand(a, dtype, 1), _operand(b, dtype, 0)
     lines = K if left.along_k == "true" else M, K if right.along_k == "true" else N
     whole = all(number % 4 == 0 for number in (*lines, left.step, right.step))
-    vector = 4 if dtype == np.float32 and whole and is_aligned(left.array, right.array) else 1
+    vector = 4 if dtype.itemsize <= 4 and whole and is_aligned(left.array, right.array) else 1
     how = cut(M, N, K, vector)
-    target, added = (out, bias) if how.parts == 1 else (cupy.empty((how.parts, M, N), dtype), None)
-    kernel = _multiply[REAL[dtype], how.tile[0], vector, left.along_k, right.along_k]
+    # What is summed is wide; what is to be kept as float16 is rounded afterwards.
+    at_once = how.parts == 1 and out.dtype == wide(dtype)
+    target, added = (out, bias) if at_once else (cupy.empty((how.parts, M, N), wide(dtype)), None)
+    kernel = _multiply[
+        REAL[dtype], arithmetic("matmul", dtype), how.tile[0], vector, left.along_k, right.along_k
+    ]
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
         (*how.blocks, how.parts), how.threads,
         (left.array, np.int64(left.step), right.array, np.int64(right.step), added, target, *sizes),
     )  # fmt: skip
-    return out if how.parts == 1 else add_parts(target, out, bias)
+    return out if at_once else add_parts(target, out, bias)
 
 
 def add_parts(parts: Array, out: Array | None = None, bias: Array | None = None) -> Array:

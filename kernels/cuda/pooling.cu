@@ -34,11 +34,11 @@ __global__ void max_pool(const T* x, T* y, Winner* winners, Pooling p) {
     for (int index = first_element(); index < p.count; index += element_step()) {
         Place at = place_of(p, index);
         int row = at.i * p.row_stride - p.top, column = at.j * p.column_stride - p.left;
-        T best = minus_infinity<T>();  // what padding counts as
+        Wide<T> best = minus_infinity<Wide<T>>();  // what padding counts as
         int winner = 0;
         for (int ph = max(0, -row); ph < p.window_height && row + ph < p.height; ++ph) {
             for (int pw = max(0, -column); pw < p.window_width && column + pw < p.width; ++pw) {
-                T value = x[offset(p, p.height, p.width, at.n, row + ph, column + pw, at.c)];
+                Wide<T> value = x[offset(p, p.height, p.width, at.n, row + ph, column + pw, at.c)];
                 if (wins(value, best)) best = value, winner = ph * p.window_width + pw;
             }
         }
@@ -62,7 +62,7 @@ __global__ void max_pool_gradient(const T* gy, const Winner* winners, T* gx, Poo
         int row = at.i + p.top, column = at.j + p.left;
         int last_i = last_window(row, p.row_stride, p.output_height);
         int last_j = last_window(column, p.column_stride, p.output_width);
-        T sum = 0;
+        Wide<T> sum = 0;
         for (int i = first_window(row, p.window_height, p.row_stride); i <= last_i; ++i) {
             for (int j = first_window(column, p.window_width, p.column_stride); j <= last_j; ++j) {
                 int64 k = offset(p, p.output_height, p.output_width, at.n, i, j, at.c);
@@ -95,7 +95,7 @@ __global__ void avg_pool(const T* x, T* y, Pooling p) {
     for (int index = first_element(); index < p.count; index += element_step()) {
         Place at = place_of(p, index);
         int row = at.i * p.row_stride - p.top, column = at.j * p.column_stride - p.left;
-        T sum = 0;
+        Wide<T> sum = 0;
         for (int i = max(row, 0); i < min(row + p.window_height, p.height); ++i) {
             for (int j = max(column, 0); j < min(column + p.window_width, p.width); ++j) {
                 sum += x[offset(p, p.height, p.width, at.n, i, j, at.c)];
@@ -113,7 +113,7 @@ __global__ void avg_pool_gradient(const T* gy, T* gx, Pooling p) {
         int row = at.i + p.top, column = at.j + p.left;
         int last_i = last_window(row, p.row_stride, p.output_height);
         int last_j = last_window(column, p.column_stride, p.output_width);
-        T sum = 0;
+        Wide<T> sum = 0;
         for (int i = first_window(row, p.window_height, p.row_stride); i <= last_i; ++i) {
             int rows = cells_inside(i * p.row_stride - p.top, p.window_height, p.height);
             for (int j = first_window(column, p.window_width, p.column_stride); j <= last_j; ++j) {

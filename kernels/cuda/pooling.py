@@ -10,15 +10,15 @@ import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
 from .arrays import DIVIDER, Array, check_count, contiguous, divider, floating, launch
-from .loading import REAL, REALS, Kernels
+from .loading import KEPT, REAL, Kernels
 
 WINNERS = {np.dtype(np.uint8): "unsigned char", np.dtype(np.int32): "int"}
 
-_max_pool = Kernels("pooling.cu", "max_pool", REALS, WINNERS.values())
-_max_pool_gradient = Kernels("pooling.cu", "max_pool_gradient", REALS, WINNERS.values())
-_max_pool_gather = Kernels("pooling.cu", "max_pool_gather", REALS, WINNERS.values())
-_avg_pool = Kernels("pooling.cu", "avg_pool", REALS)
-_avg_pool_gradient = Kernels("pooling.cu", "avg_pool_gradient", REALS)
+_max_pool = Kernels("pooling.cu", "max_pool", KEPT, WINNERS.values())
+_max_pool_gradient = Kernels("pooling.cu", "max_pool_gradient", KEPT, WINNERS.values())
+_max_pool_gather = Kernels("pooling.cu", "max_pool_gather", KEPT, WINNERS.values())
+_avg_pool = Kernels("pooling.cu", "avg_pool", KEPT)
+_avg_pool_gradient = Kernels("pooling.cu", "avg_pool_gradient", KEPT)
 
 # `Pooling` of pooling.cu.
 POOLING = np.dtype(
@@ -54,7 +54,7 @@ def _plan(
 
 def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Array, Array]:
     """See `minicnn.kernels.max_pool2d`."""
-    dtype, kind = floating("max_pool2d", x), winner_dtype(pool_size)
+    dtype, kind = floating("max_pool2d", x, half=True), winner_dtype(pool_size)
     N, H, W, C = x.shape
     size = output_sizes((H, W), pool_size, strides, padding)
     y, winners = cupy.empty((N, *size, C), dtype), cupy.empty((N, *size, C), kind)
@@ -67,7 +67,7 @@ def max_pool2d_gradient(
     gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
 ) -> Array:
     """See `minicnn.kernels.max_pool2d_gradient`."""
-    dtype = floating("max_pool2d_gradient", gy)
+    dtype = floating("max_pool2d_gradient", gy, half=True)
     N, C = gy.shape[0], gy.shape[3]
     gx = cupy.empty((N, *input_size, C), dtype)
     plan = _plan("max_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)
@@ -80,7 +80,7 @@ def max_pool2d_gather(
     x: Array, winners: Array, *, pool_size: Pair, strides: Pair, padding: Padding
 ) -> Array:
     """See `minicnn.kernels.max_pool2d_gather`."""
-    dtype = floating("max_pool2d_gather", x)
+    dtype = floating("max_pool2d_gather", x, half=True)
     N, H, W, C = x.shape
     y = cupy.empty(winners.shape, dtype)
     plan = _plan("max_pool2d_gather", N, C, (H, W), winners.shape[1:3], pool_size, strides, padding)
@@ -91,7 +91,7 @@ def max_pool2d_gather(
 
 def avg_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) -> Array:
     """See `minicnn.kernels.avg_pool2d`."""
-    dtype = floating("avg_pool2d", x)
+    dtype = floating("avg_pool2d", x, half=True)
     N, H, W, C = x.shape
     size = output_sizes((H, W), pool_size, strides, padding)
     y = cupy.empty((N, *size, C), dtype)
@@ -104,7 +104,7 @@ def avg_pool2d_gradient(
     gy: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
 ) -> Array:
     """See `minicnn.kernels.avg_pool2d_gradient`."""
-    dtype = floating("avg_pool2d_gradient", gy)
+    dtype = floating("avg_pool2d_gradient", gy, half=True)
     N, C = gy.shape[0], gy.shape[3]
     gx = cupy.empty((N, *input_size, C), dtype)
     plan = _plan("avg_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)

@@ -17,9 +17,9 @@ constexpr int DEPTH = 16;
 // How a tile of EXTENT rows (or columns) and DEPTH lies in shared memory: with k as the fast axis where memory has it
 // so, else with the other. The lines are longer than their content, by as much as keeps the accesses of a warp below on
 // different banks.
-template <int EXTENT, bool ALONG_K>
+template <class T, int EXTENT, bool ALONG_K>
 struct Layout {
-    static constexpr int LINE = ALONG_K ? DEPTH + 4 : EXTENT + 8;
+    static constexpr int LINE = !ALONG_K ? EXTENT + 8 : sizeof(T) < 4 ? DEPTH + 8 : DEPTH + 4;
     static constexpr int SIZE = (ALONG_K ? EXTENT : DEPTH) * LINE;
     static __device__ __forceinline__ int at(int outer, int k) {
         return ALONG_K ? outer * LINE + k : k * LINE + outer;
@@ -35,7 +35,7 @@ struct Loader {
     static constexpr int COPIES = EXTENT * DEPTH / VECTOR / THREADS;
     static constexpr int OUTERS = ALONG_K ? COPIES : 1;
     static_assert(THREADS % PER_LINE == 0 && COPIES > 0, "the copies of a thread lie in the same column of lines");
-    using Tile = Layout<EXTENT, ALONG_K>;
+    using Tile = Layout<T, EXTENT, ALONG_K>;
 
     const Source& source;
     typename Source::Outer outers[OUTERS];
@@ -65,8 +65,8 @@ struct Exact {
     static constexpr int LINES = THREADS / 16;
     static constexpr int HEIGHT = ROWS / LINES, WIDTH = COLUMNS / 16;
     static constexpr int ABREAST = WIDTH < 4 ? WIDTH : 4;  // a thread's columns that lie side by side
-    using A = Layout<ROWS, ALONG_A>;
-    using B = Layout<COLUMNS, ALONG_B>;
+    using A = Layout<T, ROWS, ALONG_A>;
+    using B = Layout<T, COLUMNS, ALONG_B>;
     T sums[HEIGHT][WIDTH] = {};
 
     // A thread's columns lie side by side where b has its columns side by side.
@@ -122,14 +122,26 @@ struct Exact {
     }
 };
 
-// Multiplies tiles on the tensor cores, operands rounded to TF32. The warps stand two to a column of the tile; each has
-// TALL x WIDE fragments of 16 x 8 sums.
+// What a lane gives the tensor cores at a time: a float rounded to TF32, or two halves that follow one another along k.
+template <bool ALONG_K, int LINE, int N>
+__device__ __forceinline__ float operand(const Shared<float, N>& shared, int i) {
+    return to_tf32(shared[i]);
+}
+template <bool ALONG_K, int LINE, int N>
+__device__ __forceinline__ uint32 operand(const Shared<Half, N>& shared, int i) {
+    return ALONG_K ? shared.two(i) : (uint32)shared[i].bits | (uint32)shared[i + LINE].bits << 16;
+}
+
+// Multiplies tiles on the tensor cores, operands rounded to TF32 or halves. The warps stand two to a column of the tile;
+// each has TALL x WIDE fragments of 16 x 8 sums.
 template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
 struct Tensor {
     static constexpr int WARPS_ABREAST = THREADS / 64;
     static constexpr int TALL = ROWS / 2 / 16, WIDE = COLUMNS / WARPS_ABREAST / 8;
-    using A = Layout<ROWS, ALONG_A>;
-    using B = Layout<COLUMNS, ALONG_B>;
+    static constexpr int PER_WORD = 4 / sizeof(T);  // numbers along k in an operand
+    using A = Layout<T, ROWS, ALONG_A>;
+    using B = Layout<T, COLUMNS, ALONG_B>;
+    using Operand = decltype(operand<ALONG_A, A::LINE>(*(const Shared<T, 1>*)nullptr, 0));
     float sums[TALL][WIDE][4] = {};
 
     static __device__ __forceinline__ int first_row() { return (int)threadIdx.x / 32 % 2 * (ROWS / 2); }
@@ -140,20 +152,21 @@ struct Tensor {
     template <int N>
     __device__ __forceinline__ void multiply(Shared<T, N>& shared, int a_first, int b_first) {
 #pragma unroll
-        for (int k = member(); k < DEPTH; k += 8) {
-            float a[TALL][4], b[WIDE][2];
+        for (int k = member() * PER_WORD; k < DEPTH; k += 8 * PER_WORD) {
+            Operand a[TALL][4], b[WIDE][2];
 #pragma unroll
             for (int i = 0; i < TALL; ++i) {
                 int row = first_row() + i * 16 + group();
                 for (int part = 0; part < 4; ++part) {
-                    a[i][part] = to_tf32(shared[a_first + A::at(row + part % 2 * 8, k + part / 2 * 4)]);
+                    int first = a_first + A::at(row + part % 2 * 8, k + part / 2 * 4 * PER_WORD);
+                    a[i][part] = operand<ALONG_A, A::LINE>(shared, first);
                 }
             }
 #pragma unroll
             for (int j = 0; j < WIDE; ++j) {
                 int column = first_column() + j * 8 + group();
                 for (int part = 0; part < 2; ++part) {
-                    b[j][part] = to_tf32(shared[b_first + B::at(column, k + part * 4)]);
+                    b[j][part] = operand<ALONG_B, B::LINE>(shared, b_first + B::at(column, k + part * 4 * PER_WORD));
                 }
             }
 #pragma unroll

@@ -1,6 +1,7 @@
 // Copies from global to shared memory that go on while the threads compute, and the tensor cores' instruction.
 //
-// Both exist from compute capability 8.0 on. Before that a copy is a load and a store, and nothing launches `Tensor`.
+// Both exist from compute capability 8.0 on. Before that a copy is a load and a store, and nothing launches `Tensor` but
+// for halves, which the tensor cores of 7.5 multiply too.
 #pragma once
 
 #include "common.cuh"
@@ -14,6 +15,10 @@ __device__ __forceinline__ void copy_async(Shared<T, N>& shared, int i, const T*
     shared.arrive(i, inside ? from : nullptr, COUNT);
 #elif __CUDA_ARCH__ >= 800
     constexpr int BYTES = COUNT * sizeof(T);
+    if constexpr (BYTES < 4) {  // too little for a copy of its own
+        shared[i] = inside ? *from : (T)0;
+        return;
+    }
     uint32 to = (uint32)__cvta_generic_to_shared(&shared[i]);
     int bytes = inside ? BYTES : 0;  // what is not copied is zero
     if (BYTES == 16) {
@@ -71,5 +76,26 @@ __device__ __forceinline__ void multiply_fragments(float (&d)[4], const float (&
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
           "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+#endif
+}
+
+// The same for a 16x16 and a 16x8 matrix of halves, two to a word, the lower one first: in the place of what stood at t
+// above stand k = 2t and 2t+1, and in the place of t+4 eight more.
+__device__ __forceinline__ void multiply_fragments(float (&d)[4], const uint32 (&a)[4], const uint32 (&b)[2]) {
+#if defined(CUDA_ON_HOST)
+    host_mma(d, a, b);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#elif __CUDA_ARCH__ >= 750
+    for (int part = 0; part < 2; ++part) {  // eight k at a time
+        asm volatile(
+            "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a[2 * part]), "r"(a[2 * part + 1]), "r"(b[part]));
+    }
 #endif
 }

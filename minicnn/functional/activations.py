@@ -13,7 +13,7 @@ from minicnn.device import array_module
 
 from .arithmetic import add, clip, exp, log, multiply, negative, subtract, where
 from .reductions import sum as sum_
-from .shaping import as_floats, reshape, transpose
+from .shaping import as_activations, as_floats, reshape, transpose
 
 
 class ReLU(Function):
@@ -162,7 +162,7 @@ def relu(x: TensorLike) -> Any:
     >>> relu([1.0, 2.0, 3.0, -4.0])
     array([1., 2., 3., 0.], dtype=float32)
     """
-    return ReLU()(*as_floats(x))
+    return ReLU()(*as_activations(x))
 
 
 def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:

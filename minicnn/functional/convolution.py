@@ -18,7 +18,7 @@ from minicnn.kernels import Padding, Pair, output_sizes, reference, winograd
 from .arithmetic import add
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding, whole
 from .reductions import sum as sum_
-from .shaping import as_floats, index, reshape, transpose
+from .shaping import as_activations, index, reshape, transpose
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def convolution_operands(
     _check_bias(b, F, operation)
     geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation, algorithm)
     check_algorithm(algorithm, (KH, KW), geometry.strides, geometry.dilation, groups, operation)
-    x, w, b = as_floats(x, w, b)
+    x, w, b = as_activations(x, w, b)
     return geometry, ((x, w) if b is None else (x, w, b))
 
 
@@ -244,7 +244,7 @@ def conv2d_transpose(
         for axis in (0, 1)
     )
     geometry = Geometry(steps, (rows[1], columns[1]), dilation, 1)
-    x, w, b = as_floats(x, w, b)
+    x, w, b = as_activations(x, w, b)
     y = Conv2DInputGradient(geometry, (rows[0], columns[0]))(x, w)
     return y if b is None else add(y, b)
 

@@ -9,7 +9,7 @@ from minicnn import kernels, random
 from minicnn.autograd import TensorLike, as_array
 
 from .arithmetic import multiply
-from .shaping import as_floats
+from .shaping import as_activations
 
 
 def dropout(x: TensorLike, rate: float, *, training: bool = True, key: int | None = None, step: int = 0) -> Any:
@@ -30,5 +30,5 @@ def dropout(x: TensorLike, rate: float, *, training: bool = True, key: int | Non
     if not training or rate == 0:
         return x
     stream = random.counter_key(random.spawn()) if key is None else key
-    (x,) = as_floats(x)
+    (x,) = as_activations(x)
     return multiply(x, kernels.dropout_mask(as_array(x), rate, key=stream, step=step))

@@ -16,7 +16,7 @@ from .activations import _Masked
 from .arithmetic import add, multiply, subtract, where
 from .convolution import Conv2DInputGradient, Conv2DKernelGradient, Geometry, convolution_operands
 from .geometry import PaddingLike, PairLike
-from .linear import MatMul, apply_to_rows, dense_operands
+from .linear import MatMul, apply_to_rows, dense_operands, room_for_weights
 from .pooling import ScatterToWinners, SpreadAverage, Windows, pool_windows
 from .reductions import sum as sum_
 from .shaping import transpose
@@ -133,13 +133,12 @@ class DenseBlock(Function):
         if is_grad_enabled():
             g = _times_derivative(gy, y, self.activation, self.alpha)
             gx = MatMul()(g, transpose(w)) if needs_x else None
-            gw = MatMul()(transpose(x), g) if needs_w else None
+            gw = MatMul(room_for_weights(None, g, w.shape))(transpose(x), g) if needs_w else None
             return gx, gw, *(sum_(g, axis=0) if needed else None for needed in needs_b)
-        room = self.gradient_buffer(1)
         gradients = kernels.dense_block_gradients(
             gy.data, y.data, x.data, w.data, needs_x=needs_x, needs_w=needs_w, needs_b=any(needs_b),
             activation=self.activation, alpha=self.alpha,
-            out=room if room is not None and room.dtype == gy.dtype else None,
+            out=room_for_weights(self.gradient_buffer(1), gy, w.shape),
         )  # fmt: skip
         results = [None if gradient is None else Tensor(gradient) for gradient in gradients]
         return tuple(results[: len(self.needs_input_gradient)])

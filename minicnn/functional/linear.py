@@ -9,10 +9,11 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
+from minicnn.device import array_module
 
 from .arithmetic import multiply
 from .reductions import sum as sum_
-from .shaping import as_floats, broadcast_to, index, reshape, stack, transpose
+from .shaping import as_activations, broadcast_to, index, reshape, stack, transpose
 
 
 class MatMul(Function):
@@ -31,14 +32,23 @@ class MatMul(Function):
         """gy @ b.T, a.T @ gy, and the sum over the rows."""
         saved = iter(self.saved_inputs)
         needs_a, needs_b, *needs_bias = self.needs_input_gradient
-        gb = MatMul(self._room_for(gy))(transpose(next(saved)), gy) if needs_b else None
+        gb = None
+        if needs_b:
+            a = transpose(next(saved))
+            gb = MatMul(room_for_weights(self.gradient_buffer(1), gy, (a.shape[0], gy.shape[1])))(a, gy)
         ga = MatMul()(gy, transpose(next(saved))) if needs_a else None
         return ga, gb, *(sum_(gy, axis=0) if needed else None for needed in needs_bias)
 
-    def _room_for(self, gy: Tensor) -> Array | None:
-        """Where b's gradient may be written at once: a weight matrix is too large to copy for nothing."""
-        room = self.gradient_buffer(1)
-        return room if room is not None and room.dtype == gy.dtype else None
+
+def room_for_weights(room: Array | None, gy: Tensor, shape: tuple[int, ...]) -> Array | None:
+    """Where the gradient of weights may be written at once: a weight matrix is too large to copy for nothing.
+
+    The leaf's own room, where that has the right type. What comes of float16 is float32: room is made for it.
+    """
+    wanted = np.dtype(np.float32) if gy.dtype == np.float16 else gy.dtype
+    if room is not None and room.dtype == wanted:
+        return room
+    return None if wanted == gy.dtype else array_module(gy.data).empty(shape, wanted)
 
 
 def matmul(a: TensorLike, b: TensorLike) -> Any:
@@ -60,7 +70,7 @@ def matmul(a: TensorLike, b: TensorLike) -> Any:
     first, second = np.shape(as_array(a)), np.shape(as_array(b))
     if not first or not second or first[-1] != second[max(len(second) - 2, 0)]:
         raise ValueError(f"matmul: a of shape {first} and b of shape {second} do not share their inner size")
-    a, b = as_floats(a, b)
+    a, b = as_activations(a, b)
     if len(first) == 2 and len(second) == 2:
         return MatMul()(a, b)
     if len(first) == 1:
@@ -118,7 +128,7 @@ def dense_operands(operation: str, x: TensorLike, w: TensorLike, b: TensorLike |
         raise ValueError(
             f"{operation}: b must have shape {weights[1:]}, one for each unit, got {np.shape(as_array(b))}"
         )
-    x, w, b = as_floats(x, w, b)
+    x, w, b = as_activations(x, w, b)
     return (x, w) if b is None else (x, w, b)
 
 

@@ -14,7 +14,7 @@ from .arithmetic import add, divide, multiply, power, sqrt, square, subtract
 from .geometry import whole
 from .reductions import mean as mean_
 from .reductions import sum as sum_
-from .shaping import index, pad, reshape
+from .shaping import cast, index, pad, reshape
 
 
 class BatchNorm(Function):
@@ -36,7 +36,7 @@ class BatchNorm(Function):
         root = sqrt(add(variance, self.epsilon))
         slope = divide(gamma, root)
         away = subtract(x, _along(mean, x.ndim, self.axis))
-        gx = multiply(gy, _along(slope, x.ndim, self.axis))
+        gx = cast(multiply(gy, _along(slope, x.ndim, self.axis)), x.dtype)
         gbeta = sum_(gy, axis=others)
         ggamma = divide(sum_(multiply(gy, away), axis=others), root)
         gvariance = multiply(multiply(ggamma, gamma), divide(-0.5, add(variance, self.epsilon)))
@@ -90,7 +90,7 @@ class BatchNormTraining(Function):
             gx = add(gx, spread(divide(gmean, count)))
         if gvariance is not None:
             gx = add(gx, multiply(away, spread(multiply(gvariance, 2.0 / count))))
-        return gx, ggamma, gbeta
+        return cast(gx, x.dtype), ggamma, gbeta
 
 
 def _other_axes(rank: int, axis: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from minicnn.kernels import Padding, Pair
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding
 from .reductions import max as max_
 from .reductions import mean
-from .shaping import as_floats
+from .shaping import as_activations
 
 # (pool_size, strides, padding), normalised.
 Windows = tuple[Pair, Pair, Padding]
@@ -123,7 +123,7 @@ def max_pool2d(
     array([[3., 5.],
            [9., 9.]], dtype=float32)
     """
-    return MaxPool2D(_windows(x, pool_size, strides, padding, "max_pool2d"))(*as_floats(x))
+    return MaxPool2D(_windows(x, pool_size, strides, padding, "max_pool2d"))(*as_activations(x))
 
 
 def avg_pool2d(
@@ -144,7 +144,7 @@ def avg_pool2d(
     array([[ 1.  ,  2.5 ],
            [-0.25,  3.25]], dtype=float32)
     """
-    return AvgPool2D(_windows(x, pool_size, strides, padding, "avg_pool2d"))(*as_floats(x))
+    return AvgPool2D(_windows(x, pool_size, strides, padding, "avg_pool2d"))(*as_activations(x))
 
 
 def _windows(

@@ -13,7 +13,7 @@ from minicnn.autograd import Array, Function, Tensor, TensorLike, is_grad_enable
 from minicnn.device import array_module
 
 from .arithmetic import divide, multiply
-from .shaping import as_floats, broadcast_to, reshape
+from .shaping import as_floats, broadcast_to, cast, reshape
 
 Axis = int | Sequence[int] | None
 
@@ -45,18 +45,19 @@ class Sum(Function):
 
     def forward(self, x: Array) -> Array:
         """Sums over all axes but the last, as of biases, go to a kernel that keeps float32 rounding small."""
-        self.before = x.shape
+        self.before, self.dtype = x.shape, x.dtype
         self.axes = _axes(self.axis, x.ndim, type(self).__name__.lower())
+        half = x.dtype == np.float16  # whose sums soon leave its range
         summed_rows = x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size
-        if summed_rows and x.dtype in (np.float32, np.float64):
+        if summed_rows and (x.dtype in (np.float32, np.float64) or (half and array_module(x) is not np)):
             total = kernels.sum_rows(x.reshape(-1, x.shape[-1]))
         else:
-            total = x.sum(axis=self.axes)
+            total = x.sum(axis=self.axes, dtype=np.float32 if half else None)
         return total.reshape(_result(x.shape, self.axes, self.keepdims))
 
     def backward(self, gy: Tensor) -> Tensor:
         """Every summand receives gy."""
-        return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
+        return broadcast_to(cast(reshape(gy, _kept(self.before, self.axes)), self.dtype), self.before)
 
 
 class Mean(Sum):

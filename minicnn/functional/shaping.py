@@ -309,6 +309,17 @@ def as_floats(*values: TensorLike) -> tuple[Any, ...]:
     return tuple(None if value is None else cast(value, target) for value in values)
 
 
+def as_activations(x: TensorLike, *weights: TensorLike) -> tuple[Any, ...]:
+    """Operands of kernels that take activations of float16 on a GPU: then x stays so, and the weights are float32.
+
+    Anything else comes as `as_floats` gives it.
+    """
+    array = as_array(x)
+    if array.dtype != np.float16 or isinstance(array, np.ndarray):
+        return as_floats(x, *weights)
+    return (x, *as_floats(*weights))
+
+
 def one_hot(labels: TensorLike, classes: int, dtype: Any = "float32") -> Any:
     """Whole numbers as rows of zeros with a single one: (...) to (..., classes).
 

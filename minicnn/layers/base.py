@@ -19,6 +19,7 @@ from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import check, place, to_host
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
+from minicnn.mixed_precision import get_policy
 from minicnn.parameter import Parameter
 from minicnn.registry import Registry
 
@@ -125,7 +126,9 @@ class Layer:
     Args:
         name: shown in summaries, key in files; made from the class name where absent.
         trainable: False freezes every weight.
-        dtype: ``"float32"`` or ``"float64"``: of the weights and of the output. Inputs are cast to it.
+        dtype: ``"float32"`` or ``"float64"``: of the weights and of the output. Inputs are cast to it. Or
+            ``"mixed_float16"``: float32 weights, and float16 for what goes through on a GPU; see
+            `minicnn.mixed_precision`. None: what `mixed_precision.set_dtype_policy` said.
         input_shape: shape of one sample, without the batch axis; lets `Sequential` build at once.
 
     >>> import numpy as np
@@ -141,6 +144,8 @@ class Layer:
 
     #: False in a subclass: inputs arrive with the dtype they have (class numbers, say).
     autocast = True
+    #: False in a subclass that needs the range of float32: a policy of mixed precision changes nothing there.
+    takes_half = True
     #: True in a subclass that cannot be called on a list of tensors.
     one_input = False
     #: Number of input axes, batch included, that the layer insists on; None where it takes any.
@@ -160,7 +165,7 @@ class Layer:
         *,
         name: str | None = None,
         trainable: bool = True,
-        dtype: Any = "float32",
+        dtype: Any = None,
         input_shape: Sequence[int | None] | int | None = None,
     ):
         self._trainable_parameters: list[Parameter] = []
@@ -169,7 +174,9 @@ class Layer:
         self._device = "cpu"
         self.inbound_nodes: list[Node] = []
         self.name = name if name is not None else _automatic_name(type(self).__name__)
-        self.dtype = _float_dtype(dtype, self)
+        self.dtype_policy = get_policy(dtype, self.describe())
+        #: Of the weights.
+        self.dtype = self.dtype_policy.variable_dtype
         self._trainable = bool(trainable)
         self.built = False
         self._build_shape: Any = None
@@ -234,12 +241,31 @@ class Layer:
 
     def _receive(self, x: Any) -> Tensor:
         if isinstance(x, Tensor):
-            return F.cast(x, self.dtype) if self.autocast and x.dtype != self.dtype else x
+            return self.cast(x) if self.autocast else x
         if not hasattr(x, "astype"):
             x = np.asarray(x)
         if x.dtype.kind not in "biuf":
             raise TypeError(f"{self.describe()}: x must be an array of numbers, but came with dtype {x.dtype}")
-        return Tensor(x.astype(self.dtype, copy=False) if self.autocast else x)
+        return Tensor(x.astype(self._dtype_for(x), copy=False) if self.autocast else x)
+
+    def cast(self, x: Tensor) -> Tensor:
+        """X in the dtype that the layer computes in where x lies."""
+        wanted = self._dtype_for(x.data)
+        return x if x.dtype == wanted else F.cast(x, wanted)
+
+    def _dtype_for(self, array: Any) -> str:
+        # The kernels for a CPU have no float16.
+        return self.dtype if isinstance(array, np.ndarray) else self.compute_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """What inputs are cast to: "float16", on a GPU, with the policy "mixed_float16"; else `dtype`."""
+        return self.dtype_policy.compute_dtype if self.takes_half else self.dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.dtype
 
     def _batch_shape(self, shape: tuple[int, ...]) -> Shape:
         if not shape:
@@ -570,7 +596,7 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make the same layer again, as JSON can hold them."""
-        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name}
         if self.sample_shape is not None:
             config["input_shape"] = list(self.sample_shape)
         return config
@@ -607,10 +633,3 @@ def _sample_shape(shape: Any, layer: Layer) -> Shape | None:
             f"{layer.describe()}: input_shape must hold the sizes of one sample, None where open, but {shape!r} came"
         )
     return tuple(None if size is None else int(size) for size in sizes)
-
-
-def _float_dtype(dtype: Any, layer: Layer) -> str:
-    name = np.dtype(dtype).name
-    if name not in ("float32", "float64"):
-        raise ValueError(f"{type(layer).__name__} '{layer.name}': dtype must be float32 or float64, but {name} came")
-    return name

@@ -183,6 +183,8 @@ class LocalResponseNormalization(SpatialLayer):
         data_format: "channels_last" (default) or "channels_first".
     """
 
+    takes_half = False  # squares
+
     def __init__(
         self,
         depth_radius: int = 5,

@@ -240,7 +240,7 @@ def run_to_logits(layer: Any, x: Tensor, training: bool) -> Tensor:
     """Run a layer that `activation_of` knows a function of, up to that function."""
     if hasattr(layer, "final_activation"):
         return layer.run_to_logits(x, training)
-    return layer.pre_activation(x if x.dtype == layer.dtype else F.cast(x, layer.dtype), training=training)
+    return layer.pre_activation(layer.cast(x), training=training)
 
 
 def from_wiring(

@@ -17,10 +17,14 @@ from minicnn import schedules
 from minicnn.optimizers.adagrad import Adagrad
 from minicnn.optimizers.adam import Adam, AdamW
 from minicnn.optimizers.base import Optimizer, registry
+from minicnn.optimizers.loss_scale import LossScaleOptimizer
 from minicnn.optimizers.rmsprop import RMSprop
 from minicnn.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "registry", "schedules", "serialize"]
+__all__ = [
+    "SGD", "Adagrad", "Adam", "AdamW", "LossScaleOptimizer", "Optimizer", "RMSprop", "get", "registry", "schedules",
+    "serialize",
+]  # fmt: skip
 
 serialize = registry.serialize
 

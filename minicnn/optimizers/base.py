@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from minicnn.registry import Configurable, Registry
 registry = Registry("optimizer")
 
 Self = TypeVar("Self", bound="Optimizer")
+
+
+class Work(NamedTuple):
+    """Parameters side by side that a step changes, and their place in their block."""
+
+    block: Block
+    span: slice
+    run: Sequence[Parameter]
 
 
 class Optimizer(Configurable):
@@ -134,15 +142,26 @@ class Optimizer(Configurable):
 
         Raises ValueError where no parameters were bound, or none of them has a gradient.
         """
+        self.follow(self.work())
+
+    def work(self) -> list[Work]:
+        """Give what a step changes: the runs of parameters that have a gradient.
+
+        Raises ValueError as `step` does.
+        """
         if not self.parameters:
             raise ValueError(
                 f"{self.name}.step(): no parameters to train; give them as {type(self).__name__}(..., "
                 f"parameters=model.trainable_weights) or with bind()"
             )
         self._place_newcomers()
-        work = [(block, span, run) for block in self._blocks for span, run in block.active()]
+        work = [Work(block, span, run) for block in self._blocks for span, run in block.active()]
         if not work:
             raise ValueError(f"{self.name}.step(): no parameter has a gradient; call loss.backward() first")
+        return work
+
+    def follow(self, work: Sequence[Work]) -> None:
+        """Take one step with these parameters."""
         rate = vary(self._effective_learning_rate)
         self._clip(work)
         for block, span, _ in work:
@@ -162,6 +181,10 @@ class Optimizer(Configurable):
     def arrays(self) -> list[Any]:
         """Give the arrays that a step changes: those that the parameters lie in, and the slots."""
         return [array for block in self._blocks for array in (block.data, *block.slots.values())]
+
+    def scale_loss(self, loss: Any) -> Any:
+        """Give what backward is to start from in place of the loss: the loss itself, unless it is scaled."""
+        return loss
 
     def zero_grad(self) -> None:
         """Forget the gradients, so that the next backward starts afresh."""
@@ -212,7 +235,7 @@ class Optimizer(Configurable):
         if self._pending:
             self._fill_slots(blocks)
 
-    def _clip(self, work: Sequence[tuple[Block, slice, Sequence[Parameter]]]) -> None:
+    def _clip(self, work: Sequence[Work]) -> None:
         if self.clipvalue is not None:
             for block, span, _ in work:
                 g = block.gradient[span]

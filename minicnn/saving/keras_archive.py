@@ -23,12 +23,13 @@ from minicnn.saving.files import replacing
 from minicnn.saving.h5_weights import KERAS_VERSION
 from minicnn.saving.hdf5 import Group, open_hdf5
 from minicnn.saving.keras_graph import describe_layer, read_layer
-from minicnn.saving.keras_training import describe_training, optimizer_arrays, read_training, set_optimizer_arrays
+from minicnn.saving.keras_training import describe_training, optimizer_groups, read_training, set_optimizer_arrays
 from minicnn.saving.making import check_built, check_size, compile_config, compile_model, make_model, to_json
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-# The weights, and what an optimizer keeps for each: Adam with amsgrad three arrays, and Keras' average of the weights.
-_MOST_COPIES = 5
+# The weights, and what an optimizer keeps for each: Adam with amsgrad three arrays, and Keras' average of the weights;
+# under a scaling of the loss all of that twice.
+_MOST_COPIES = 9
 _BYTES_PER_LAYER = 16_384
 
 
@@ -56,8 +57,8 @@ def save(model: Model, path: Path) -> None:
     with h5py.File(buffer, "w") as root:
         keras_weights.save_group(model, root)
         if model.compiled:
-            arrays = [array for _, array in optimizer_arrays(model)]
-            keras_weights.write_vars(root, "optimizer/", model.trainer.optimizer.name, arrays)
+            for group, name, arrays in optimizer_groups(model):
+                keras_weights.write_vars(root, group, name, arrays)
     with replacing(path) as file:
         write_zip(file, {**members, _WEIGHTS: buffer.getbuffer()})
 

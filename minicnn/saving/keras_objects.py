@@ -92,7 +92,7 @@ def kind_of(argument: str) -> str | None:
     last = argument.rpartition("_")[2]
     if last in ("initializer", "regularizer", "constraint"):
         return last
-    return {"activation": "activation", "learning_rate": "schedule"}.get(argument)
+    return {"activation": "activation", "learning_rate": "schedule", "inner_optimizer": "optimizer"}.get(argument)
 
 
 def _layer_to_keras(name: str, config: Description) -> Description:
@@ -186,8 +186,8 @@ def plain(value: Any) -> Any:
 
 
 def _dtype(dtype: Any) -> Any:
-    # Keras keeps the weights of its mixed policies in float32; here everything is computed in it.
-    return "float32" if dtype in ("mixed_float16", "mixed_bfloat16", None) else dtype
+    # Keras keeps the weights of its mixed policies in float32; where there is no bfloat16, that computes as well.
+    return "float32" if dtype in ("mixed_bfloat16", None) else dtype
 
 
 def _layer_from_keras(name: str, config: Description, custom: Custom) -> Description:

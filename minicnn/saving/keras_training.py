@@ -6,13 +6,13 @@ it, then slot after slot with an array for each trained weight. Adam's momentum 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import schedules
-from minicnn.optimizers import Adam, Optimizer
+from minicnn.optimizers import Adam, LossScaleOptimizer, Optimizer
 from minicnn.parameter import Parameter
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_objects import Custom, Description, from_keras, plain, to_keras
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Slots of which Keras 3 writes one array each, in turns, weight after weight.
 _IN_TURNS: dict[type, tuple[str, ...]] = {Adam: ("momentum", "velocity")}
+#: Numbers that a scaling of the loss has before those of the optimizer that it scales for.
+_SCALING = 4
 _STEPS = ("iteration", "iter", "iterations")
 
 
@@ -51,6 +53,9 @@ def describe_training(config: Mapping[str, Any]) -> Description:
 def describe_optimizer(description: Mapping[str, Any]) -> Description:
     """Describe an optimizer; a `decay` becomes the schedule that does the same."""
     config = dict(description["config"])
+    if "inner_optimizer" in config:
+        config["inner_optimizer"] = describe_optimizer(config["inner_optimizer"])
+        return {**to_keras({**description, "config": {}}, "optimizer"), "config": config}
     decay = config.pop("decay")
     if decay:
         if isinstance(config["learning_rate"], Mapping):
@@ -71,8 +76,15 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
     state = optimizer.get_state()
+    scaling: list[tuple[str, np.ndarray]] = []
+    if isinstance(optimizer, LossScaleOptimizer):
+        # Steps and rate of its own, which Keras never uses, stand before what it has to itself.
+        scaling = [("iteration", np.array(0, np.int64)), ("learning_rate", np.array(0, np.float32))]
+        scaling += [("step_counter", np.array(state["step_counter"], np.int64))]
+        scaling += [("dynamic_scale", np.array(state["dynamic_scale"], np.float32))]
+        optimizer = optimizer.inner_optimizer
     numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
-    arrays = [("iteration", np.array(state["iterations"], np.int64))]
+    arrays = [*scaling, ("iteration", np.array(state["iterations"], np.int64))]
     if optimizer.schedule is None and not optimizer.decay:
         arrays.append(("learning_rate", np.array(state["learning_rate"], np.float32)))
     start = optimizer.slot_values()
@@ -85,6 +97,17 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
                     array = np.full(weight.shape, start[slot], weight.dtype)
                 arrays.append((f"{weight.name.replace('/', '_')}_{slot}", array))
     return arrays
+
+
+def optimizer_groups(model: Model) -> Iterator[tuple[str, str, list[np.ndarray]]]:
+    """Give the groups that Keras 3 keeps an optimizer's arrays in: where, whose, and the arrays.
+
+    A scaling of the loss has all of them, and the optimizer within has its own once more.
+    """
+    optimizer, arrays = model.trainer.optimizer, [array for _, array in optimizer_arrays(model)]
+    yield "optimizer/", optimizer.name, arrays
+    if isinstance(optimizer, LossScaleOptimizer):
+        yield "optimizer/inner_optimizer/", optimizer.inner_optimizer.name, arrays[_SCALING:]
 
 
 def slot_groups(optimizer: Optimizer) -> list[tuple[str, ...]]:
@@ -166,6 +189,12 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     """
     optimizer: Optimizer = model.trainer.optimizer
     weights = trained_weights(model)
+    scaling = {}
+    if isinstance(optimizer, LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+        if len(arrays) >= _SCALING and all(array.ndim == 0 for array in arrays[:_SCALING]):
+            scaling = {"step_counter": int(arrays[2]), "dynamic_scale": float(arrays[3])}
+            arrays, names = arrays[_SCALING:], None if names is None else names[_SCALING:]
     scalars = [array for array in arrays if array.size == 1 and array.ndim == 0]
     slots = [array for array in arrays if not (array.size == 1 and array.ndim == 0)]
     if not slots and not any(int(scalar) for scalar in scalars[:1]):
@@ -181,12 +210,12 @@ def set_optimizer_arrays(model: Model, arrays: Sequence[np.ndarray], names: Sequ
     _check_shapes(optimizer, order, slots)
     optimizer.bind(model.weights)
     numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
-    state: dict[str, Any] = {"iterations": int(scalars[0]) if scalars else 0}
+    state: dict[str, Any] = {"iterations": int(scalars[0]) if scalars else 0, **scaling}
     if len(scalars) > 1 and optimizer.schedule is None:
         state["learning_rate"] = float(scalars[1])
     for (slot, weight), array in zip(order, slots, strict=True):
         state[f"{slot}/{numbers[id(weight)]}"] = array.astype(weight.dtype)
-    optimizer.set_state(state)
+    model.trainer.optimizer.set_state(state)
 
 
 def _check_shapes(optimizer: Optimizer, order: Sequence[tuple[str, Parameter]], arrays: Sequence[np.ndarray]) -> None:

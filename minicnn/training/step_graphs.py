@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import layers, losses
+from minicnn import layers, losses, optimizers
 from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose, tf32_is_used
@@ -195,7 +195,8 @@ class _Circumstances:
     def _observe(self) -> list[Any]:
         trainer, model = self.trainer, self.trainer.model
         found: list[Any] = [model.graph, model.fused, trainer.outputs, tf32_is_used()]
-        found += settings(trainer.optimizer)
+        for optimizer in {id(o): o for o in (trainer.optimizer, _stepping(trainer.optimizer))}.values():
+            found += settings(optimizer)
         for thing in (*model.layers, *(output.loss for output in trainer.outputs or ())):
             found += [value for name, value in vars(thing).items() if name[0] != "_" or name == "_key"]
         for weight in self.weights:
@@ -271,11 +272,16 @@ def _is_capturable(trainer: Trainer) -> bool:
         and len(outputs) == 1
         and all(map(_is_known, model.graph.layers))
         and all(_is_measured_there(output) for output in outputs)
-        and is_updated_by_kernels(trainer.optimizer)
+        and is_updated_by_kernels(_stepping(trainer.optimizer))
         and bool(weights)
         and all(weight.regularizer is None and weight.constraint is None for weight in weights)
         and choose(weights[0].data).__name__.endswith(".cuda")
     )
+
+
+def _stepping(optimizer: Any) -> Any:
+    """What makes the steps, below a scaling of the loss."""
+    return optimizer.inner_optimizer if type(optimizer) is optimizers.LossScaleOptimizer else optimizer
 
 
 def _is_known(layer: Any) -> bool:

@@ -24,6 +24,7 @@ from minicnn.training.replay import Replays, WholeStep
 from minicnn.training.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
+    from minicnn.layers import Layer
     from minicnn.models import Model
 
 # Whose `targets` are rows of probabilities, for one kernel.
@@ -88,7 +89,7 @@ class Trainer:
         clip_probabilities: bool = False,
     ) -> None:
         self.model = model
-        self.optimizer = optimizers.get(optimizer)
+        self.optimizer = _scaling(optimizers.get(optimizer), model)
         self.loss = map_leaves(loss, _known_loss)
         self.metrics = map_leaves(metrics, _known_metric)
         self.loss_weights = loss_weights
@@ -182,6 +183,12 @@ class Trainer:
 
     def bind(self) -> None:
         """Hand the model's weights to the optimizer, and note which are regularised."""
+        if self.model.device == "cpu" and computes_half(self.model):
+            warnings.warn(
+                f"{self.model.describe()}: layers of mixed_float16 compute in float32 on a CPU, and nothing is gained; "
+                'model.to("cuda") brings the model to a GPU',
+                stacklevel=4,
+            )
         # All of them: freezing and thawing a layer later must not cost the others their momentum.
         self.optimizer.bind(self.model.weights)
         self.optimizer.zero_grad()
@@ -193,7 +200,9 @@ class Trainer:
         """Note, where a training or an epoch begins, which layers and regularizers there are."""
         self.note_regularizers()
         # The way back would overwrite what a regularizer adds to the gradients.
-        self._replays = None if self._regularised else self._replays or self._new_replays()
+        # It begins with the loss itself, too.
+        in_full = self._regularised or isinstance(self.optimizer, optimizers.LossScaleOptimizer)
+        self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
             self._replays.begin()
 
@@ -259,7 +268,7 @@ class Trainer:
             predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
             value = _number(loss)
-            self._backward(loss, batch)
+            self._backward(self.optimizer.scale_loss(loss), batch)
             if replay is not None:
                 replay.backward()
         if isinstance(value, float) and not math.isfinite(value):
@@ -318,7 +327,7 @@ class Trainer:
             if output.loss is None:
                 continue
             weights = None if batch.weights is None else batch.weights[index]
-            value = output.loss_of(batch.y[index], predictions[index], weights)
+            value = output.loss_of(batch.y[index], _widened(predictions[index]), weights)
             if len(outputs) > 1:
                 output.total = output.total + _number(value) * batch.size
             if output.weight != 1.0:
@@ -335,7 +344,7 @@ class Trainer:
         for index, output in enumerate(self.outputs or ()):
             if not output.metrics or batch.y is None:
                 continue
-            prediction = as_array(predictions[index])
+            prediction = as_array(_widened(predictions[index]))
             if output.activation is not None:
                 prediction = output.activation(prediction)
             y = batch.y[index]
@@ -402,6 +411,23 @@ class Trainer:
             "loss_weights": self.loss_weights,
             "clip_probabilities": self.clip_probabilities,
         }
+
+
+def _scaling(optimizer: Any, model: Model) -> Any:
+    """The optimizer, with loss scaling where layers of the model compute in float16, as Keras' compile has it."""
+    if optimizer is None or not computes_half(model) or isinstance(optimizer, optimizers.LossScaleOptimizer):
+        return optimizer
+    return optimizers.LossScaleOptimizer(optimizer)
+
+
+def computes_half(layer: Layer) -> bool:
+    """Whether a layer, or one within it, computes in float16 on a GPU."""
+    return layer.compute_dtype == "float16" or any(map(computes_half, getattr(layer, "layers", layer.sublayers)))
+
+
+def _widened(prediction: Tensor) -> Tensor:
+    """Predictions as losses and metrics take them: float16 as float32."""
+    return F.cast(prediction, np.float32) if prediction.dtype == np.float16 else prediction
 
 
 def _number(loss: Any) -> Any:

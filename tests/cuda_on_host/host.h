@@ -32,6 +32,35 @@
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
 
+template <class To, class From>
+To same_bits(From from) {
+    static_assert(sizeof(To) == sizeof(From), "bits of another number");
+    To to;
+    std::memcpy(&to, &from, sizeof(To));
+    return to;
+}
+
+// IEEE 754's binary16, rounded to the nearest, ties to even. Not every compiler has a type for it.
+struct Half {
+    unsigned short bits;
+    Half() = default;
+    Half(float x) {
+        std::uint32_t word = same_bits<std::uint32_t>(x), size = word & 0x7FFFFFFFu;
+        if (size > 0x7F800000u) size = 0x7E00;
+        else if (size >= 0x47800000u) size = 0x7C00;  // 2**16 and more
+        else if (size < 0x38800000u) {  // less than 2**-14: the last bit of 1/2 + x is worth as much as that of a half
+            size = same_bits<std::uint32_t>(same_bits<float>(size) + 0.5f) - same_bits<std::uint32_t>(0.5f);
+        } else size = (size - (112u << 23) + 0xFFF + ((size >> 13) & 1)) >> 13;
+        bits = static_cast<unsigned short>(size | (word >> 16 & 0x8000));
+    }
+    operator float() const {
+        std::uint32_t size = (bits & 0x7FFFu) << 13, sign = (bits & 0x8000u) << 16;
+        std::uint32_t word = size >= 0x7C00u << 13 ? size | 0x7F800000u
+                                                   : same_bits<std::uint32_t>(same_bits<float>(size) * 0x1p112f);
+        return same_bits<float>(sign | word);
+    }
+};
+
 namespace host {
 
 struct Index3 {
@@ -297,6 +326,7 @@ const char* kind() {
     if constexpr (!std::is_pointer_v<T>) return std::is_class_v<T> ? "struct" : std::is_floating_point_v<T> ? "f" : "i";
     else if constexpr (std::is_same_v<Plain, float>) return "*f4";
     else if constexpr (std::is_same_v<Plain, double>) return "*f8";
+    else if constexpr (std::is_same_v<Plain, Half>) return "*f2";
     else if constexpr (std::is_same_v<Plain, unsigned char>) return "*u1";
     else if constexpr (std::is_same_v<Plain, int>) return "*i4";
     else return "*?";
@@ -389,6 +419,14 @@ public:
         host::check(0 <= i && i < N, "an index outside shared memory");
         return cells_[i];
     }
+    const T& operator[](int i) const {
+        host::check(0 <= i && i < N, "an index outside shared memory");
+        return cells_[i];
+    }
+    unsigned two(int i) const {
+        host::check(0 <= i && i + 1 < N && i % 2 == 0, "two numbers outside shared memory, or not aligned");
+        return cells_[i].bits | static_cast<unsigned>(cells_[i + 1].bits) << 16;
+    }
     T* four(int i) {
         host::check(0 <= i && i + 3 < N && i % 4 == 0, "four numbers outside shared memory, or not aligned");
         return cells_ + i;
@@ -440,6 +478,31 @@ inline void host_mma(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
         float upper = of(group * 4 + k % 4)->a[k / 4 * 2], lower = of(group * 4 + k % 4)->a[k / 4 * 2 + 1];
         for (int j = 0; j < 2; ++j) {
             float weight = of((column + j) * 4 + k % 4)->b[k / 4];
+            d[j] += upper * weight;
+            d[2 + j] += lower * weight;
+        }
+    }
+}
+
+// The same for mma.sync.m16n8k16 of halves (PTX ISA, "Matrix Fragments for mma.m16n8k16").
+inline void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    struct Operands {
+        unsigned a[4], b[2];
+    } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    auto slots = host::block->exchange(mine);
+    auto of = [&](int lane) { return reinterpret_cast<const Operands*>(slots[lane]); };
+    auto half = [](unsigned word, int k) {
+        Half number;
+        number.bits = static_cast<unsigned short>(word >> k % 2 * 16);
+        return static_cast<float>(number);
+    };
+    int lane = host::current->number % 32, group = lane / 4, column = lane % 4 * 2;
+    for (int k = 0; k < 16; ++k) {
+        int member = k % 8 / 2, part = k / 8;
+        float upper = half(of(group * 4 + member)->a[part * 2], k);
+        float lower = half(of(group * 4 + member)->a[part * 2 + 1], k);
+        for (int j = 0; j < 2; ++j) {
+            float weight = half(of((column + j) * 4 + member)->b[part], k);
             d[j] += upper * weight;
             d[2 + j] += lower * weight;
         }

@@ -16,7 +16,13 @@ from minicnn.kernels.recording import DeviceNumbers, vary
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))
 SAME = ((1, 1), (1, 1))
-TOLERANCE = {"float32": 3e-5, "float64": 1e-10, "tf32": 4e-3}
+# Half's last bit is worth 2**-11; what two of them are rounded in on the way is off by several.
+TOLERANCE = {"float16": 3e-3, "float32": 3e-5, "float64": 1e-10, "tf32": 4e-3}
+# What takes activations kept as float16.
+HALF = {"relu", "relu_gradient", "dropout_mask", "matmul", "sum_rows", "batch_moments", "batch_norm",
+        "batch_norm_gradients", "max_pool2d", "max_pool2d_gradient", "max_pool2d_gather", "avg_pool2d",
+        "avg_pool2d_gradient", "conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient", "conv2d_block",
+        "conv2d_block_gradients", "dense_block", "dense_block_gradients"}  # fmt: skip
 
 
 class Sample(NamedTuple):
@@ -70,7 +76,7 @@ class Sample(NamedTuple):
         if not isinstance(value, Array):
             return value
         if kernels is reference:
-            return value.astype(np.float64) if value.dtype == np.float32 else value.copy()
+            return value.astype(np.float64) if value.dtype.kind == "f" else value.copy()
         from minicnn.kernels.cuda.arrays import cupy
 
         if not value.flags.c_contiguous and not value.flags.f_contiguous:
@@ -90,10 +96,12 @@ class Sample(NamedTuple):
 
 def samples(large: bool = True) -> Iterator[Sample]:
     """All of them, or all but those that only large arrays can be."""
-    for dtype in ("float32", "float64"):
+    for dtype in ("float32", "float64", "float16"):
         draw = _drawer(dtype)
         for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks, _more_blocks):
             for sample in part(draw):
+                if dtype == "float16" and sample.function not in HALF:
+                    continue
                 yield sample._replace(tolerance=TOLERANCE["tf32" if sample.tf32 else dtype])
     if large:
         yield from _large()
@@ -123,14 +131,19 @@ def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
         )
 
 
+def _arithmetics(draw: Callable[..., Array]) -> tuple[bool, ...]:
+    """Without TF32, and with it where there is such a thing."""
+    return (False, True) if draw().dtype == np.float32 else (False,)
+
+
 def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     def transposed(*shape: int) -> Array:
         return np.asfortranarray(draw(*shape))
 
     # Whole vectors of four, and not; each operand in both orders; with sums cut in parts.
-    for M, K, N in ((8, 36, 12), (7, 35, 9), (5, 600, 6)):
+    for (M, K, N), tf32 in itertools.product(((8, 36, 12), (7, 35, 9), (5, 600, 6)), _arithmetics(draw)):
         for a, b in itertools.product((draw, transposed), repeat=2):
-            yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {})
+            yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {}, tf32)
     yield Sample("matmul", (draw(4, 10)[:, ::2], draw(5, 3)), {})
     yield Sample("matmul", (draw(4, 4), draw(4, 4), None, draw(4, 4)), {})
     yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
@@ -213,12 +226,11 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 
 def _convolutions(draw: Callable[..., Array]) -> Iterator[Sample]:
     for case in CONVOLUTIONS.values():
-        for tf32 in (False, True) if draw().dtype == np.float32 else (False,):
+        for tf32 in _arithmetics(draw):
             yield from _passes(draw, case, tf32)
 
 
 def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
-    single = draw().dtype == np.float32
     pools = {
         "pooled in a tile": (8, ((2, 2), (2, 2), ZERO)),
         "pooled in a tile, other numbers": (7, ((2, 1), (2, 1), ZERO)),
@@ -230,7 +242,7 @@ def _blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     }
     activations = itertools.cycle(("relu", "linear", "leaky_relu", "elu", "sigmoid", "tanh"))
     for (C, pool), activation in zip(pools.values(), activations, strict=False):
-        for tf32 in (False, True) if single else (False,):
+        for tf32 in _arithmetics(draw):
             yield from _block(draw, C, pool, activation, tf32)
 
 
@@ -271,13 +283,13 @@ def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
 
 def _large() -> Iterator[Sample]:
     """What takes large tiles."""
-    draw = _drawer("float32")
-    for a, b in itertools.product((False, True), repeat=2):
-        left, right = draw(2048, 8), draw(8, 1024)
-        yield Sample("matmul", (np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right), {})
-    for tf32 in (False, True):
+    for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False)):
+        draw, tolerance = _drawer(dtype), TOLERANCE["tf32" if tf32 else dtype]
+        for a, b in itertools.product((False, True), repeat=2):
+            left, right = draw(2048, 8), draw(8, 1024)
+            operands = np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right
+            yield Sample("matmul", operands, {}, tf32, tolerance)
         wide, deep = draw(16, 32, 32, 8), draw(1, 2, 2, 2048)
-        tolerance = TOLERANCE["tf32" if tf32 else "float32"]
         options = {"strides": (1, 1), "padding": ZERO, "dilation": (1, 1), "groups": 1}
         for sample in (
             Sample("conv2d", (wide, draw(1, 1, 8, 128), None), options),

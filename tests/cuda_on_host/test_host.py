@@ -152,6 +152,60 @@ def test_fragments_multiply_as_the_ptx_manual_lays_them_out():
     np.testing.assert_array_equal(d.get(), a @ b)
 
 
+def test_fragments_of_halves_multiply_as_the_ptx_manual_lays_them_out():
+    from minicnn.kernels.cuda import loading
+
+    source = loading.source("convolution.cu") + """
+    template <class T>
+    __global__ void half_fragments(const Half* a, const Half* b, T* d) {
+        int g = threadIdx.x / 4, t = threadIdx.x % 4;
+        auto pair = [](Half low, Half high) { return (uint32)low.bits | (uint32)high.bits << 16; };
+        uint32 left[4], right[2];
+        for (int i = 0; i < 4; ++i) {
+            const Half* from = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
+            left[i] = pair(from[0], from[1]);
+        }
+        for (int i = 0; i < 2; ++i) {
+            int k = 2 * t + i * 8;
+            right[i] = pair(b[k * 8 + g], b[(k + 1) * 8 + g]);
+        }
+        float sums[4] = {};
+        multiply_fragments(sums, left, right);
+        for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
+    }"""
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(-9, 9, shape).astype(np.float16) for shape in ((16, 16), (16, 8)))
+    d, kernel = stand_in.empty((16, 8), np.float32), "half_fragments<float>"
+    Function(source, kernel, (kernel,))((1,), (32,), (*map(stand_in.asarray, (a, b)), d))
+    np.testing.assert_array_equal(d.get(), a.astype(np.float32) @ b.astype(np.float32))
+
+
+def test_halves_are_rounded_and_widened_as_ieee_754_says():
+    """All of them, what lies half-way between two and next to that, and what is too large or no number."""
+    source = """
+    template <class T>
+    __global__ void halve(const T* x, Half* y, T* z, int count) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        if (i < count) y[i] = x[i], z[i] = y[i];
+    }"""
+    halves = np.arange(2**15, dtype=np.uint16).view(np.float16).astype(np.float32)
+    finite = halves[np.isfinite(halves)]
+    between = (finite[:-1] + finite[1:]) / 2
+    near = [np.nextafter(between, np.float32(0)), between, np.nextafter(between, np.float32(1e6))]
+    x = np.concatenate([halves, *near, np.float32([65519.99, 65520, 1e30, 1e-30])])
+    x = np.concatenate([x, -x])
+    y, z = stand_in.empty(x.shape, np.float16), stand_in.empty(x.shape, np.float32)
+    Function(source, "halve<float>", ("halve<float>",))(
+        (-(-x.size // 256),), (256,), (stand_in.asarray(x), y, z, np.int32(x.size))
+    )
+    with np.errstate(over="ignore"):
+        expected = x.astype(np.float16)
+    np.testing.assert_array_equal(y.get(), expected)
+    number = ~np.isnan(x)
+    np.testing.assert_array_equal(np.signbit(y.get()[number]), np.signbit(x[number]))
+    np.testing.assert_array_equal(z.get(), expected.astype(np.float32))
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

@@ -114,10 +114,10 @@ def _in_raise(text: list[str], line: int) -> bool:
 @pytest.fixture
 def fresh_plans() -> Iterator[None]:
     """Nothing is remembered from calls before, so that all of it is worked out again."""
-    from minicnn.kernels.cuda import arrays, convolution, matrices, pooling, windows
+    from minicnn.kernels.cuda import arrays, matrices, pooling, windows
 
     for function in (arrays.divider, matrices.cut, pooling._plan, windows.windows, windows.gradient_parts,
-                     windows.direct, convolution.has_tensor_cores):  # fmt: skip
+                     windows.direct, matrices.capability):  # fmt: skip
         function.cache_clear()
     yield
 

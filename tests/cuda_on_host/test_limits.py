@@ -31,10 +31,12 @@ def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["float16", "int32"])
-def test_other_types_are_refused(cupy: Any, dtype: str) -> None:
-    with pytest.raises(TypeError, match=f"relu: the cuda kernels compute in float32 or float64, got {dtype}"):
-        dispatch.load("cuda").relu(cupy.zeros(3, dtype))
+@pytest.mark.parametrize(("function", "dtype", "expected"), [
+    ("erf", "float16", "float32 or float64"), ("erf", "int32", "float32 or float64"),
+    ("relu", "int32", "float16, float32 or float64")])  # fmt: skip
+def test_other_types_are_refused(cupy: Any, function: str, dtype: str, expected: str) -> None:
+    with pytest.raises(TypeError, match=f"{function}: the cuda kernels compute in {expected}, got {dtype}"):
+        getattr(dispatch.load("cuda"), function)(cupy.zeros(3, dtype))
 
 
 def test_a_batch_beyond_32_bit_indices_is_refused_before_anything_is_allocated(cupy: Any) -> None:
@@ -73,10 +75,10 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
 ) -> None:
     if device.on_gpu:
         pytest.skip("a GPU has the capability that it has")
-    from minicnn.kernels.cuda import convolution
+    from minicnn.kernels.cuda import matrices
 
     monkeypatch.setattr(cupy.Device, "compute_capability", capability)
-    convolution.has_tensor_cores.cache_clear()
+    matrices.capability.cache_clear()
     try:
         Settings.launched.clear()
         x, w = cupy.zeros((1, 4, 4, 8), np.float32), cupy.zeros((3, 3, 8, 8), np.float32)
@@ -85,7 +87,7 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
             kernels.conv2d(x, w, None, **options)
         assert Settings.launched == {f"forward<float, 128, 32, 4, {arithmetic}>"}
     finally:
-        convolution.has_tensor_cores.cache_clear()
+        matrices.capability.cache_clear()
 
 
 @pytest.mark.gpu

@@ -55,7 +55,7 @@ def losses(model: Any, x: np.ndarray, y: np.ndarray, steps: int, batch: int) -> 
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(("name", "steps", "batch"), [("lenet5", 4, 8), ("eastmount", 3, 4)])
+@pytest.mark.parametrize(("name", "steps", "batch"), [("lenet5", 3, 4), ("eastmount", 3, 2)])
 def test_an_articles_network_has_the_processors_losses(cupy: Any, name: str, steps: int, batch: int) -> None:
     article = articles.get(name)
     recipe = article.recipe(article.default_recipe)

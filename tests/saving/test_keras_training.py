@@ -61,7 +61,8 @@ SCHEDULES = {
 
 
 def test_every_optimizer_and_schedule_that_both_have_is_tried():
-    assert set(OPTIMIZERS) == shared(optimizers, keras().optimizers) - {"Optimizer"}
+    # The scaling of losses has its tests with mixed precision.
+    assert set(OPTIMIZERS) == shared(optimizers, keras().optimizers) - {"Optimizer", "LossScaleOptimizer"}
     assert set(SCHEDULES) == shared(schedules.registry, keras().optimizers.schedules)
 
 
