@@ -37,7 +37,7 @@ def describe_training(config: Mapping[str, Any]) -> Description:
     Raises:
         ValueError: the optimizer decays a schedule, which Keras' cannot.
     """
-    from minicnn.training.trainer import map_leaves
+    from minicnn.training.outputs import map_leaves
 
     return {
         "optimizer": describe_optimizer(config["optimizer"]),
@@ -132,7 +132,7 @@ def read_training(config: Mapping[str, Any], custom: Custom, model: Model) -> De
         custom: the caller's own classes and functions by name.
         model: whose training it is.
     """
-    from minicnn.training.trainer import map_leaves
+    from minicnn.training.outputs import map_leaves
 
     outputs = [] if model.graph is None else model.output_names
     optimizer = plain(config.get("optimizer", config.get("optimizer_config", "rmsprop")))

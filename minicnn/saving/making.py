@@ -80,7 +80,7 @@ def _shapes(shape: Any) -> Any:
 
 def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
     """Compile a model with what `compile_config` gave."""
-    from minicnn.training.trainer import map_leaves
+    from minicnn.training.outputs import map_leaves
 
     custom = custom_objects or {}
     model.compile(

@@ -17,7 +17,7 @@ from minicnn.training.update import Update, settings
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.training.trainer import Output
+    from minicnn.training.outputs import Output
 
 # A recording keeps all arrays of its step. Where they are large, the kernels take so long that Python does not matter.
 MOST_BYTES = 64 * 2**20

@@ -41,7 +41,7 @@ from minicnn.training.repeated import Replay, WholeStep, alike
 if TYPE_CHECKING:
     from minicnn.models import Model
     from minicnn.training.batches import Batch
-    from minicnn.training.trainer import Output
+    from minicnn.training.outputs import Output
 
 _REPEATABLE = (
     InputLayer, ZeroPadding2D, Conv2D, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense, Activation, ReLU,

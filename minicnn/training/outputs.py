@@ -1,0 +1,126 @@
+"""What `Model.compile` is given: losses and metrics, by name or themselves, for each of a model's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import minicnn.functional as F
+from minicnn import losses, metrics
+from minicnn.autograd import Tensor
+
+# Resolved by the shapes of targets and predictions, hence not before both have been seen.
+_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
+class Output:
+    """How one output is measured.
+
+    Attributes:
+        name: of the layer that makes it.
+        loss: a `Loss`, or None where the output is not trained for.
+        weight: of the loss in the total.
+        metrics: (name, `Metric`) pairs.
+        activation: what makes probabilities of logits where loss and activation are joined; None otherwise.
+        total: sum of the loss over the epoch's samples.
+    """
+
+    def __init__(self, name: str, loss: Any, weight: float, metrics: list[tuple[str, Any]], activation: Any) -> None:
+        self.name = name
+        self.loss = loss
+        self.weight = weight
+        self.metrics = metrics
+        self.activation = activation
+        self.total: Any = 0.0
+
+    def loss_of(self, y: np.ndarray, prediction: Tensor, weights: np.ndarray | None) -> Tensor:
+        """Give the scalar loss of a batch; `prediction` holds logits where loss and activation are joined."""
+        if self.activation is not None:
+            return self.reduce(self.loss.per_sample_from_logits(y, prediction), weights)
+        value = self.loss(y, prediction, weights)
+        return F.mean(value) if value.ndim else value
+
+    def reduce(self, values: Tensor, weights: np.ndarray | None = None) -> Tensor:
+        """Give the scalar loss of a batch, given that of each sample."""
+        value = self.loss.reduce(values, weights)
+        return F.mean(value) if value.ndim else value
+
+
+def known_loss(item: Any) -> Any:
+    """Turn names into losses at once, so that a misspelt one fails in `compile`."""
+    if isinstance(item, str) and item.lower() in _BY_SHAPE:
+        return item
+    return losses.get(item)
+
+
+def known_metric(item: Any) -> Any:
+    """Turn names into metrics to see whether there are such; they are made when shapes are known."""
+    if isinstance(item, str):
+        if item.lower() not in _BY_SHAPE:
+            metrics.get(item)
+        return item
+    # A loss among the metrics stays one, so that files describe it as what it is.
+    return item if isinstance(item, losses.Loss) else metrics.get(item)
+
+
+def named_metric(item: Any, target_shape: Any, output_shape: Any) -> tuple[str, Any]:
+    """Give the metric that an item means for these shapes, and what logs call it."""
+    metric = metrics.get(item, target_shape, output_shape)
+    return (item if isinstance(item, str) else metric.name), metric
+
+
+def serialize(item: Any) -> Any:
+    """Describe a loss or a metric by name, or by class and configuration; what is the user's own is found by name."""
+    if item is None or isinstance(item, str):
+        return item
+    named = getattr(item, "function", item)
+    if not hasattr(named, "get_config") or isinstance(named, type):
+        if named.__name__ == "<lambda>":
+            raise ValueError("a lambda among losses or metrics has no name to find it by; define a function instead")
+        return named.__name__
+    description = {"class_name": type(item).__name__, "config": item.get_config()}
+    # A loss may stand among the metrics, and share its name with one of them.
+    return {**description, "kind": "loss"} if isinstance(item, losses.Loss) else description
+
+
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [map_leaves(item, function) for item in value]
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return {key: map_leaves(item, function) for key, item in value.items()}
+    return function(value)
+
+
+def spread(value: Any, names: Sequence[str], what: str, *, share: bool) -> list[Any]:
+    """Give one entry for each output, from one for all, a list, or a dictionary by output name."""
+    if isinstance(value, Mapping) and "class_name" not in value:
+        _check_keys(value, names, what)
+        return [value.get(name) for name in names]
+    if isinstance(value, (list, tuple)):
+        if len(value) != len(names):
+            raise ValueError(f"compile: {what} has {len(value)} entries for {len(names)} outputs ({', '.join(names)})")
+        return list(value)
+    if value is not None and not share and len(names) > 1:
+        raise ValueError(f"compile: {what} must be a list or a dictionary for {len(names)} outputs, got {value!r}")
+    return [value] * len(names)
+
+
+def spread_metrics(value: Any, names: Sequence[str]) -> list[list[Any]]:
+    """Give the list of metrics of each output, from one list for a single one, or as `spread` takes it."""
+    if value is None:
+        return [[] for _ in names]
+    if len(names) == 1 and isinstance(value, (list, tuple)) and not any(isinstance(v, (list, tuple)) for v in value):
+        return [list(value)]
+    entries = spread(value, names, "metrics", share=len(names) == 1)
+    return [list(e) if isinstance(e, (list, tuple)) else [] if e is None else [e] for e in entries]
+
+
+def _check_keys(value: Mapping[str, Any], names: Sequence[str], what: str) -> None:
+    unknown = [key for key in value if key not in names]
+    if unknown:
+        raise ValueError(f"compile: {what} names {unknown}, but the outputs are {list(names)}")
