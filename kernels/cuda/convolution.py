@@ -266,9 +266,12 @@ _, _dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activ
 
 
 def dense_block_gradients(
-    gy: Array, y: Array, x: Array, w: Array, *, needs_w: bool, out: Array | None = None, **options: Any
-) -> tuple[Array | None, Array | None, Array | None]:
+    gy: Array, y: Array, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool, activation: str,
+    alpha: float, out: Array | None = None,
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
     """See `minicnn.kernels.dense_block_gradients`."""
     if needs_w and out is None:
         out = cupy.empty(w.shape, wide(gy.dtype))
-    return _dense_block_gradients(gy, y, x, w, needs_w=needs_w, out=out, **options)
+    return _dense_block_gradients(
+        gy, y, x, w, needs_x=needs_x, needs_w=needs_w, needs_b=needs_b, activation=activation, alpha=alpha, out=out
+    )

@@ -2,8 +2,9 @@
 
 >>> import numpy as np
 >>> from minicnn import Sequential, explain, layers
->>> model = Sequential([layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1)), layers.MaxPooling2D(2)])
->>> pooled = explain.pixel(model, np.ones((8, 8, 1)), "max_pooling2d", (1, 2, 3))
+>>> first = layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1))
+>>> model = Sequential([first, layers.MaxPooling2D(2, name="pool")])
+>>> pooled = explain.pixel(model, np.ones((8, 8, 1)), "pool", (1, 2, 3))
 >>> winner = pooled.back()
 >>> winner.position, winner.products.shape, str(winner.receptive_field)
 ((2, 4, 3), (3, 3, 1), 'rows 2 to 4, columns 4 to 6')

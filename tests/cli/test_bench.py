@@ -30,7 +30,9 @@ def test_both_train_on_the_same(run, tmp_path, monkeypatch, name):
     assert len(ours["losses"]) == len(theirs["losses"]) == 10  # 96 pictures in batches of 20, twice
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-3)
     for one, other in zip(ours["test"], theirs["test"], strict=True):
-        assert one == pytest.approx(other, abs=1e-3)
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
+        # Of 96 pictures one may lie between two classes.
+        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=1.5 / 96)
     assert len(ours["steps"]) == 10
     assert sum(ours["steps"]) <= sum(ours["epochs"])
     assert theirs["about"].startswith("Keras ")

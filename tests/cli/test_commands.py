@@ -70,7 +70,7 @@ def test_summary_of_a_file(run, trained):
     ("words", "expected"),
     [
         (["trian", "lenet5"], "no command 'trian'; did you mean 'train'?"),
-        (["zzz"], "no command 'zzz'; there are: articles, summary, train, evaluate, predict, study, "),
+        (["zzz"], "no command 'zzz'; there are: articles, summary, train, evaluate, predict, explain, study, "),
         (["train"], "Missing argument 'NAME'"),
         (["train", "lenet"], "unknown article 'lenet'; did you mean 'lenet5' or 'alexnet'?"),
         (["summary", "khuyn"], "unknown article 'khuyn'; did you mean 'khuyen'?"),
