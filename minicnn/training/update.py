@@ -13,6 +13,9 @@ from minicnn import optimizers
 from minicnn.kernels.recording import Recording, record
 
 OPTIMIZERS = (optimizers.SGD, optimizers.Adam, optimizers.AdamW, optimizers.RMSprop, optimizers.Adagrad)
+# The comparison copies twice what a step changes. Where that is large, the kernels take so long that Python does not
+# matter.
+MOST_BYTES = 8 * 2**20
 # What every step looks at again.
 VARYING = ("iterations", "_learning_rate")
 
@@ -36,7 +39,7 @@ class Update:
 
     Attributes:
         trusted: whether it has been compared with the real thing and found equal.
-        failed: whether it cannot be recorded, or differed.
+        failed: whether it cannot be recorded, is not worth it, or differed.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -47,6 +50,7 @@ class Update:
             not is_updated_by_kernels(optimizer)
             or any(clip is not None for clip in clips)
             or any(parameter.constraint is not None for parameter in optimizer.parameters)
+            or sum(array.nbytes for array in optimizer.arrays()) > MOST_BYTES
         )
         self._changed = [parameter for parameter in optimizer.parameters if parameter.trainable]
         self._recording: Recording | None = None

@@ -120,6 +120,16 @@ def test_a_step_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> 
         assert one.tobytes() == other.tobytes()
 
 
+@pytest.mark.parametrize(("most", "is_recorded"), [(update.MOST_BYTES, True), (100, False)])
+def test_a_step_that_changes_much_is_left_to_the_optimizer(
+    most: int, is_recorded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update, "MOST_BYTES", most)
+    model = model_of("adam")
+    trained(model, monkeypatch, replays=True)
+    assert the_update(model).trusted == is_recorded
+
+
 def test_a_schedule_that_breaks_is_told_of_before_anything_changes() -> None:
     model = model_of(optimizers.SGD(lambda step: float("nan") if step == 7 else 0.1))
     x, y = data()
