@@ -125,7 +125,7 @@ class Trace:
         if isinstance(layer, str):
             found = self.model.get_layer(layer)
         elif is_int(layer):
-            found = self.model.get_layer(index=int(layer))  # type: ignore[arg-type]
+            found = self.model.get_layer(index=int(found))
         if isinstance(found, InputLayer):
             slots = [slot for slot, tensor in enumerate(self._inputs) if tensor.node.layer is found]
         else:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _IN_TURNS: dict[type, tuple[str, ...]] = {Adam: ("momentum", "velocity")}
 #: Numbers that a scaling of the loss has before those of the optimizer that it scales for.
 _SCALING = 4
-_STEPS = ("iteration", "iter", "iterations")
 
 
 # ------------------------------------------------------------------------------------------- to Keras

@@ -23,16 +23,14 @@ MATCH = ["bench", "lenet5", "--against", "keras", "--dataset", "drawn-digits", "
 def test_both_train_on_the_same(run, tmp_path, monkeypatch, name):
     """Losses agree batch for batch, test figures too: the weights, the pictures and their order are the same."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    result = run("bench", name, *MATCH[2:], "--epochs", "2", "--seed", "3", "--threads", "1", "--out", "match")
+    result = run("bench", name, *MATCH[2:], "--epochs", "2", "--seed", "4", "--threads", "1", "--out", "match")
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "match" / "bench.json").read_text(encoding="utf-8"))
     ours, theirs = record["minicnn"], record["keras"]
     assert len(ours["losses"]) == len(theirs["losses"]) == 10  # 96 pictures in batches of 20, twice
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-3)
     for one, other in zip(ours["test"], theirs["test"], strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
-        # Of 96 pictures one may lie between two classes.
-        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=1.5 / 96)
+        assert one == pytest.approx(other, abs=1e-3)
     assert len(ours["steps"]) == 10
     assert sum(ours["steps"]) <= sum(ours["epochs"])
     assert theirs["about"].startswith("Keras ")
