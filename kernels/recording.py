@@ -27,11 +27,20 @@ from .dispatch import array_module
 
 
 class Recording:
-    """Calls in their order. It keeps the arrays that they were made with, which no other call is then given."""
+    """Calls in their order, and the memory that they were made with, which nobody else is given.
+
+    Attributes:
+        calls: functions with their arguments.
+        numbers: what `vary` gave them.
+        memory: where the "cpu" kernels' arrays come from while the calls are recorded (`cpu.memory`). What an array
+            leaves there that nobody holds any more goes to a later one, then and in a replay; what shall be read after
+            a replay must be held.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.numbers = Numbers()
+        self.memory: Any = None
         self._steps: list[Callable[[], None]] | None = None
 
     def replay(self) -> None:
@@ -45,15 +54,20 @@ class Recording:
         for step in self._steps:
             step()
 
-    def roots(self) -> dict[int, Any]:
-        """The arrays that own the memory of all arguments, by identity."""
+    def add(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Note a call."""
+        self.calls.append((function, arguments if self.memory is None else tuple(map(self.memory.untied, arguments))))
+
+    def owners(self) -> dict[int, Any]:
+        """What owns the memory of all arguments, by identity; each knows its `nbytes`."""
         found = {}
         for _, arguments in self.calls:
-            for argument in arguments:
-                if hasattr(argument, "nbytes"):
-                    while isinstance(getattr(argument, "base", None), type(argument)):
-                        argument = argument.base
-                    found[id(argument)] = argument
+            for owner in arguments:
+                if isinstance(owner, np.ndarray):
+                    while isinstance(owner.base, np.ndarray):
+                        owner = owner.base
+                    owner = owner.base if hasattr(owner.base, "nbytes") else owner
+                    found[id(owner)] = owner
         return found
 
 
@@ -157,8 +171,13 @@ def note(function: Callable[..., Any], *arguments: Any) -> bool:
     """Add a call, which the caller makes itself, to the recording under way; whether there is one."""
     if _current.recording is None:
         return False
-    _current.recording.calls.append((function, arguments))
+    _current.recording.add(function, arguments)
     return True
+
+
+def under_way() -> Recording | None:
+    """The recording that this thread makes, if it makes one."""
+    return _current.recording
 
 
 def copy(target: Any, source: Any) -> None:

@@ -7,6 +7,10 @@ that are kept when an array dies and given to the next array of that size.
 When is an array dead? When neither it nor any view of it is left. The array handed out lies directly on the buffer,
 which is no array; NumPy then makes every view, and view of a view, hold that first array, so its end (seen through a
 weak reference) is the end of them all.
+
+What is recorded to be called again (`minicnn.kernels.recording`) has memory of its own, which nobody else is given
+while the recording lasts. Within it, memory goes from array to array as in the step that was recorded: the replay does
+the same in the same order.
 """
 
 from __future__ import annotations
@@ -16,9 +20,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
+
+from ..recording import under_way
 
 # Smaller arrays come from NumPy: the C library reuses such memory by itself.
 SMALLEST = 32 * 1024
@@ -26,13 +33,20 @@ ALIGNMENT = 64
 
 
 class _Buffer(bytearray):
-    """Memory, and where in it the first cache line begins."""
+    """Memory, where it lies, where in it the first cache line begins, and whose it is."""
 
-    __slots__ = ("first_line",)
+    __slots__ = ("address", "first_line", "owner")
+    owner: Pool
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.first_line = -np.frombuffer(self, np.uint8).ctypes.data % ALIGNMENT
+        self.address = np.frombuffer(self, np.uint8).ctypes.data
+        self.first_line = -self.address % ALIGNMENT
+
+    @property
+    def nbytes(self) -> int:
+        """Its size, as arrays call it."""
+        return len(self)
 
 
 class _Lease(weakref.ref):
@@ -43,10 +57,16 @@ class _Lease(weakref.ref):
 
 
 class Pool:
-    """Buffers by size; at most `limit` idle bytes are kept, the longest unused size goes first."""
+    """Buffers by size; at most `limit` idle bytes are kept, the longest unused size goes first.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: in bytes.
+        below: the pool that buffers come from, which does not get them back; None makes them.
+    """
+
+    def __init__(self, limit: float, below: Pool | None = None) -> None:
         self.limit = limit
+        self.below = below
         self.idle_bytes = 0
         self._idle: OrderedDict[int, list[_Buffer]] = OrderedDict()
         self._leases: dict[int, _Lease] = {}  # by identity: weak references compare as their arrays do
@@ -75,7 +95,9 @@ class Pool:
                 if not buffers:
                     del self._idle[size]
                 return buffer
-        return _Buffer(size)
+        buffer = _Buffer(size) if self.below is None else self.below._take(size)
+        buffer.owner = self
+        return buffer
 
     def _give_back(self, lease: _Lease) -> None:
         with self._lock:
@@ -100,6 +122,19 @@ class Pool:
             self._idle.clear()
             self.idle_bytes = 0
 
+    def untied(self, value: Any) -> Any:
+        """For an array of this pool's, one over the same memory that does not keep it from being handed out again.
+
+        Anything else stays what it is.
+        """
+        root = value
+        while isinstance(getattr(root, "base", None), np.ndarray):
+            root = root.base
+        buffer = getattr(root, "base", None)
+        if not isinstance(buffer, _Buffer) or buffer.owner is not self:
+            return value
+        return np.ndarray(value.shape, value.dtype, buffer, value.ctypes.data - buffer.address, value.strides)
+
 
 def _rounded(size: int) -> int:
     """The next size with four leading bits, so that sizes a little apart share buffers (an eighth is lost at most)."""
@@ -108,5 +143,15 @@ def _rounded(size: int) -> int:
 
 
 _pool = Pool(limit=1 << 30)
-empty = _pool.empty
 clear = _pool.clear
+
+
+def empty(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """An uninitialised C-contiguous array, aligned to a cache line, of the recording's memory while one is made."""
+    recording = under_way()
+    if recording is None:
+        return _pool.empty(shape, dtype)
+    if recording.memory is None:
+        recording.memory = Pool(math.inf, below=_pool)
+    array: np.ndarray = recording.memory.empty(shape, dtype)
+    return array

@@ -31,10 +31,10 @@ from numba.core.registry import cpu_target
 from ..recording import Number, present
 from .cache import compiled, inlined
 from .simd import fetch_add
-from .threads import ask, share, take
+from .threads import ask, share, take, threads_for
 from .vectors import INT64, array_pointer, emitted
 
-COPIED = 64 * 1024  # numbers to a tile of a copy
+COPIED = 64 * 1024  # numbers to a tile of a copy or a product
 PATIENCE = 1500  # looks at a counter before a thread sleeps
 NAP = 50e-6  # seconds
 # Says to the processor that a thread only waits.
@@ -70,7 +70,7 @@ def _stored(arguments: tuple[Any, ...]) -> np.ndarray:
     numbers = list(_flattened(arguments))
     memory = np.zeros(len(numbers), np.int64)
     for place, (number, value) in enumerate(zip(numbers, present(numbers), strict=True)):
-        dtype = np.result_type(value) if isinstance(value, (float, np.floating)) else np.int64
+        dtype = np.result_type(value) if isinstance(value, (float, np.floating, np.uint64)) else np.int64
         cell = memory[place : place + 1].view(dtype)
         cell[0] = value
         if isinstance(number, Number):
@@ -226,6 +226,15 @@ def _copy(ticket, tiles, target, source):
 
 
 @compiled
+def _multiply(ticket, tiles, a, b, product):
+    tile = take(ticket)
+    while tile < tiles:
+        for i in range(tile * COPIED, min((tile + 1) * COPIED, product.size)):
+            product[i] = a[i] * b[i]
+        tile = take(ticket)
+
+
+@compiled
 def _copy_strided(ticket, tiles, target, source):
     tile = take(ticket)
     while tile < tiles:
@@ -235,12 +244,17 @@ def _copy_strided(ticket, tiles, target, source):
 
 
 def _as_shared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """What `share` was given, or would be given for a copy of memory; None for any other call."""
+    """What `share` was given, or would be given for NumPy's copies and products; None for any other call."""
     if function is share:
         return arguments
-    if function is not np.copyto:
-        return None
-    target, source = arguments
+    if function is np.multiply and all(array.flags.c_contiguous for array in arguments):
+        product = arguments[-1]
+        flat = [array.reshape(-1) for array in arguments]
+        return _multiply, -(-product.size // COPIED), threads_for(3 * product.nbytes), *flat
+    return _as_shared_copy(*arguments) if function is np.copyto else None
+
+
+def _as_shared_copy(target: Any, source: Any) -> tuple[Any, ...] | None:
     if target.shape != source.shape or target.dtype != source.dtype:
         return None
     if target.flags.c_contiguous and source.flags.c_contiguous and source.flags.writeable:

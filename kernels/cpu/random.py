@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..recording import vary
 from . import memory
 from .arrays import floating
 from .cache import compiled
@@ -50,5 +51,5 @@ def dropout_mask(like: np.ndarray, rate: float, *, key: int, step: int) -> np.nd
     threshold, kept = np.uint64(round(rate * 2**32)), dtype.type(1) / dtype.type(1 - rate)
     tiles = -(-mask.size // (4 * BLOCKS))
     threads = threads_for(8 * mask.size)
-    share(_draw_mask, tiles, threads, mask.reshape(-1), np.uint64(key), np.uint64(step), threshold, kept)
+    share(_draw_mask, tiles, threads, mask.reshape(-1), np.uint64(key), vary(np.uint64, step), threshold, kept)
     return mask

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.device import array_module
 from minicnn.kernels import room_for
+from minicnn.kernels.recording import note
 
 from .shaping import sum_to
 
@@ -21,7 +22,10 @@ def _not_broadcast(operation: str, *operands: TensorLike) -> ValueError:
 def _computed(ufunc: Any, a: Array, b: Array) -> Array:
     """An elementwise operation of two arrays or numbers."""
     room = room_for(a, b)
-    return ufunc(a, b) if room is None else ufunc(a, b, out=room)
+    if room is None:
+        return ufunc(a, b)
+    note(ufunc, a, b, room)
+    return ufunc(a, b, out=room)
 
 
 class _Binary(Function):

@@ -22,9 +22,8 @@ import numpy as np
 from minicnn.autograd import as_array
 from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import record
-from minicnn.layers import Dropout
 from minicnn.parameter import Parameter
-from minicnn.training.repeated import MOST_BYTES, alike
+from minicnn.training.repeated import alike, noise_like
 from minicnn.training.replay import is_repeatable, parts
 
 if TYPE_CHECKING:
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 # Batches of one shape before one is recorded, which takes about as long as some tens of them.
 COMMON = 8
+# The memory that a model's recordings may keep. Where arrays are large, the kernels take so long that Python does not
+# matter.
+MOST_BYTES = 64 * 2**20
 
 
 class Predictions:
@@ -53,9 +55,7 @@ class Predictions:
             self._circumstances = now
             self._seen.clear()
             self._recorded.clear()
-            self._is_possible = (
-                is_repeatable(model, besides=(Dropout,)) and model.device == "cpu" and current_kernels() == "cpu"
-            )
+            self._is_possible = is_repeatable(model) and model.device == "cpu" and current_kernels() == "cpu"
 
     def compute(self, model: Model, arrays: Sequence[np.ndarray]) -> np.ndarray | None:
         """The model's output for a batch, None where it has to be computed in full."""
@@ -89,7 +89,7 @@ class _Recorded:
         self._x = np.array(x)
         with record() as self._recording:
             self._output = as_array(model(self._x, training=False))
-        self.bytes = sum(root.nbytes for root in self._recording.roots().values())
+        self.bytes = sum(owner.nbytes for owner in self._recording.owners().values())
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The output for a batch of the same shape, in memory of its own."""
@@ -106,7 +106,7 @@ def _record(model: Model, x: np.ndarray) -> _Recorded | None:
     recorded = _Recorded(model, x)
     if recorded.bytes > MOST_BYTES:
         return None
-    noise = np.random.default_rng(0).standard_normal(x.shape).astype(x.dtype)
+    noise = noise_like(x)
     expected = as_array(model(noise, training=False))
     return recorded if recorded.run(noise).tobytes() == expected.tobytes() else None
 

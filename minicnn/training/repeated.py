@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minicnn.functional as F
-from minicnn.autograd import Array, Tensor, as_array
+from minicnn.autograd import Tensor, as_array
 from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import Recording, record
 from minicnn.kernels.samples import one_hot
+from minicnn.layers import Dropout
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.training.update import Update, settings
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from minicnn.models import Model
     from minicnn.training.outputs import Output
 
-# A recording keeps all arrays of its step. Where they are large, the kernels take so long that Python does not matter.
-MOST_BYTES = 64 * 2**20
+# A recording keeps the memory of its step, which is then not there for anything else.
+MOST_BYTES = 256 * 2**20
 
 
 class Repeated:
@@ -34,6 +36,7 @@ class Repeated:
     Attributes:
         trusted: whether it has been compared with the real thing and found equal.
         failed: whether it differed, or would keep too much memory.
+        nbytes: of the memory that it keeps.
         x: the array that the recording reads its batch from.
         labels: and the class numbers, where it makes targets of them itself.
         looked: when it was last looked at whether it fits.
@@ -41,6 +44,7 @@ class Repeated:
 
     x: np.ndarray
     labels: np.ndarray | None = None
+    nbytes = 0
     looked = 0
 
     def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...]) -> None:
@@ -50,6 +54,7 @@ class Repeated:
         self.failed = False
         self._update = Update(optimizer)
         self._parameters = list(model.trainable_weights)
+        self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         self._circumstances = self._observe()
 
     def _observe(self) -> list[Any]:
@@ -58,7 +63,7 @@ class Repeated:
         found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self._update.optimizer)]
         for parameter in self._parameters:
             found += [parameter.data, parameter.gradient_buffer, parameter.trainable, parameter.constraint]
-        return found
+        return found + [layer.key for layer in self._dropouts]
 
     def fits(self) -> bool:
         """Whether nothing that the recording depends on has changed."""
@@ -75,21 +80,46 @@ class Repeated:
         output: Tensor = self.model(x, training=True)
         return output
 
-    def _keep(self, *recordings: Recording) -> None:
-        """Fail where the recordings keep too much memory."""
-        roots = {key: root for recording in recordings for key, root in recording.roots().items()}
-        self.failed = sum(root.nbytes for root in roots.values()) > MOST_BYTES
+    def _masks(self) -> list[tuple[Dropout, dict[str, int]]]:
+        """Which masks the dropouts draw next, for `_draw_again`."""
+        return [(layer, layer.get_state()) for layer in self._dropouts]
 
-    def _compare(self, replay: Callable[[], None], pairs: Sequence[tuple[Array, Array]]) -> None:
-        """Trust the recording if `replay` gives the gradients that are there, and all pairs are alike."""
-        real = [(parameter.gradient_buffer, np.array(parameter.grad)) for parameter in self._parameters]
-        replay()
-        same = all(one.tobytes() == other.tobytes() for one, other in pairs)
-        for buffer, expected in real:
-            same = same and buffer is not None and buffer.tobytes() == expected.tobytes()
-            if buffer is not None:
-                np.copyto(buffer, expected)
-        self.trusted, self.failed = same, not same
+    @staticmethod
+    def _draw_again(masks: Sequence[tuple[Dropout, dict[str, int]]]) -> None:
+        """Let the dropouts draw what they drew since `_masks` was asked: for the same step, made once more."""
+        for layer, state in masks:
+            layer.set_state(state)
+
+    def _test(
+        self,
+        masks: Sequence[tuple[Dropout, dict[str, int]]],
+        record_other: Callable[[], Sequence[Recording]],
+        replay: Callable[[], Sequence[np.ndarray]],
+        real: Sequence[np.ndarray],
+    ) -> None:
+        """Trust a recording, made of other numbers, if it gives what the step in full has just given, bit for bit.
+
+        The step's memory is free again by now, so that the recording takes no more.
+
+        Args:
+            masks: what the dropouts drew in the step.
+            record_other: makes the recordings.
+            replay: makes the step by them.
+            real: what it should return; the parameters hold the gradients.
+        """
+        gradients = [np.array(parameter.grad) for parameter in self._parameters]
+        for parameter in self._parameters:
+            parameter.grad = None
+        self._draw_again(masks)
+        owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
+        self.nbytes = sum(owner.nbytes for owner in owners.values())
+        if self.nbytes <= MOST_BYTES:
+            self._draw_again(masks)
+            found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters)]
+            self.trusted = _same_bits(found, [*real, *gradients])
+        self.failed = not self.trusted
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = Tensor.wrap(parameter.gradient_buffer if self.trusted else gradient, False)
 
     def update(self) -> None:
         """Make the optimizer's step, once the gradients are there."""
@@ -107,10 +137,11 @@ class WholeStep(Repeated):
         output: the model's one output, whose loss is a cross-entropy of logits.
     """
 
+    _recording: Recording
+
     def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...], output: Output) -> None:
         super().__init__(model, optimizer, logits)
         self._output = output
-        self._recording: Recording | None = None
         self._outside = np.zeros(1, np.int64)
 
     def run(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
@@ -123,62 +154,59 @@ class WholeStep(Repeated):
         Returns:
             The logits (N, K), in memory that the next step uses again, and the loss.
         """
-        if self._recording is None:
-            return self._record(x, y)
-        self._take(x)
         if not self.trusted:
-            return self._make_both_ways(self._recording, y)
-        self._take_targets(y)
-        self._recording.replay()
+            return self._in_full_and_recorded(x, y)
+        self._replay(x, y)
         if self._outside[0]:
             self._outside[0] = 0
             self._targets_of(y)  # says which label it is
         return self._logits, self._loss_of(self._losses.data)
+
+    def _replay(self, x: np.ndarray, y: np.ndarray) -> None:
+        self._take(x)
+        if self.labels is None:
+            np.copyto(self._targets, self._targets_of(y))
+        elif y is not self.labels:
+            np.copyto(self.labels, y)
+        self._recording.replay()
 
     def _targets_of(self, y: np.ndarray) -> np.ndarray:
         (symbol,) = self.model.outputs
         targets, _ = self._output.loss.targets(y, np.empty((len(y), symbol.shape[-1] or 0), symbol.dtype))
         return np.asarray(targets)
 
-    def _record(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
-        self.x, self._targets = np.array(x), np.array(self._targets_of(y))
+    def _in_full_and_recorded(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
+        targets, masks = self._targets_of(y), self._masks()
+        logits, losses = self._in_full(x, targets)
+        loss = float(as_array(self._output.reduce(losses)))
+
+        def replayed() -> list[np.ndarray]:
+            self._replay(x, y)
+            again = np.array(self._loss_of(self._losses.data))
+            return [self._logits.data, self._losses.data, self._targets, again]
+
+        real = [logits.data, losses.data, targets, np.array(loss)]
+        self._test(masks, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed, real)
+        return logits, loss
+
+    def _record(self, x: np.ndarray, y: np.ndarray) -> list[Recording]:
+        self.x, self._targets = x, np.array(self._targets_of(y))
         if type(self._output.loss) is SparseCategoricalCrossentropy and np.can_cast(y.dtype, np.int64):
             self.labels = np.array(y, np.int64)
         with record() as self._recording:
             if self.labels is not None:
                 one_hot(self.labels.reshape(-1), self._targets, self._outside)
-            self._logits, self._losses = self._in_full(self._targets)
-        self._keep(self._recording)
-        return self._logits, self._real_loss_of(self._losses)
+            self._logits, self._losses = self._in_full(x, self._targets)
+        return [self._recording]
 
-    def _make_both_ways(self, recording: Recording, y: np.ndarray) -> tuple[Tensor, float]:
-        targets = self._targets_of(y)
-        self._take_targets(y)
-        logits, losses = self._in_full(targets)
-        loss = self._real_loss_of(losses)
-        pairs = [(self._logits, logits), (self._losses, losses)]
-        arrays = [(one.data, other.data) for one, other in pairs]
-        arrays += [(self._targets, targets), (np.array(self._loss_of(losses.data)), np.array(loss))]
-        self._compare(recording.replay, arrays)
-        return logits, loss
-
-    def _take_targets(self, y: np.ndarray) -> None:
-        if self.labels is None:
-            np.copyto(self._targets, self._targets_of(y))
-        elif y is not self.labels:
-            np.copyto(self.labels, y)
-
-    def _in_full(self, targets: np.ndarray) -> tuple[Tensor, Tensor]:
-        logits = self._run(self.x)
+    def _in_full(self, x: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+        logits = self._run(x)
         losses = F.softmax_cross_entropy(logits, targets)
         self._output.reduce(losses).backward()
         return logits.detach(), losses.detach()
 
-    def _real_loss_of(self, losses: Tensor) -> float:
-        return float(as_array(self._output.reduce(losses)))
-
     def _loss_of(self, losses: np.ndarray) -> float:
-        """The same number with less Python."""
+        """What reducing them gives, with less Python."""
         total = np.add.reduce(losses)
         return float(total if self._output.loss.reduction == "sum" else total / losses.size)
 
@@ -190,47 +218,59 @@ class Replay(Repeated):
         model, optimizer, logits: as for `Repeated`.
     """
 
-    def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...]) -> None:
-        super().__init__(model, optimizer, logits)
-        self._forward: Recording | None = None
-        self._backward: Recording | None = None
+    _forward: Recording
+    _backward: Recording
 
     def forward(self, x: np.ndarray) -> Tensor:
         """The output, as a leaf: `backward` goes on from the gradient that the loss leaves there."""
-        if self._forward is None:
-            self.x = np.array(x)
-            with record() as self._forward:
-                self._output = self._run(self.x)
-            return self._as_leaf(self._output)
-        self._take(x)
-        self._forward.replay()
         if self.trusted:
-            return self._as_leaf(self._output)
-        self._real_output = self._run(self.x)
-        return self._as_leaf(self._real_output)
-
-    def _as_leaf(self, output: Tensor) -> Tensor:
-        self._leaf = Tensor(output.data, requires_grad=True)
+            self._take(x)
+            self._forward.replay()
+        else:
+            self._batch, self._drawn = x, self._masks()
+            self._output = self._run(x)
+        self._leaf = Tensor(self._output.data, requires_grad=True)
         return self._leaf
 
     def backward(self) -> None:
         """Fill the parameters' gradients."""
         gradient: Any = self._leaf.grad
-        if self._forward is None:
-            raise RuntimeError("Replay: the way forward has not been recorded yet")
-        if self._backward is None:
-            self._gradient = gradient
-            with record() as self._backward:
-                self._output.backward(gradient)
-            self._keep(self._forward, self._backward)
-            return
-        np.copyto(self._gradient.data, gradient.data)
         if self.trusted:
+            np.copyto(self._gradient.data, gradient.data)
             self._backward.replay()
-            return
-        self._real_output.backward(gradient)
-        self._compare(self._backward.replay, [(self._output.data, self._real_output.data)])
-        del self._real_output
+        else:
+            self._in_full_and_recorded(self._batch, gradient)
+
+    def _in_full_and_recorded(self, x: np.ndarray, gradient: Tensor) -> None:
+        self._output.backward(gradient)
+        self._gradient = Tensor(noise_like(gradient.data))
+
+        def replayed() -> list[np.ndarray]:
+            self._take(x)
+            self._forward.replay()
+            np.copyto(self._gradient.data, gradient.data)
+            self._backward.replay()
+            return [self._output.data]
+
+        self._test(self._drawn, partial(self._record, noise_like(x)), replayed, [self._output.data])
+        del self._batch, self._drawn
+
+    def _record(self, x: np.ndarray) -> list[Recording]:
+        self.x = x
+        with record() as self._forward:
+            self._output = self._run(x)
+        with record() as self._backward:
+            self._output.backward(self._gradient)
+        return [self._forward, self._backward]
+
+
+def noise_like(x: np.ndarray) -> np.ndarray:
+    """Numbers unlike those of any batch, of the same shape and dtype."""
+    return np.random.default_rng(0).standard_normal(x.shape, np.float32).astype(x.dtype)
+
+
+def _same_bits(some: Sequence[np.ndarray | None], others: Sequence[np.ndarray]) -> bool:
+    return all(one is not None and one.tobytes() == other.tobytes() for one, other in zip(some, others, strict=True))
 
 
 def alike(now: Sequence[Any], then: Sequence[Any]) -> bool:

@@ -5,9 +5,10 @@ paddings, which kernel on which memory. So the kernels of one step are recorded 
 memory, for every further batch of that shape, and so are the optimizer's (`update`). The same kernels on the same
 numbers give the same bits.
 
-This is done only where a step is nothing but kernels: layers without state or chance (exactly the classes below), one
-input, one output, no regularizer, the "cpu" kernels. And it is tested before it is trusted: the second step runs both
-ways, and a recording whose outputs or gradients differ in a single bit is thrown away.
+This is done only where a step is nothing but kernels: layers without state, but for how many masks a dropout has drawn
+(exactly the classes below), one input, one output, no regularizer, the "cpu" kernels. And it is tested before it is
+trusted: the second step is made in full, then recorded with other numbers and made again by the recording, which is
+thrown away where outputs or gradients differ in a single bit.
 
 The cross-entropy of a softmax consists of kernels, too: with it, a step is one recording (`WholeStep`). Other losses,
 and weighted samples, are computed in between (`Replay`).
@@ -36,6 +37,7 @@ from minicnn.layers import (
     Softmax,
     ZeroPadding2D,
 )
+from minicnn.training import repeated
 from minicnn.training.repeated import Replay, WholeStep, alike
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ if TYPE_CHECKING:
 
 _REPEATABLE = (
     InputLayer, ZeroPadding2D, Conv2D, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense, Activation, ReLU,
-    LeakyReLU, ELU, Softmax,
+    LeakyReLU, ELU, Softmax, Dropout,
 )  # fmt: skip
-# What a layer keeps of its last call: nothing that its next one depends on.
-_REMEMBERED = "_admitted_shape"
+# What a layer keeps of its last call and its next one does not depend on, or asks for anew in a replay, too.
+_REMEMBERED = ("_admitted_shape", "_step", "_key")
 
 
 class Replays:
@@ -99,14 +101,29 @@ class Replays:
             self._by_shape[key] = None
             return None
         replay = self._by_shape[key]
+        if replay is not None and replay.failed:
+            self._give_up()
+            return None
         if replay is None or (replay.looked != self._doubts and not replay.fits()):
+            self._by_shape[key] = None
             if not self._is_possible():
-                self.possible = False
+                self._give_up()
+                return None
+            if not self._is_room_for(len(x)):
                 return None
             replay = self._by_shape[key] = self._new(is_weighted)
         replay.looked = self._doubts
-        self.possible = not replay.failed
-        return replay if self.possible else None
+        return replay
+
+    def _give_up(self) -> None:
+        self.possible = False
+        self._by_shape.clear()
+
+    def _is_room_for(self, samples: int) -> bool:
+        """Whether so many may be recorded beside what there is, going by what that takes for each sample."""
+        known = [replay for replay in self._by_shape.values() if replay is not None and replay.trusted]
+        for_each = max([replay.nbytes / len(replay.x) for replay in known], default=0)
+        return sum(replay.nbytes for replay in known) + for_each * samples <= repeated.MOST_BYTES
 
     def room(self, size: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The arrays that the replay for so many samples reads them and their labels from, as far as there are such."""
@@ -125,23 +142,16 @@ def parts(model: Model) -> list[Any]:
     """What a model's way through its layers is made of, as far as it is the same from call to call."""
     found = [model.graph, model.fused, model.device, current_kernels(), type(model).call]
     for layer in model.layers:
-        # A dropout counts its masks.
-        if type(layer) is not Dropout:
-            found += [value for name, value in vars(layer).items() if name != _REMEMBERED]
+        found += [value for name, value in vars(layer).items() if name not in _REMEMBERED]
     return found
 
 
-def is_repeatable(model: Model, besides: tuple[type, ...] = ()) -> bool:
-    """Whether a model may be nothing but kernels: a graph with one input and one output, of layers known for it.
-
-    Args:
-        model: what shall be recorded.
-        besides: classes of layers that are known for it in this case.
-    """
+def is_repeatable(model: Model) -> bool:
+    """Whether a model may be nothing but kernels: a graph with one input and one output, of layers known for it."""
     graph = model.graph
     return (
         graph is not None
         and model.runs_graph
         and len(graph.inputs) == len(graph.outputs) == 1
-        and all(type(layer) in (*_REPEATABLE, *besides) for layer in graph.layers)
+        and all(type(layer) in _REPEATABLE for layer in graph.layers)
     )

@@ -111,3 +111,34 @@ def test_threads_get_different_buffers(pool):
     with ThreadPoolExecutor(8) as executor:
         assert all(executor.map(work, range(8)))
     assert pool.idle_bytes <= 8 * (np.prod(LARGE) * 4 * 2)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda array: array, lambda array: array[3:, 1], lambda array: array.T, lambda array: array[::-2, ::-1]]
+)
+def test_an_untied_array_looks_at_the_memory_without_keeping_it(pool, view):
+    array = pool.empty(LARGE, np.float32)
+    array[...] = np.arange(array.size).reshape(LARGE)
+    place, seen = address(array), view(array)
+    untied = pool.untied(seen)
+    assert address(untied) == address(seen) and untied.strides == seen.strides
+    np.testing.assert_array_equal(untied, seen)
+    del array, seen
+    again = pool.empty(LARGE, np.float32)
+    assert address(again) == place
+    again[...] = 7
+    assert (untied == 7).all()
+
+
+def test_what_is_not_the_pools_own_is_not_untied(pool):
+    for value in (Pool(limit=0).empty(LARGE, np.float32), np.zeros(3), np.zeros(2).reshape(1, 2), 4, (1, 2), None):
+        assert pool.untied(value) is value
+
+
+def test_memory_that_came_from_the_pool_below_does_not_go_back(pool):
+    place = address(pool.empty(LARGE, np.float32))
+    above = Pool(limit=np.inf, below=pool)
+    assert address(above.empty(LARGE, np.float32)) == place
+    assert above.idle_bytes > 0 and pool.idle_bytes == 0
+    assert address(pool.empty(LARGE, np.float32)) != place
+    assert address(above.empty(LARGE, np.float32)) == place

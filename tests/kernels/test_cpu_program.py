@@ -11,10 +11,11 @@ import pytest
 
 pytest.importorskip("numba", reason="only compiled kernels are put into programs", exc_type=ImportError)
 
+import minicnn.functional as F
 from minicnn.kernels import cpu
 from minicnn.kernels.cpu import program, threads
 from minicnn.kernels.cpu.cache import compiled
-from minicnn.kernels.recording import Recording, copy, record
+from minicnn.kernels.recording import Recording, copy, record, vary
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +208,51 @@ def test_a_helper_that_comes_late_changes_nothing(monkeypatch: pytest.MonkeyPatc
     assert not any(result.any() for result in results)
     recording.replay()
     assert [result.tobytes() for result in results] == expected
+
+
+def test_recorded_arrays_follow_each_other_in_memory_that_nobody_else_is_given() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((40, 500)).astype("float32")
+
+    def chain(x: np.ndarray) -> np.ndarray:
+        for _ in range(6):
+            x = cpu.softmax(x)
+        return x
+
+    chain(x)
+    with record() as recording:
+        result = chain(x)
+    # The input, and two in turn; the last one is held.
+    assert sum(owner.nbytes for owner in recording.owners().values()) < 3.5 * x.nbytes
+    x[...] = rng.standard_normal(x.shape)
+    expected = chain(x).copy()
+    others = [cpu.empty(x.shape, "float32") for _ in range(8)]
+    for other in others:
+        other[...] = np.nan
+    recording.replay()
+    assert result.tobytes() == expected.tobytes() and all(np.isnan(other).all() for other in others)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_between_kernels_are_kernels_too(dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    x, factor = rng.standard_normal((2, 300, 500)).astype(dtype)
+    with record() as recording:
+        masked = F.multiply(cpu.relu(x), factor)
+        result = cpu.softmax(masked)
+    assert len(program.assemble(recording.calls)) == 1
+    x[...], factor[...] = rng.standard_normal((2, *x.shape))
+    recording.replay()
+    np.testing.assert_array_equal(masked, np.maximum(x, 0) * factor)
+    assert result.tobytes() == cpu.softmax(np.maximum(x, 0) * factor).tobytes()
+
+
+def test_a_mask_is_drawn_of_the_step_that_the_replay_has() -> None:
+    steps = iter([3, 2**63 + 5, 7])
+    like, key = np.zeros((3, 20_000), "float32"), 2**64 - 9
+    with record() as recording:
+        mask = cpu.dropout_mask(like, 0.5, key=key, step=vary(lambda: next(steps)))
+    assert mask.tobytes() == cpu.dropout_mask(like, 0.5, key=key, step=3).tobytes()
+    for step in (2**63 + 5, 7):
+        recording.replay()
+        assert mask.tobytes() == cpu.dropout_mask(like, 0.5, key=key, step=step).tobytes()
