@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("numba", reason="only compiled kernels are put into programs", exc_type=ImportError)
 
 import minicnn.functional as F
-from minicnn.kernels import cpu
+from minicnn.kernels import cpu, current_kernels
 from minicnn.kernels.cpu import program, threads
 from minicnn.kernels.cpu.cache import compiled
 from minicnn.kernels.recording import Recording, copy, record, vary
@@ -235,6 +235,7 @@ def test_recorded_arrays_follow_each_other_in_memory_that_nobody_else_is_given()
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_between_kernels_are_kernels_too(dtype: str) -> None:
+    assert current_kernels() == "cpu"
     rng = np.random.default_rng(4)
     x, factor = rng.standard_normal((2, 300, 500)).astype(dtype)
     with record() as recording:
