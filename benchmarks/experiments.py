@@ -6,7 +6,8 @@ Each takes at most minutes on one core. Networks are those of the articles, or s
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 import minicnn
 from minicnn import articles, datasets, layers, plots
-from minicnn.articles import claims
+from minicnn.articles import claims, strika
 from minicnn.articles.variations import vary
 from minicnn.cli.table import Predictions, quality, write_csv
 from minicnn.data.pictures.survey import survey
@@ -90,6 +91,20 @@ def trees() -> Figures:
         "dense network": median_accuracy(lambda: dense((32, 32, 3), 512, 2), data, epochs=10, rate=1e-4),
         "convolutional network": median_accuracy(lambda: convolutional((32, 32, 3), 2), data, epochs=10),
     }
+
+
+def wider_dense(seeds: Sequence[int] = SEEDS, epochs: int = 6, data: Data | None = None) -> Figures:
+    """The four networks between strika-conv128 and strika-final, on pictures of half their side."""
+    size = (62, 47)
+    known = data or pets(4096, 1024, size)
+    found = {}
+    for filters in (64, 128):
+        for units in (256, 512):
+            build = partial(strika.convolutional, "wider-dense", (filters, 128), units, (*size, 3))
+            found[f"first convolution {filters}, dense {units}"] = statistics.median(
+                trained(build, known, seed, epochs=epochs, rate=1e-4)["accuracy"] for seed in seeds
+            )
+    return found
 
 
 def neighbours() -> Figures:

@@ -28,16 +28,19 @@ def dense() -> Sequential:
     )
 
 
-def convolutional(name: str, filters: tuple[int, ...], units: int) -> Sequential:
-    """Pictures (N, 125, 94, 3) to the probability of a cat (N, 1).
+def convolutional(
+    name: str, filters: tuple[int, ...], units: int, input_shape: tuple[int, int, int] = INPUT
+) -> Sequential:
+    """Pictures (N, H, W, 3), the article's (N, 125, 94, 3), to the probability of a cat (N, 1).
 
     Args:
         name: of the model.
         filters: of each convolution of 3x3; a max pooling of 2x2 follows each.
         units: of each of the two hidden dense layers.
+        input_shape: (H, W, 3).
     """
     model = Sequential(name=name)
-    model.add(Input(INPUT))
+    model.add(Input(input_shape))
     for count in filters:
         model.add(Conv2D(count, 3, activation="relu"))
         model.add(MaxPooling2D(2))

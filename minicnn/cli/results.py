@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import platform
 import tempfile
 import time
@@ -80,10 +81,15 @@ class Results:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary name beside `target` that becomes `target` if all goes well and disappears otherwise."""
+    """Give a temporary name beside `target` that becomes `target` if all goes well and disappears otherwise.
+
+    The bytes are on the disk before the name changes, so that after a power cut the name means the old file or the new.
+    """
     temporary = target.with_name(f".{target.stem}-unfinished{target.suffix}")
     try:
         yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -110,6 +110,7 @@ def trial(article: Article, changes: Mapping[str, Any], asked: Mapping[str, Any]
         ValueError: the network or the training cannot be varied so.
     """
     from minicnn.articles.variations import vary
+    from minicnn.layers import reset_names
 
     from .trials import Trial
 
@@ -117,6 +118,8 @@ def trial(article: Article, changes: Mapping[str, Any], asked: Mapping[str, Any]
     network = {name: value for name, value in changes.items() if name not in (*_SETTINGS, *_OPTIMIZER)}
 
     def build() -> Any:
+        # So that layers can be called by the names that they have in every training.
+        reset_names()
         return vary(article.build(), network) if network else article.build()
 
     settings = {**asked, **{name: changes[name] for name in _SETTINGS if name in changes}}
@@ -127,21 +130,13 @@ def trial(article: Article, changes: Mapping[str, Any], asked: Mapping[str, Any]
         name=f"{article.name}:{label}",
         title=label,
         build=build,
-        parameters=_parameters(build),
+        parameters=int(build().count_params()),
         recipes={**article.recipes, recipe: replace(article.recipe(recipe), optimizer=make)},
         figures=(),
     )
     words = ["minicnn", "study", article.name, *(f"--vary={name}={_text(value)}" for name, value in changes.items())]
     words += [f"--{name.replace('_', '-')}={value}" for name, value in asked.items() if value is not None]
     return Trial(label, varied, settings, shlex.join([*words, f"--out={out}"]))
-
-
-def _parameters(build: Callable[[], Any]) -> int:
-    from minicnn.layers import reset_names
-
-    # So that layers may be called by the names that they have in every training.
-    reset_names()
-    return int(build().count_params())
 
 
 def _optimizer(make: Callable[[], Optimizer], changes: Mapping[str, Any]) -> Callable[[], Optimizer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_each_claim_is_tried_in_its_notebook(name: str) -> None:
 
 def test_what_is_measured_is_committed_and_answered() -> None:
     results = claims.load()
-    assert set(results) == {name for name, claim in claims.CLAIMS.items() if claim.measure}
+    assert {name for name, claim in claims.CLAIMS.items() if not claim.long} <= set(results) <= set(claims.CLAIMS)
     assert all(claim.answer for claim in claims.CLAIMS.values())
     text = claims.RESULTS.with_suffix(".md").read_text(encoding="utf-8")
     assert text.strip() == claims.table(results)
@@ -71,6 +72,36 @@ def test_the_study_of_the_last_network_reaches_the_one_before() -> None:
     reset_names()
     before = vary(articles.get("strika-final").build(), {"conv2d.filters": 128, "units": 256})
     assert before.count_params() == articles.get("strika-conv128").parameters
+
+
+def test_long_ones_are_measured_only_where_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "claims.json"
+    quick = {name: dataclasses.replace(claim, measure=lambda: {"one": 1}) for name, claim in claims.CLAIMS.items()}
+    monkeypatch.setattr(claims, "CLAIMS", quick)
+    monkeypatch.setattr(sys, "argv", ["claims", "--out", str(out)])
+    assert claims.main() == 0
+    assert set(quick) - set(claims.load(out)) == {"wider-dense"}
+    assert out.with_suffix(".md").read_text(encoding="utf-8").count("not yet measured") == 1
+    monkeypatch.setattr(sys, "argv", ["claims", "--only", "wider-dense", "--out", str(out)])
+    assert claims.main() == 0
+    assert set(claims.load(out)) == set(quick)
+
+
+def test_four_networks_tell_two_changes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def trained(make: Any, data: Any, seed: int, epochs: int, rate: float) -> dict[str, float]:
+        reset_names()
+        built = {layer.name: layer for layer in make().layers}
+        seen.append((built["conv2d"].filters, built["dense"].units, built["dense_1"].units, seed, epochs, rate))
+        assert built["conv2d_1"].filters == 128
+        return {"accuracy": float(seed)}
+
+    monkeypatch.setattr(experiments, "trained", trained)
+    found = experiments.wider_dense(seeds=(0, 1, 2), epochs=6, data=((np.zeros(1), np.zeros(1)),) * 2)
+    assert found == {f"first convolution {f}, dense {u}": 1.0 for f in (64, 128) for u in (256, 512)}
+    assert len(seen) == 12 and len({row[:4] for row in seen}) == 12
+    assert all(row[1] == row[2] and row[4:] == (6, 1e-4) for row in seen)
 
 
 def test_experiments_measure_on_what_they_did_not_train_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,24 @@ def test_validation_has_its_column_where_there_is_one():
         "| --- | --- | --- | --- | --- | --- |",
         "| 1x3 | 1,234 | 2 | 63.5 | 0.2500 | 0.7500 |",
     ]
+
+
+def test_a_layer_is_called_by_one_name_in_every_training_whatever_was_built_before():
+    from minicnn import articles
+    from minicnn.cli.study import trial
+
+    asked = dict.fromkeys(("recipe", "epochs", "seed", "samples"))
+    one = trial(articles.get("besbes"), {"conv2d.filters": 4}, asked, Path("out"))
+    # Reading the size of the input builds the network once more, before it is trained.
+    for _ in range(2):
+        assert one.article.build().get_layer("conv2d").filters == 4
+
+
+def test_results_are_on_the_disk_before_they_take_the_name(tmp_path, monkeypatch):
+    from minicnn.cli.results import write_json
+
+    target, seen = tmp_path / "history.json", []
+    monkeypatch.setattr("os.fsync", lambda descriptor: seen.append(target.exists()))
+    write_json(target, {"epochs": 3})
+    assert seen == [False]
+    assert json.loads(target.read_text(encoding="utf-8")) == {"epochs": 3}
