@@ -2,8 +2,8 @@
 
 `product.cuh` is the heart: tiles of matrices, multiplied on the tensor cores or exactly, whose operands need not exist
 as matrices; `convolution.cu` and `matrices.cu` are made of it. `direct.cu` serves convolutions with few channels;
-`columns.cu`, `pooling.cu`, `elementwise.cu`, `softmax.cu`, `optimizer.cu` and `warping.cu` the rest. The modules of
-Python beside them work out shapes and launch.
+`columns.cu`, `pooling.cu`, `elementwise.cu`, `softmax.cu`, `optimizer.cu` and `warping.cu` the rest; `samples.cu` puts
+batches together. The modules of Python beside them work out shapes and launch.
 
 Nothing adds with atomics: a result is gathered by the one thread that owns it, or summed in parts that are added in
 their order. So the same input gives the same bits, on any device of the same kind of arithmetic.
@@ -33,6 +33,7 @@ from .elementwise import (
 from .matrices import matmul
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
+from .samples import one_hot, take_rows
 from .warping import affine_warp
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_gradient",
+    "one_hot",
     "relu",
     "relu_gradient",
     "rmsprop_step",
@@ -65,4 +67,5 @@ __all__ = [
     "softmax_cross_entropy",
     "softmax_cross_entropy_gradient",
     "sum_rows",
+    "take_rows",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn.autograd import as_array
 from minicnn.device import array_module, native
+from minicnn.kernels.samples import one_hot
 from minicnn.losses.base import Loss, as_predictions, matched, registry
 
 # Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras.
@@ -159,7 +160,9 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"for y_pred {tuple(y_pred.shape)}, got {y_true.shape}{hint}"
             )
         labels = check_class_numbers(self.name, y_true.reshape(y_pred.shape[:-1]), classes)
-        return (labels[..., None] == array_module(labels).arange(classes)).astype(y_pred.dtype), y_pred
+        targets = array_module(labels).empty((*labels.shape, classes), y_pred.dtype)
+        one_hot(labels.reshape(-1), targets.reshape(labels.size, classes))
+        return targets, y_pred
 
 
 def probability_cross_entropy(targets: np.ndarray, p: Any) -> Any:
@@ -199,7 +202,7 @@ def check_class_numbers(operation: str, labels: np.ndarray, classes: int) -> np.
     Labels on a GPU are not looked at, as in `check_within`; one outside belongs to no class.
     """
     if array_module(labels) is not np:
-        return labels.astype(np.int64)
+        return labels.astype(np.int64, copy=False)
     if labels.dtype.kind == "f":
         whole = np.isfinite(labels) & (labels == np.floor(labels))
         if not whole.all():

@@ -12,45 +12,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import as_array
-from minicnn.device import native, place, to_host
+from minicnn.device import device_of, native, place
 from minicnn.models.diagnosis import fits
+from minicnn.training.batch import Batch, Selection
 from minicnn.training.sources import Source
 
 DEFAULT_BATCH_SIZE = 32
-
-
-class Batch:
-    """Some samples.
-
-    Attributes:
-        x: one array (n, ...) for each input.
-        y: one array (n, ...) for each output; None where there are no targets.
-        weights: for each output an array (n,) or None; None where there are none at all.
-        size: the number of samples n.
-        samples: which of the user's samples these are; None where the batch came as one.
-    """
-
-    __slots__ = ("samples", "size", "weights", "x", "y")
-
-    def __init__(
-        self,
-        x: list[np.ndarray],
-        y: list[np.ndarray] | None,
-        weights: list[np.ndarray | None] | None,
-        size: int,
-        samples: slice | np.ndarray | None = None,
-    ) -> None:
-        self.x = x
-        self.y = y
-        self.weights = weights
-        self.size = size
-        self.samples = samples
-
-    def to(self, device: str) -> Batch:
-        """The same samples on a device."""
-        y = None if self.y is None else [place(array, device) for array in self.y]
-        weights = self.weights and [None if w is None else place(w, device) for w in self.weights]
-        return Batch([place(array, device) for array in self.x], y, weights, self.size, self.samples)
 
 
 class Layout:
@@ -99,10 +66,10 @@ class Layout:
                 raise ValueError(
                     f"{self.operation}: sample_weight names {sorted(unknown)}, but the outputs are {list(names)}"
                 )
-            return [None if weights.get(name) is None else to_host(as_array(weights[name])) for name in names]
+            return [None if weights.get(name) is None else _array(weights[name]) for name in names]
         if isinstance(weights, (list, tuple)) and len(weights) == count and count > 1:
-            return [None if weight is None else to_host(as_array(weight)) for weight in weights]
-        return [to_host(as_array(weights))] * count
+            return [None if weight is None else _array(weight) for weight in weights]
+        return [_array(weights)] * count
 
     def input_dtype(self, index: int) -> np.dtype:
         """Give the dtype that the input at `index` is cast to."""
@@ -165,6 +132,7 @@ class ArrayFeed:
         class_weight: weight for each class number.
 
     Attributes:
+        stays: whether x and y lie on a GPU whole, from where a batch is a `Selection`.
         room: gives, for a number of samples, the arrays that a model's one input and its targets should be gathered
             into, where that fits, or None.
 
@@ -184,7 +152,7 @@ class ArrayFeed:
         *,
         batch_size: int | None = None,
         generator: np.random.Generator | None = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | ClassWeights | None = None,
     ) -> None:
         self.layout = layout
         self.x = layout.input_arrays(x)
@@ -195,8 +163,19 @@ class ArrayFeed:
         self.steps: int | None = math.ceil(self.size / self.batch_size)
         self.generator = generator
         self.class_weight = class_weights(layout, class_weight, self.y)
-        self._x_sources = [Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
-        self._y_sources = [Source(array, _target_dtype(array, layout.dtype)) for array in self.y or ()]
+        inputs = [Source(array, layout.input_dtype(index)) for index, array in enumerate(self.x)]
+        targets = None if self.y is None else [Source(array, _target_dtype(array, layout.dtype)) for array in self.y]
+        self._sources = Batch(inputs, targets, None, self.size)
+        self.stays = all(source.stays for source in self._sources.arrays())
+        self._place_weights()
+
+    def _place_weights(self) -> None:
+        """Bring the weights of all samples to where the samples stay, else to the host."""
+        if self.stays and self.class_weight is not None and self.y is not None:
+            self.weights, self.class_weight = self.class_weight.times(self.y[0], self.weights), None
+        device = "cuda" if self.stays else "cpu"
+        self.weights = self.weights and [None if w is None else place(w, device) for w in self.weights]
+        self._sources.weights = self.weights and [None if w is None else Source(w, w.dtype) for w in self.weights]
 
     def _count_samples(self) -> int:
         operation = self.layout.operation
@@ -220,50 +199,43 @@ class ArrayFeed:
         """Give the batches of an epoch: all of them, or `steps`, starting over where there are fewer."""
         total = self.steps or 0
         count = total if steps is None else steps
-        if self.generator is None:
-            # Epochs of fewer steps than there are batches go on where the last one ended.
-            first = 0 if steps is None else (epoch * count) % total
-            for step in range(first, first + count):
-                begin = step % total * self.batch_size
-                yield self._slice(begin, min(begin + self.batch_size, self.size))
-            return
+        # Unshuffled, epochs of fewer steps than there are batches go on where the last one ended.
+        first = 0 if steps is None or self.generator is not None else (epoch * count) % total
+        orders: dict[str, Any] = {}
         for step in range(count):
-            if step % total == 0:
+            if self.generator is not None and step % total == 0:
                 orders = self._new_orders(self.generator)
-            begin = step % total * self.batch_size
-            window = slice(begin, begin + self.batch_size)
-            yield self._gather({device: order[window] for device, order in orders.items()})
+            yield self._batch(orders, (first + step) % total * self.batch_size)
 
     def _new_orders(self, generator: np.random.Generator) -> dict[str, Any]:
         """The samples in a new order, on each device that some of them live on: brought there once an epoch."""
         order = generator.permutation(self.size)
-        devices = {source.device for source in (*self._x_sources, *self._y_sources)}
+        devices = {source.device for source in self._sources.arrays()}
         return {device: place(order, device) for device in {"cpu", *devices}}
 
     def head(self) -> Batch:
         """Give the first samples, as many as a batch has."""
-        return self._slice(0, min(self.batch_size, self.size))
+        return self._batch({}, 0)
 
-    def _slice(self, begin: int, end: int) -> Batch:
-        x = [source.slice(begin, end) for source in self._x_sources]
-        y = None if self.y is None else [source.slice(begin, end) for source in self._y_sources]
-        return self._batch(x, y, slice(begin, end), end - begin)
-
-    def _gather(self, indices: Mapping[str, Any]) -> Batch:
-        """The samples of these indices, which are given for each device."""
-        size = len(indices["cpu"])
+    def _batch(self, orders: Mapping[str, Any], begin: int) -> Batch:
+        """The samples from one place on of an order, which is given for each device; as they come, where none is."""
+        size = min(self.batch_size, self.size - begin)
+        window = slice(begin, begin + size)
+        samples = orders["cpu"][window] if orders else window
+        sources = self._sources
+        if self.stays:
+            return Selection(sources, orders.get("cuda"), begin, size, samples)
         for_x, for_y = (None, None) if self.room is None else self.room(size)
-        x = [source.gather(indices[source.device], for_x) for source in self._x_sources]
-        y = None if self.y is None else [source.gather(indices[source.device], for_y) for source in self._y_sources]
-        return self._batch(x, y, indices["cpu"], size)
 
-    def _batch(self, x: list[np.ndarray], y: list[np.ndarray] | None, where: Any, size: int) -> Batch:
-        weights = None
-        if self.weights is not None:
-            weights = [None if weight is None else weight[where] for weight in self.weights]
+        def take(source: Source, room: np.ndarray | None = None) -> Any:
+            return source.take(orders.get(source.device), begin, size, room)
+
+        x = [take(source, for_x) for source in sources.x]
+        y = None if sources.y is None else [take(source, for_y) for source in sources.y]
+        weights = sources.weights and [None if source is None else take(source) for source in sources.weights]
         if self.class_weight is not None and y is not None:
             weights = self.class_weight.times(y[0], weights)
-        return Batch(x, y, weights, size, where)
+        return Batch(x, y, weights, size, samples)
 
 
 def _numbered(name: str, arrays: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -297,26 +269,28 @@ class ClassWeights:
         for label, weight in weights.items():
             self._table[label] = weight
 
-    def times(self, y: np.ndarray, weights: list[np.ndarray | None] | None) -> list[np.ndarray | None]:
-        """Give the samples' weights, times those that came with them."""
-        labels = y = to_host(y)
+    def times(self, y: Any, weights: list[Any] | None) -> list[Any]:
+        """Give the samples' weights, times those that came with them, where y lies."""
+        labels = y
         if y.ndim > 1:
             labels = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
         labels = labels.astype(np.int64)
-        known = np.clip(labels, 0, len(self._table) - 1)
-        factors = np.where(known == labels, self._table[known], self._table.dtype.type(1))
+        table = place(self._table, device_of(y))
+        known = np.clip(labels, 0, len(table) - 1)
+        factors = np.where(known == labels, table[known], table.dtype.type(1))
         given = weights[0] if weights else None
         if given is None:
             return [factors]
+        given = place(given, device_of(y))
         return [factors * given.reshape(given.shape + (1,) * (factors.ndim - given.ndim)).astype(factors.dtype)]
 
 
 def class_weights(
-    layout: Layout, weights: Mapping[int, float] | None, y: Sequence[np.ndarray] | None
+    layout: Layout, weights: Mapping[int, float] | ClassWeights | None, y: Sequence[np.ndarray] | None
 ) -> ClassWeights | None:
     """Check what `Model.fit` takes as class_weight for a model of these targets; None where they are not known."""
-    if weights is None:
-        return None
+    if weights is None or isinstance(weights, ClassWeights):
+        return weights
     if not isinstance(weights, Mapping):
         raise TypeError(
             f"{layout.operation}: class_weight must be a dictionary {{class number: weight}}, but "

@@ -13,10 +13,10 @@ from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import device_of
 from minicnn.kernels.samples import is_finite
 from minicnn.losses.crossentropy import check_class_numbers, check_within
+from minicnn.training.batch import Batch, Selection
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.training.batches import Batch
 
 
 def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:
@@ -59,6 +59,8 @@ def check_finite(operation: str, name: str, array: np.ndarray, samples: slice | 
 
 def check_batch(operation: str, batch: Batch, step: int) -> None:
     """Raise ValueError where a batch's inputs or targets are not finite; those on a GPU are not waited for."""
+    if isinstance(batch, Selection):
+        return
     for name, arrays in (("x", batch.x), ("y", batch.y or [])):
         for index, array in enumerate(arrays):
             if device_of(array) != "cpu" or is_finite(array):

@@ -13,7 +13,8 @@ from minicnn.callbacks import Callback, CallbackList, History, ProgressBar
 from minicnn.device import to_host
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
-from minicnn.training.batches import ArrayFeed, Batch
+from minicnn.training.batch import Batch
+from minicnn.training.batches import ArrayFeed
 from minicnn.training.feeds import Feed, make_feed, split_validation, warn_exhausted
 from minicnn.training.prediction import predictions_of
 from minicnn.training.streams import StreamFeed, unpack

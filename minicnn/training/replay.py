@@ -42,7 +42,7 @@ from minicnn.training.repeated import Replay, WholeStep, alike
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.training.batches import Batch
+    from minicnn.training.batch import Batch
     from minicnn.training.outputs import Output
 
 _REPEATABLE = (

@@ -11,41 +11,52 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.device import device_of
-from minicnn.kernels.samples import take_rows
+from minicnn.device import array_module, device_of
+from minicnn.kernels.samples import Rows, take_rows
 
 
 class Source:
-    """One array, read in pieces, in the dtype wanted; where it lies on a GPU, so do the pieces."""
+    """One array, read in pieces, in the dtype wanted; where it lies on a GPU, so do the pieces.
+
+    Attributes:
+        stays: whether it lies on a GPU, in C order.
+    """
 
     def __init__(self, array: Any, dtype: np.dtype) -> None:
         self.array = array
         self.dtype = dtype
         self.device = device_of(array)
+        self.stays = self.device != "cpu" and array.flags.c_contiguous
         self._plain = _Buffer(array.shape[1:], array.dtype)
         self._cast = _Buffer(array.shape[1:], dtype)
 
-    def slice(self, begin: int, end: int) -> np.ndarray:
-        """The samples from one number to another."""
-        return self._converted(self.array[begin:end])
+    def take(self, order: Any, begin: int, size: int, room: np.ndarray | None = None) -> Any:
+        """So many samples.
 
-    def gather(self, indices: Any, room: np.ndarray | None = None) -> Any:
-        """The samples of these indices, which lie where the array does; in `room` where that fits."""
-        if self.device != "cpu":
-            return self._converted(self.array.take(indices, axis=0))
-        if room is not None and (room.shape != (len(indices), *self.array.shape[1:]) or room.dtype != self.dtype):
+        Args:
+            order: numbers of samples, where the array lies; None for all as they come.
+            begin: the place in that order of the first.
+            size: how many.
+            room: gathered samples are put there, where that fits.
+        """
+        if order is None:
+            return self._converted(self.array[begin : begin + size])
+        if room is not None and (room.shape != (size, *self.array.shape[1:]) or room.dtype != self.dtype):
             room = None
+        rows = Rows(self.array, order, begin)
         if not self.array.flags.c_contiguous:
-            # take() would copy the whole array into C order first.
-            return self._converted(self.array[indices], room)
-        if room is not None and room.dtype == self.array.dtype:
+            # Taking rows would copy the whole array into C order first.
+            return self._converted(self.array[rows.find(size)], room)
+        if self.device != "cpu":
+            gathered = array_module(self.array).empty((size, *self.array.shape[1:]), self.dtype)
+        elif room is not None and room.dtype == self.array.dtype:
             gathered = room
         else:
-            gathered = self._plain.get(len(indices))
-        take_rows(self.array, indices, gathered)
+            gathered = self._plain.get(size)
+        take_rows(rows, gathered)
         return self._converted(gathered, room)
 
-    def _converted(self, piece: np.ndarray, room: np.ndarray | None = None) -> np.ndarray:
+    def _converted(self, piece: Any, room: np.ndarray | None = None) -> Any:
         if piece.dtype == self.dtype:
             return piece
         if self.device != "cpu":

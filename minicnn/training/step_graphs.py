@@ -4,7 +4,9 @@ From its second batch of a shape on, a step (forward, backward, optimizer, runni
 launched as a whole (`minicnn.kernels.capture`): in a small network asking for the kernels takes longer than running
 them. What differs from step to step lies on the device: the batch, in memory that stays the same, and the learning
 rate, the step count and which dropout masks are drawn (`minicnn.kernels.recording.DeviceNumbers`), brought there in one
-copy with the batch. The same kernels on the same numbers give the same bits as a step in full.
+copy with the batch. Where the data stay on the device whole, only these numbers are brought there, where the batch
+begins in the epoch's order among them, and the graph begins with kernels that take its samples. The same kernels on the
+same numbers give the same bits as a step in full.
 
 This is done only where a step is known to be nothing but work on the device that is the same in each step: layers,
 losses, metrics and optimizers of this library, exactly those classes, without regularizers and constraints. Steps of
@@ -24,9 +26,10 @@ from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose, tf32_is_used
 from minicnn.kernels.recording import DeviceNumbers
+from minicnn.kernels.samples import take_rows
 from minicnn.layers import Dropout
 from minicnn.metrics.base import MeanMetric
-from minicnn.training.batches import Batch
+from minicnn.training.batch import Batch, Taken
 from minicnn.training.repeated import alike
 from minicnn.training.update import is_updated_by_kernels, settings
 from minicnn.training.uploads import Uploads, offsets, unpack
@@ -40,6 +43,8 @@ _OTHERS = (layers.Lambda, losses.FunctionLoss)
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
 ROOM = 2048
+# Bytes that a kernel copies at once at most.
+WORD = 16
 
 
 class StepGraphs:
@@ -58,26 +63,28 @@ class StepGraphs:
 
     def step(self, batch: Batch) -> None:
         """Make one step, by its graph where there is one."""
-        shape = tuple((array.shape, array.dtype, device_of(array)) for array in _arrays(batch))
-        graph = self._find(shape, batch) if self.possible else None
-        if graph is not None:
-            graph.step(batch)
-            return
+        if self.possible:
+            parts = batch.parts()
+            shape = tuple(map(_form, parts))
+            graph = self._find(shape, batch, parts)
+            if graph is not None:
+                graph.step(parts)
+                return
         self.trainer.full_step(self._on_device(batch))
         if self.possible:
             self._by_shape[shape] = _Circumstances(self.trainer)
 
     def _on_device(self, batch: Batch) -> Batch:
-        there = _arrays(batch)
+        there = batch.arrays()
         sent = [array for array in there if device_of(array) == "cpu"]
         try:
             came = iter(unpack(self._uploads.send(sent), sent) if sent else ())
         except MemoryError as error:
             graph = self.trainer.model.graph
             raise error if graph is None else graph.explain_memory("the batch's way there", batch.size) from error
-        return _like(batch, [next(came) if device_of(array) == "cpu" else array for array in there])
+        return batch.like([next(came) if device_of(array) == "cpu" else array for array in there])
 
-    def _find(self, shape: Any, batch: Batch) -> StepGraph | None:
+    def _find(self, shape: Any, batch: Batch, parts: Sequence[Any]) -> StepGraph | None:
         known = self._by_shape.get(shape)
         if isinstance(known, StepGraph):
             return known if known.circumstances.hold() else None
@@ -89,7 +96,7 @@ class StepGraphs:
         if not self.possible or len(self._graphs()) >= MOST_GRAPHS:
             return None
         try:
-            graph = self._by_shape[shape] = StepGraph(known, batch, self._uploads)
+            graph = self._by_shape[shape] = StepGraph(known, batch, parts, self._uploads)
         except (MemoryError, RuntimeError) as error:
             self.possible = False
             warnings.warn(f"training goes on step by step, since no graph could be made of one: {error}", stacklevel=5)
@@ -110,26 +117,26 @@ class StepGraph:
 
     Args:
         circumstances: those of a step in full that was made of such a batch, which have not changed since.
-        batch: gives the shape.
+        batch, parts: such a batch; what of it lies on the host is sent before a launch, the rest the graph takes.
         uploads: bring batches to the device.
     """
 
-    def __init__(self, circumstances: _Circumstances, batch: Batch, uploads: Uploads) -> None:
+    def __init__(
+        self, circumstances: _Circumstances, batch: Batch, parts: Sequence[Any], uploads: Uploads
+    ) -> None:
         self.circumstances = circumstances
         self.trainer = trainer = circumstances.trainer
         self._uploads = uploads
-        arrays = _arrays(batch)
-        self._here = [index for index, array in enumerate(arrays) if device_of(array) == "cpu"]
         cupy = array_module(circumstances.weights[0].data)
-        room = np.empty(ROOM, np.uint8)
-        packed = [*(arrays[index] for index in self._here), room]
+        packed = [*_sent(parts), np.empty(ROOM, np.uint8)]
         # What is sent lies there as it lies where it arrives: one copy, from the one place to the other.
         self._memory = cupy.empty(offsets(packed)[1], np.uint8)
         *inputs, numbers = unpack(self._memory, packed)
         self._numbers = DeviceNumbers(numbers)
         came = iter(inputs)
-        self._inputs = [next(came) if i in self._here else cupy.empty(a.shape, a.dtype) for i, a in enumerate(arrays)]
-        self._batch = _like(batch, self._inputs)
+        inputs = [cupy.empty(p.shape, p.dtype) if isinstance(p, Taken) else next(came) for p in parts]
+        self._batch = batch.like(inputs)
+        self._takes = [(p.rows, room) for p, room in zip(parts, inputs, strict=True) if isinstance(p, Taken)]
         self._sums = [_Sum(owner, name, cupy.zeros((), np.float64)) for owner, name in _running_sums(trainer)]
         self._capture()
 
@@ -152,6 +159,8 @@ class StepGraph:
     def _work(self) -> None:
         for total in self._sums:
             total.value = 0.0
+        for rows, room in self._takes:
+            take_rows(rows, room)
         self.trainer.full_step(self._batch)
         for total in self._sums:
             total.note()
@@ -161,17 +170,23 @@ class StepGraph:
         """Bytes of the GPU's memory that it keeps for itself."""
         return self._graph.nbytes
 
-    def step(self, batch: Batch) -> None:
-        """Make a step: bring the batch and the numbers there, and launch the graph."""
+    def step(self, parts: Sequence[Any]) -> None:
+        """Make a step on a batch of these parts: bring it, or where it lies, and the numbers there; launch all."""
+        taken = [part.rows for part in parts if isinstance(part, Taken)]
+        for (rows, _), now in zip(self._takes, taken, strict=True):
+            rows.source, rows.order, rows.begin = now.source, now.order, now.begin
         self._numbers.renew()
-        arrays = _arrays(batch)
-        self._memory[...] = self._uploads.send([*(arrays[index] for index in self._here), self._numbers.host])
-        for index, array in enumerate(arrays):
-            if index not in self._here:
-                self._inputs[index][...] = array
+        sent = [*_sent(parts), self._numbers.host]
+        if len(sent) > 1:
+            self._memory[...] = self._uploads.send(sent)
+        else:
+            self._uploads.send_small(sent, self._memory)
         for total in self._sums:
             total.prepare()
         self._graph.launch()
+        for rows, _ in self._takes:
+            # The data live as long as their owner keeps them.
+            rows.source = rows.order = None
         for total in self._sums:
             total.advance()
         self.trainer.last = self._batch
@@ -242,16 +257,17 @@ class _Sum:
             self.value += self.each_step
 
 
-def _arrays(batch: Batch) -> list[Any]:
-    return [*batch.x, *(batch.y or ()), *(w for w in batch.weights or () if w is not None)]
+def _form(part: Any) -> tuple[Any, ...]:
+    """What a graph depends on of a part of a batch, apart from its numbers and where they lie."""
+    if isinstance(part, Taken):
+        source = part.rows.source
+        return part.shape, part.dtype, source.dtype, source.data.ptr % WORD
+    return part.shape, part.dtype
 
 
-def _like(batch: Batch, arrays: Sequence[Any]) -> Batch:
-    """A batch of these arrays in place of its own."""
-    rest = iter(arrays)
-    x, y = [next(rest) for _ in batch.x], None if batch.y is None else [next(rest) for _ in batch.y]
-    weights = batch.weights and [None if w is None else next(rest) for w in batch.weights]
-    return Batch(x, y, weights, batch.size, batch.samples)
+def _sent(parts: Sequence[Any]) -> list[np.ndarray]:
+    """Those that lie on the host."""
+    return [part for part in parts if not isinstance(part, Taken)]
 
 
 def _running_sums(trainer: Trainer) -> Iterator[tuple[Any, str]]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.batches.batch_iterator import BatchIterator
-from minicnn.training.batches import DEFAULT_BATCH_SIZE, ArrayFeed, Batch, Layout, class_weights
+from minicnn.training.batch import Batch
+from minicnn.training.batches import DEFAULT_BATCH_SIZE, ArrayFeed, Layout, class_weights
 
 _END = object()
 
@@ -90,8 +91,7 @@ class StreamFeed:
     def read(self, item: Any) -> Batch:
         """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
         x, y, sample_weight = unpack(self.layout.operation, item)
-        feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62)
-        feed.class_weight = self.class_weight
+        feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62, class_weight=self.class_weight)
         batch = feed.head()
         batch.samples = None
         return batch

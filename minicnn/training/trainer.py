@@ -19,7 +19,8 @@ from minicnn import losses, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.training import checks
-from minicnn.training.batches import Batch, Layout
+from minicnn.training.batch import Batch, Selection
+from minicnn.training.batches import Layout
 from minicnn.training.outputs import (
     Output,
     known_loss,
@@ -280,7 +281,7 @@ class Trainer:
 
     def _check_before_sending(self, batch: Batch) -> None:
         """Look at targets before they leave the host."""
-        if all(device_of(y) == "cpu" for y in batch.y or ()):
+        if not isinstance(batch, Selection) and all(device_of(y) == "cpu" for y in batch.y or ()):
             self.check_arrays(batch)
 
     def _forward(self, batch: Batch, training: bool) -> list[Tensor]:

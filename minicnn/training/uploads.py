@@ -49,24 +49,44 @@ class Uploads:
 
     def send(self, arrays: Sequence[np.ndarray]) -> Any:
         """The arrays packed on the GPU (see `unpack`): to be read by what is asked for before the next but one call."""
-        current = importlib.import_module("cupy").cuda.get_current_stream()
-        slot, before = self._slots
-        self._slots.reverse()
-        # What was asked for since then reads what was sent last.
-        before.read.record(current)
+        current = _current_stream()
         size = offsets(arrays)[1]
+        slot = self._fill(arrays, size, current)
         if not size:
             return slot.device[:0]
-        # The last copy out of this pinned memory may still be under way.
-        slot.sent.synchronize()
-        slot.grow(size, current)
-        for place, array in zip(unpack(slot.host, arrays), arrays, strict=True):
-            np.copyto(place, array)
         self._stream.wait_event(slot.read)
         slot.device[:size].set(slot.host[:size], stream=self._stream)
         slot.sent.record(self._stream)
         current.wait_event(slot.sent)
         return slot.device[:size]
+
+    def send_small(self, arrays: Sequence[np.ndarray], target: Any) -> None:
+        """Pack arrays into memory that the current stream works on: one copy, when what it was asked before is done.
+
+        What is so small that the GPU hardly waits for it, where `send` would need a second copy.
+        """
+        current = _current_stream()
+        slot = self._fill(arrays, target.nbytes, current)
+        target.set(slot.host[: target.nbytes], stream=current)
+        slot.sent.record(current)
+
+    def _fill(self, arrays: Sequence[np.ndarray], size: int, current: Any) -> _Slot:
+        """The next slot, with the arrays in its pinned memory."""
+        slot, before = self._slots
+        self._slots.reverse()
+        # What was asked for since then reads what was sent last.
+        before.read.record(current)
+        if size:
+            # The last copy out of this pinned memory may still be under way.
+            slot.sent.synchronize()
+            slot.grow(size, current)
+        for place, array in zip(unpack(slot.host, arrays), arrays, strict=True):
+            np.copyto(place, array)
+        return slot
+
+
+def _current_stream() -> Any:
+    return importlib.import_module("cupy").cuda.get_current_stream()
 
 
 class _Slot:

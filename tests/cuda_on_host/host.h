@@ -329,6 +329,7 @@ const char* kind() {
     else if constexpr (std::is_same_v<Plain, Half>) return "*f2";
     else if constexpr (std::is_same_v<Plain, unsigned char>) return "*u1";
     else if constexpr (std::is_same_v<Plain, int>) return "*i4";
+    else if constexpr (std::is_same_v<Plain, long long>) return "*i8";
     else return "*?";
 }
 

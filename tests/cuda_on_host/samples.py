@@ -12,6 +12,7 @@ from minicnn.kernels import reference
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import use_tf32
 from minicnn.kernels.recording import DeviceNumbers, vary
+from minicnn.kernels.samples import Rows, one_hot, take_rows
 
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))
@@ -23,6 +24,13 @@ HALF = {"relu", "relu_gradient", "dropout_mask", "matmul", "sum_rows", "batch_mo
         "batch_norm_gradients", "max_pool2d", "max_pool2d_gradient", "max_pool2d_gather", "avg_pool2d",
         "avg_pool2d_gradient", "conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient", "conv2d_block",
         "conv2d_block_gradients", "dense_block", "dense_block_gradients"}  # fmt: skip
+
+
+# Beside the contract; chosen by the arrays alone.
+BESIDE: dict[str, Callable[..., None]] = {
+    "take_rows": lambda source, order, out, begin: take_rows(Rows(source, order, begin), out),
+    "one_hot": one_hot,
+}
 
 
 class Sample(NamedTuple):
@@ -43,7 +51,7 @@ class Sample(NamedTuple):
         """What comes out on the host: results, then arguments, which may have changed."""
         arguments = tuple(self._placed(kernels, a) for a in self.arguments)
         options = {key: self._placed(kernels, value) for key, value in self.options.items()}
-        call = getattr(kernels, self.function)
+        call = BESIDE.get(self.function) or getattr(kernels, self.function)
         with use_tf32(self.tf32):
             replayed = self.varying and kernels is not reference
             results = self._replayed(call, arguments, options) if replayed else call(*arguments, **options)
@@ -98,7 +106,7 @@ def samples(large: bool = True) -> Iterator[Sample]:
     """All of them, or all but those that only large arrays can be."""
     for dtype in ("float32", "float64", "float16"):
         draw = _drawer(dtype)
-        for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks, _more_blocks):
+        for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks, _more_blocks, _batches):
             for sample in part(draw):
                 if dtype == "float16" and sample.function not in HALF:
                     continue
@@ -279,6 +287,20 @@ def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     for columns in (3, 37, 0):
         p, t = abs(draw(5, columns)), draw(5, columns)
         yield Sample("softmax_cross_entropy_gradient", (draw(5), p, t), {})
+
+
+def _batches(draw: Callable[..., Array]) -> Iterator[Sample]:
+    """Rows of every number of bytes, as they are and as other numbers, and labels."""
+    order, kind = np.array([4, 0, 2, 2, 6]), draw().dtype
+    other = np.float64 if kind == np.float32 else np.float32
+    for dtype, row in ((np.uint8, 3), (np.uint8, 2), (np.int16, 2), (np.int64, 1), (np.int64, 4)):
+        source = (draw(7, row) * 50).astype(dtype)
+        yield Sample("take_rows", (source, order, np.zeros((3, row), dtype), 1), {})
+    for dtype, row in itertools.product((kind, other, np.uint8, np.int16), (4, 3)):
+        source = (abs(draw(7, row)) * 50).astype(dtype)
+        yield Sample("take_rows", (source, order, draw(3, row), 1), {})
+    yield Sample("take_rows", (draw(7, 2, 3), None, draw(3, 2, 3), 4), {})
+    yield Sample("one_hot", (np.array([3, 0, 2]), draw(3, 5)), {})
 
 
 def _large() -> Iterator[Sample]:

@@ -260,6 +260,8 @@ class ndarray:  # noqa: N801 - CuPy's name
         streams.refuse_to_wait("a copy from the host")
         transfers.to_device += 1
         if stream is None or stream is streams.current():
+            if stream is not None:
+                stream.read_from_host(values.ctypes.data)
             self._array[...] = values
             return
         if self.memory.last_use > stream.seen:
@@ -420,6 +422,13 @@ def known_kernels(code: str, asked: Sequence[str]) -> tuple[str, ...]:
     return loading.declared_in(code) or tuple(asked)
 
 
+def alloc_pinned_memory(size: int) -> bytearray:
+    """Memory that nobody copies from yet, whoever had it before."""
+    memory = bytearray(size)
+    streams.current().under_way.discard(np.frombuffer(memory, np.uint8).ctypes.data)
+    return memory
+
+
 class Device:
     """The device, of which there is one."""
 
@@ -449,7 +458,7 @@ cuda = types.SimpleNamespace(
     Event=streams.Event,
     MemoryPool=streams.MemoryPool,
     using_allocator=streams.using_allocator,
-    alloc_pinned_memory=bytearray,
+    alloc_pinned_memory=alloc_pinned_memory,
 )
 lib = types.SimpleNamespace(
     stride_tricks=types.SimpleNamespace(

@@ -25,16 +25,19 @@ class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
         self.stream: Stream | None = None
         self.moment = 0
+        self.under_way: set[int] = set()
 
     def record(self, stream: Any = None) -> None:
         """Mark what was asked for on the stream so far."""
         self.stream = current() if stream is None else stream
         self.moment = clock.now
+        self.under_way = set(self.stream.under_way)
 
     def synchronize(self) -> None:
         """Wait for what is marked."""
         if self.stream is not None:
             self.stream.catch_up()
+            self.stream.under_way -= self.under_way
 
 
 class clock:  # noqa: N801 - reads as a name
@@ -49,6 +52,7 @@ class Stream:
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         self.ptr = 0 if null else id(self)
         self.put_off: list[Callable[[], None]] = []
+        self.under_way: set[int] = set()  # memory of the host that copies may still be reading, which were done at once
         self.seen = 0  # the moment of the default stream that it has waited for
         self.graph: Graph | None = None
 
@@ -76,6 +80,12 @@ class Stream:
         waiting, self.put_off = self.put_off, []
         for work in waiting:
             work()
+
+    def read_from_host(self, address: int) -> None:
+        """Note a copy of what lies there, which nobody may change before the copy was waited for."""
+        if address in self.under_way:
+            raise StreamError("memory of the host was filled anew while its last copy may have been under way")
+        self.under_way.add(address)
 
     def begin_capture(self, mode: int | None = None) -> None:
         """From now on only note what is asked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -167,9 +169,183 @@ def test_weighted_samples_are_part_of_the_batch(cupy: Any, steps: list[str]) -> 
     compare(simple, steps, sample_weight=weights, class_weight={1: 3.0})
 
 
-def test_data_that_lives_on_the_device_never_leaves_it(cupy: Any, steps: list[str]) -> None:
+# --- data that stay on the device ------------------------------------------------------------------------------------
+
+WEIGHTS = np.linspace(0, 2, 22)
+STAYING: dict[str, dict[str, Any]] = {
+    "shuffled": {},
+    "as they come": {"shuffle": False},
+    "bytes and doubles": {"x": (255 * data()[0]).astype(np.uint8), "y": np.eye(3)[data()[1]]},
+    "half and 32 bits": {"x": data()[0].astype(np.float16), "y": data()[1].astype(np.int32)},
+    "weighted": {"sample_weight": WEIGHTS},
+    "classes weighted": {"class_weight": {1: 3.0}},
+    "both weighted": {"class_weight": {1: 3.0}, "sample_weight": WEIGHTS.astype(np.float32)},
+    "held back": {"validation_split": 0.25, "batch_size": 6},
+    "more steps than batches": {"steps_per_epoch": 5},
+    "fewer steps than batches, as they come": {"steps_per_epoch": 2, "shuffle": False, "epochs": 3},
+}
+
+
+def there(cupy: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The same with its arrays on the device, weights included."""
+    options = {"x": data()[0], "y": data()[1], **options}
+    return {key: cupy.asarray(v) if isinstance(v, np.ndarray) else v for key, v in options.items()}
+
+
+def suited(options: dict[str, Any]) -> minicnn.Sequential:
+    y = options.get("y", data()[1])
+    return simple(loss="categorical_crossentropy" if y.ndim > 1 else SPARSE)
+
+
+@pytest.mark.parametrize("name", STAYING)
+def test_data_give_the_same_bits_wherever_they_lie(cupy: Any, steps: list[str], name: str) -> None:
+    """On the device, on the host, and by steps in full."""
+    options = STAYING[name]
+    on_host = results(suited(options), graphs=True, **options)
+    made = list(steps)
+    for graphs in (True, False):
+        steps.clear()
+        on_device = results(suited(options), graphs=graphs, **there(cupy, options))
+        assert steps == made if graphs else set(steps) == {"full"}
+        for one, other in zip(on_host, on_device, strict=True):
+            np.testing.assert_array_equal(other, one)
+    assert "graph" in made
+
+
+@pytest.mark.parametrize("case", ["labels on the host", "transposed", "batches from a stream"])
+def test_data_that_only_partly_stay_give_the_same_bits(cupy: Any, steps: list[str], case: str) -> None:
     x, y = data()
-    compare(simple, steps, x=cupy.asarray(x), y=cupy.asarray(y))
+    x = x.transpose(0, 2, 1, 3)
+    on_host = results(simple(), graphs=False, x=x, y=y, shuffle=False)
+    there = cupy.asarray(x if case != "transposed" else data()[0])
+    if case == "labels on the host":
+        arguments = {"x": there, "y": y}
+    elif case == "transposed":
+        arguments = {"x": there.transpose(0, 2, 1, 3), "y": cupy.asarray(y)}
+    else:
+        cuts = [(there[i : i + 8], cupy.asarray(y[i : i + 8])) for i in (0, 8, 16)]
+        arguments = {"x": cuts, "y": None, "batch_size": None}
+        arguments["x"] = Batches(cuts)
+    steps.clear()
+    found = results(simple(), graphs=True, shuffle=False, **arguments)
+    assert steps == ["full", "graph", "full", "graph", "graph", "graph"]
+    for one, other in zip(on_host, found, strict=True):
+        np.testing.assert_array_equal(other, one)
+
+
+class Batches:
+    """The batches themselves, again in every epoch."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def test_a_step_on_data_that_stay_is_one_copy_and_one_launch(
+    cupy: Any, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if device.on_gpu:
+        pytest.skip("counted on the stand-in")
+    options = there(cupy, {"sample_weight": WEIGHTS, "class_weight": {2: 0.5}, "batch_size": 5})
+    model, made = simple(), []
+    results(model, graphs=True, **options)
+    step = model.trainer.train_step
+
+    def now() -> np.ndarray:
+        return np.array([streams.clock.now, len(streams.Graph.launched), cupy.transfers.to_device,
+                         cupy.transfers.to_host])  # fmt: skip
+
+    def counted(batch: Any) -> None:
+        before = now()
+        step(batch)
+        made.append((now() - before).tolist())
+
+    monkeypatch.setattr(model.trainer, "train_step", counted)
+    steps.clear()
+    before = now()
+    results(model, graphs=True, **options)
+    assert steps == ["graph"] * 10
+    # Asked for, of that graphs; copied there, and back. Where another graph goes on, the two running sums are brought
+    # to it, that of the loss and that of what was right: where an epoch begins, and for its last, smaller batch.
+    first, other = [3, 1, 1, 0], [1, 1, 1, 0]
+    assert made == [first, other, other, other, first] * 2
+    # Besides, each epoch brings its order there; the table of the classes' weights goes there once.
+    assert now()[2] - before[2] == 10 + 2 + 1
+
+
+def test_every_epoch_has_an_order_of_its_own_which_is_brought_there_once(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[Any, int]] = []
+    step = StepGraph.step
+
+    def spy(self: Any, parts: Any) -> None:
+        found.append((parts[0].rows.order, parts[0].rows.begin))
+        step(self, parts)
+
+    monkeypatch.setattr(StepGraph, "step", spy)
+    model, options = simple(), there(cupy, {"epochs": 4})
+    results(model, graphs=True, **options)
+    assert [begin for _, begin in found] == [8, *[0, 8, 16] * 3]
+    orders = [order for order, begin in found if begin == 8]
+    assert all(order is orders[(2 + index) // 3] for index, (order, _) in enumerate(found))
+    listed = [order.get().tolist() for order in orders]
+    assert all(sorted(order) == list(range(22)) for order in listed) and len({tuple(order) for order in listed}) == 4
+
+
+def test_training_that_is_resumed_gives_the_bits_of_one_that_went_on(cupy: Any, tmp_path: Any) -> None:
+    options = there(cupy, {"epochs": 4})
+    model = simple()
+    expected = results(model, graphs=True, **options)
+    first = simple()
+    results(first, graphs=True, **{**options, "epochs": 2})
+    first.save(tmp_path / "half.minicnn")
+    second = minicnn.load_model(tmp_path / "half.minicnn").to("cuda")
+    found = results(second, graphs=True, initial_epoch=second.epoch, **options)
+    histories = len(model.history.history)
+    for one, other in zip(expected[:-histories], found[:-histories], strict=True):
+        np.testing.assert_array_equal(other, one)
+    assert [values[2:] for values in expected[-histories:]] == found[-histories:]
+
+
+def test_one_graph_serves_whatever_data_come_and_keeps_none(cupy: Any, steps: list[str]) -> None:
+    """Of one form: another training goes on with the graph of the last one."""
+    found = []
+    for place in (np.asarray, cupy.asarray):
+        model = simple()
+        for seed in range(3):
+            x, y = data()
+            x = np.roll(x, seed, axis=0)
+            arrays = place(x), place(y)
+            model.fit(*arrays, batch_size=11, verbose=0)
+            kept = weakref.ref(arrays[0]) if place is cupy.asarray and not device.on_gpu else None
+            del arrays
+        found.append(model.get_weights())
+        assert steps == ["full", *["graph"] * 5]
+        steps.clear()
+    gc.collect()
+    assert kept is None or kept() is None
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(other, one)
+
+
+def test_single_steps_on_arrays_of_the_device_are_graphs_too(cupy: Any, steps: list[str]) -> None:
+    x, y = data()
+    found = []
+    for place in (np.asarray, cupy.asarray):
+        model = simple()
+        found.append([model.train_on_batch(place(x[i : i + 5]), place(y[i : i + 5]), return_dict=True)["loss"]
+                      for i in range(0, 20, 5)])  # fmt: skip
+    assert steps == ["full", "graph", "graph", "graph"] * 2 and found[0] == found[1]
+
+
+# --- what else a step may be -----------------------------------------------------------------------------------------
+
 
 
 class Looking(callbacks.Callback):

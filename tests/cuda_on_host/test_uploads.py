@@ -52,6 +52,30 @@ def test_parts_that_are_not_contiguous_arrive_whole(cupy: Any) -> None:
     np.testing.assert_array_equal(unpack(Uploads().send([x]), [x])[0].get(), x)
 
 
+def test_what_is_small_arrives_in_memory_of_ones_own(cupy: Any) -> None:
+    """Between larger ones that go the other way."""
+    uploads, target, found = Uploads(), cupy.empty(64, np.uint8), []
+    for number, arrays in enumerate(batches(5)):
+        there = unpack(uploads.send(arrays), arrays)
+        for _ in range(number):
+            uploads.send_small([np.full(64, number, np.uint8)], target)
+            found.append(target + 0)
+        np.testing.assert_array_equal(there[0].get(), arrays[0])
+    assert [copy.get().tolist() for copy in found] == [[n] * 64 for n in range(5) for _ in range(n)]
+
+
+def test_what_is_small_is_not_overwritten_on_its_way(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness: a copy that is not waited for before its memory is filled anew."""
+    if device.on_gpu:
+        pytest.skip("a GPU may be lucky")
+    monkeypatch.setattr(streams.Event, "synchronize", lambda self: None)
+    uploads, target = Uploads(), cupy.empty(64, np.uint8)
+    for _ in range(2):
+        uploads.send_small([np.zeros(64, np.uint8)], target)
+    with pytest.raises(streams.StreamError, match="filled anew while its last copy may have been under way"):
+        uploads.send_small([np.zeros(64, np.uint8)], target)
+
+
 @pytest.mark.parametrize(("missing", "message"), [
     ("wait", "differs"), ("synchronize", "differs"), ("record", "has not waited for those who read it")])  # fmt: skip
 def test_without_any_one_of_its_waits_it_fails(

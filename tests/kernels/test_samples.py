@@ -9,7 +9,7 @@ import pytest
 
 import minicnn
 from minicnn.kernels import dispatch
-from minicnn.kernels.samples import is_finite, one_hot, take_rows
+from minicnn.kernels.samples import Rows, is_finite, one_hot, take_rows
 
 pytest.importorskip("numba", reason="compares the compiled kernels with NumPy", exc_type=ImportError)
 
@@ -42,23 +42,23 @@ def test_rows_are_taken_as_numpy_takes_them(shape: tuple[int, ...], dtype: str, 
     # Some twice, some never.
     indices = generator.integers(0, len(source), len(source) - 3)
     out = np.full((len(indices), *shape[1:]), 77, dtype)
-    take_rows(source, indices, out)
+    take_rows(Rows(source, indices, 0), out)
     assert out.tobytes() == source[indices].tobytes()
     assert bool(calls) == (np.dtype(dtype).kind == "f" and out.nbytes >= 32 * 1024)
 
 
 def test_no_rows_are_taken(calls: list[str]) -> None:
-    take_rows(np.ones((3, 2), np.float32), np.empty(0, np.int64), np.empty((0, 2), np.float32))
-    take_rows(np.ones((3, 0), np.float32), np.array([2, 0]), np.empty((2, 0), np.float32))
+    take_rows(Rows(np.ones((3, 2), np.float32), np.empty(0, np.int64), 0), np.empty((0, 2), np.float32))
+    take_rows(Rows(np.ones((3, 0), np.float32), np.array([2, 0]), 0), np.empty((2, 0), np.float32))
     assert not calls
 
 
 def test_other_indices_and_subclasses_go_to_numpy(calls: list[str]) -> None:
     source = np.random.default_rng(2).random((50, 900), np.float32)
     out = np.empty((30, 900), np.float32)
-    take_rows(source, np.arange(30, dtype=np.int32), out)
+    take_rows(Rows(source, np.arange(30, dtype=np.int32), 0), out)
     np.testing.assert_array_equal(out, source[:30])
-    take_rows(source.view(np.memmap), np.arange(30) + 20, out)
+    take_rows(Rows(source.view(np.memmap), np.arange(30) + 20, 0), out)
     np.testing.assert_array_equal(out, source[20:])
     assert not calls
 
@@ -92,7 +92,7 @@ def test_other_kernels_leave_it_to_numpy(calls: list[str]) -> None:
         array = np.ones((200, 100))
         assert is_finite(array)
         out = np.empty((100, 100))
-        take_rows(array, np.arange(100), out)
+        take_rows(Rows(array, np.arange(100), 0), out)
     assert not calls
     assert (out == 1).all()
 
@@ -105,7 +105,7 @@ def test_threads_share_the_work(threads: int) -> None:
     out = np.empty_like(source)
     try:
         minicnn.set_num_threads(threads)
-        take_rows(source, indices, out)
+        take_rows(Rows(source, indices, 0), out)
         assert is_finite(out)
         out[-1, -1] = np.inf
         assert not is_finite(out)

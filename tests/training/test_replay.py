@@ -119,7 +119,7 @@ def test_samples_are_not_gathered_into_what_does_not_fit(like: np.ndarray | None
     x = np.arange(20, dtype="float32").reshape(4, 5)
     room = None if like is None else like.copy()
     for array in (x, np.asfortranarray(x), x.astype("int32")):
-        piece = Source(array, np.dtype("float32")).gather(np.array([3, 1]), room)
+        piece = Source(array, np.dtype("float32")).take(np.array([3, 1]), 0, 2, room)
         assert piece.dtype == np.float32 and not np.shares_memory(piece, x)
         np.testing.assert_array_equal(piece, x[[3, 1]])
     assert room is None or not room.any()
