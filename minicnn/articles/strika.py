@@ -109,8 +109,8 @@ DENSE = _article(
             metrics=("accuracy", "binary_crossentropy"),
             training_samples=4096,
             validation_samples=1024,
-            note="Ours: pixels of 0..1 and the text's learning rate. At 1e-4 the first steps already saturate the sigmoid: "
-            "each unit reads 35,250 pixels, all of one sign.",
+            note="Ours: pixels of 0..1 and the text's learning rate. At 1e-4 the first steps already saturate the "
+            "sigmoid: each unit reads 35,250 pixels, all of one sign.",
         ),
     },
     figures=(

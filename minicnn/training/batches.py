@@ -157,7 +157,7 @@ class ArrayFeed:
         self.layout = layout
         self.x = layout.input_arrays(x)
         self.y = None if y is None else layout.output_arrays(y)
-        self.weights = layout.weight_arrays(sample_weight, 1 if self.y is None else len(self.y))
+        self.weights: list[Any] | None = layout.weight_arrays(sample_weight, 1 if self.y is None else len(self.y))
         self.size = self._count_samples()
         self.batch_size = _checked_batch_size(layout.operation, batch_size)
         self.steps: int | None = math.ceil(self.size / self.batch_size)
