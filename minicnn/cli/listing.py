@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.command()
 def articles() -> None:
-    """List the articles' networks, their recipes and what they report."""
+    """List the articles' networks, which class is which, their recipes and what they report."""
     from minicnn import articles as registry
 
     width = 1 + max(map(len, registry.names()))
@@ -21,10 +21,14 @@ def articles() -> None:
         article = registry.get(name)
         recipes = f"recipes: {', '.join(article.recipes)}" if article.recipes else "to be looked at"
         click.echo(f"{name:<{width}}{article.title}; {article.parameters:,} parameters; {recipes}")
+        notes = [article.note] if article.note else []
+        if len(article.classes) == 2:
+            notes.insert(0, f"0 = {article.classes[0]}, 1 = {article.classes[1]}")
         for figure in article.figures:
-            if figure.measure.endswith("accuracy"):
-                plural = "" if figure.epochs == 1 else "s"
-                click.echo(f"{'':<{width}}  {figure.measure} {figure.value:.4f} after {figure.epochs} epoch{plural}")
+            plural, note = "" if figure.epochs == 1 else "s", f" ({figure.note})" if figure.note else ""
+            notes.append(f"{figure.measure} {figure.value:.4f} after {figure.epochs} epoch{plural}{note}")
+        for note in notes:
+            click.echo(f"{'':<{width}}  {note}")
 
 
 @click.command()

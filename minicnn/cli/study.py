@@ -63,7 +63,7 @@ def study(
     rows = []
     for number, (changes, one) in enumerate(zip(combinations, planned, strict=True), 1):
         click.echo(f"[{number}/{len(planned)}]")
-        rows.append(row(changes, trials.run(one, folder, device)))
+        rows.append(row(changes, len(one.article.build().layers), trials.run(one, folder, device)))
         write(rows, folder, name)
     click.echo(table(rows))
     click.echo(f"Results in {folder}: study.md, study.json, a folder for each training")
@@ -157,12 +157,13 @@ def _text(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def row(changes: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the table."""
+def row(changes: Mapping[str, Any], layers: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the table: what was changed, the network's layers, and what its training gave."""
     last = record["epochs"][-1]
     measured = {name.removeprefix("val_"): value for name, value in last.items() if name.startswith("val_")}
     return {
         **{name: _text(value) for name, value in changes.items()},
+        "layers": layers,
         "parameters": record["parameters"],
         "epochs": last["epoch"],
         "seconds": sum(epoch["seconds"] for epoch in record["epochs"]),

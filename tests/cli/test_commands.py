@@ -51,6 +51,9 @@ def test_articles_lists_names_recipes_and_figures(run):
     assert "3,274,634 parameters" in result.output
     assert "recipes: corrected, reported, adam" in result.output
     assert "test accuracy 0.9265 after 1 epoch\n" in result.output
+    assert "validation mean_squared_error 0.3688 after 5 epochs\n" in result.output
+    assert "0 = dog, 1 = cat\n" in result.output
+    assert "precision at the threshold 0.9)\n" in result.output
 
 
 @pytest.mark.parametrize("name", articles.names())

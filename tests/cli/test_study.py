@@ -23,7 +23,7 @@ def test_a_grid_becomes_a_table(run, tmp_path):
     assert [r["parameters"] for r in rows[1:3]] == [81_194, 61_706]
     assert all(r["epochs"] == 1 and r["seconds"] > 0 and 0 <= r["test accuracy"] <= 1 for r in rows)
     written = (tmp_path / "out" / "study.md").read_text()
-    assert "| kernel_size | activation | batch_size | parameters | epochs | seconds | test accuracy |" in written
+    assert "| kernel_size | activation | batch_size | layers | parameters | epochs | seconds | test accuracy |" in written
     assert written.splitlines()[2] in result.output
     folder = tmp_path / "out" / "kernel_size=3,activation=relu,batch_size=16"
     record = json.loads((folder / "history.json").read_text())
@@ -82,11 +82,11 @@ def test_validation_has_its_column_where_there_is_one():
         "measured_on": "test",
         "measures": {"accuracy": 0.75},
     }
-    line = row({"kernel_size": (1, 3)}, record)
+    line = row({"kernel_size": (1, 3)}, 7, record)
     assert table([line]).splitlines() == [
-        "| kernel_size | parameters | epochs | seconds | validation accuracy | test accuracy |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| 1x3 | 1,234 | 2 | 63.5 | 0.2500 | 0.7500 |",
+        "| kernel_size | layers | parameters | epochs | seconds | validation accuracy | test accuracy |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| 1x3 | 7 | 1,234 | 2 | 63.5 | 0.2500 | 0.7500 |",
     ]
 
 
