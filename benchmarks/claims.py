@@ -59,7 +59,8 @@ CLAIMS = {
         "`minicnn study strika-final --recipe corrected --vary conv2d.filters=64,128 --vary units=256,512`",
         experiments.wider_dense,
         "01",
-        "each of the two changes by itself",
+        "the wider dense layers, by one to two points; the smaller first convolution changes less than one, either "
+        "way",
         long=True,
     ),
     "trees": Claim(
