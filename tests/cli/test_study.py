@@ -23,7 +23,9 @@ def test_a_grid_becomes_a_table(run, tmp_path):
     assert [r["parameters"] for r in rows[1:3]] == [81_194, 61_706]
     assert all(r["epochs"] == 1 and r["seconds"] > 0 and 0 <= r["test accuracy"] <= 1 for r in rows)
     written = (tmp_path / "out" / "study.md").read_text()
-    assert "| batch_size | layers | parameters | epochs | seconds | test accuracy |" in written
+    columns = ("kernel_size", "activation", "batch_size", "layers", "parameters", "epochs", "seconds", "test accuracy")
+    assert f"| {' | '.join(columns)} |" in written
+    assert all(r["layers"] == 9 for r in rows)
     assert written.splitlines()[2] in result.output
     folder = tmp_path / "out" / "kernel_size=3,activation=relu,batch_size=16"
     record = json.loads((folder / "history.json").read_text())
