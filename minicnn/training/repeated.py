@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A recording keeps the memory of its step, which is then not there for anything else.
 MOST_BYTES = 256 * 2**20
 
+Masks = list[tuple[Dropout, dict[str, int]]]
+
 
 class Repeated:
     """What is recorded of a model's training, for batches of one shape.
@@ -54,7 +56,6 @@ class Repeated:
         self.failed = False
         self._update = Update(optimizer)
         self._parameters = list(model.trainable_weights)
-        self._dropouts = [layer for layer in model.layers if isinstance(layer, Dropout)]
         self._circumstances = self._observe()
 
     def _observe(self) -> list[Any]:
@@ -63,7 +64,7 @@ class Repeated:
         found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self._update.optimizer)]
         for parameter in self._parameters:
             found += [parameter.data, parameter.gradient_buffer, parameter.trainable, parameter.constraint]
-        return found + [layer.key for layer in self._dropouts]
+        return found + [state["key"] for _, state in next_masks(model)]
 
     def fits(self) -> bool:
         """Whether nothing that the recording depends on has changed."""
@@ -80,19 +81,9 @@ class Repeated:
         output: Tensor = self.model(x, training=True)
         return output
 
-    def _masks(self) -> list[tuple[Dropout, dict[str, int]]]:
-        """Which masks the dropouts draw next, for `_draw_again`."""
-        return [(layer, layer.get_state()) for layer in self._dropouts]
-
-    @staticmethod
-    def _draw_again(masks: Sequence[tuple[Dropout, dict[str, int]]]) -> None:
-        """Let the dropouts draw what they drew since `_masks` was asked: for the same step, made once more."""
-        for layer, state in masks:
-            layer.set_state(state)
-
     def _test(
         self,
-        masks: Sequence[tuple[Dropout, dict[str, int]]],
+        masks: Masks,
         record_other: Callable[[], Sequence[Recording]],
         replay: Callable[[], Sequence[np.ndarray]],
         real: Sequence[np.ndarray],
@@ -110,11 +101,11 @@ class Repeated:
         gradients = [np.array(parameter.grad) for parameter in self._parameters]
         for parameter in self._parameters:
             parameter.grad = None
-        self._draw_again(masks)
+        draw_again(masks)
         owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
         self.nbytes = sum(owner.nbytes for owner in owners.values())
         if self.nbytes <= MOST_BYTES:
-            self._draw_again(masks)
+            draw_again(masks)
             found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters)]
             self.trusted = _same_bits(found, [*real, *gradients])
         self.failed = not self.trusted
@@ -176,7 +167,7 @@ class WholeStep(Repeated):
         return np.asarray(targets)
 
     def _in_full_and_recorded(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
-        targets, masks = self._targets_of(y), self._masks()
+        targets, masks = self._targets_of(y), next_masks(self.model)
         logits, losses = self._in_full(x, targets)
         loss = float(as_array(self._output.reduce(losses)))
 
@@ -227,7 +218,7 @@ class Replay(Repeated):
             self._take(x)
             self._forward.replay()
         else:
-            self._batch, self._drawn = x, self._masks()
+            self._batch, self._drawn = x, next_masks(self.model)
             self._output = self._run(x)
         self._leaf = Tensor(self._output.data, requires_grad=True)
         return self._leaf
@@ -262,6 +253,17 @@ class Replay(Repeated):
         with record() as self._backward:
             self._output.backward(self._gradient)
         return [self._forward, self._backward]
+
+
+def next_masks(model: Model) -> Masks:
+    """Which masks a model's dropouts draw next, for `draw_again`."""
+    return [(layer, layer.get_state()) for layer in model.layers if isinstance(layer, Dropout)]
+
+
+def draw_again(masks: Masks) -> None:
+    """Let the dropouts draw what they drew since `next_masks` was asked: for the same step, made once more."""
+    for layer, state in masks:
+        layer.set_state(state)
 
 
 def noise_like(x: np.ndarray) -> np.ndarray:

@@ -27,10 +27,9 @@ from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose, tf32_is_used
 from minicnn.kernels.recording import DeviceNumbers
 from minicnn.kernels.samples import take_rows
-from minicnn.layers import Dropout
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batch import Batch, Taken
-from minicnn.training.repeated import alike
+from minicnn.training.repeated import alike, draw_again, next_masks
 from minicnn.training.update import is_updated_by_kernels, settings
 from minicnn.training.uploads import Uploads, offsets, unpack
 
@@ -143,7 +142,7 @@ class StepGraph:
     def _capture(self) -> None:
         """Note a step, without making it: nothing that counts steps may know of it."""
         trainer, optimizer = self.trainer, self.trainer.optimizer
-        dropouts = [(layer, layer.get_state()) for layer in trainer.model.layers if isinstance(layer, Dropout)]
+        masks = next_masks(trainer.model)
         iterations, last = optimizer.iterations, trainer.last
         before = [total.value for total in self._sums]
         try:
@@ -151,8 +150,7 @@ class StepGraph:
         finally:
             for total, value in zip(self._sums, before, strict=True):
                 total.value = value
-            for layer, state in dropouts:
-                layer.set_state(state)
+            draw_again(masks)
             optimizer.iterations, trainer.last = iterations, last
             optimizer.zero_grad()
 
