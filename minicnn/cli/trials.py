@@ -61,12 +61,23 @@ class TrialTraining(Training):
 def run(trial: Trial, out: Path, device: str = "cpu") -> dict[str, Any]:
     """Train, or go on, or do nothing where it is done; gives its history and, as "measures", its measures.
 
+    What is not asked for is the article's, whatever an earlier, shorter training in its folder was asked for.
+
     Raises:
         ValueError: what is in its folder is the training of something else, or there is no data.
     """
     results = Results(out / trial.name)
     record = results.read_history() if results.history.exists() else None
     asked = {key: trial.asked.get(key) for key in _ASKED}
+    if asked["epochs"] is None:
+        asked["epochs"] = trial.article.recipe(asked["recipe"] or trial.article.default_recipe).epochs
+    if record is not None and record["settings"].get("samples") != asked["samples"]:
+        had = record["settings"].get("samples")
+        pictures = "all pictures" if had is None else f"the first {had:,} pictures"
+        raise ValueError(
+            f"--samples: {results.folder} holds a training on {pictures}; repeat it as it was asked for, or name "
+            "another --out"
+        )
     if record is not None and record["finished"] and _covers(record, asked):
         click.echo(f"{trial.name}: done before")
     else:

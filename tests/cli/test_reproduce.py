@@ -195,6 +195,13 @@ def test_a_table_of_networks_and_seeds(run, tmp_path):
     assert longer.exit_code == 0, longer.output
     record = json.loads((tmp_path / "out" / "lenet5-adam" / "history.json").read_text())
     assert [epoch["epoch"] for epoch in record["epochs"]] == [1, 2]
+    full = run(*words[:4], "--seeds", "1", "--out", "out")
+    assert full.exit_code == 0, full.output
+    record = json.loads((tmp_path / "out" / "lenet5-adam" / "history.json").read_text())
+    assert len(record["epochs"]) == articles.get("lenet5").recipe().epochs
+    other_pictures = run("reproduce", "lenet5", "--epochs", "1", "--seeds", "1", "--out", "out")
+    assert other_pictures.exit_code == 2
+    assert "holds a training on the first 128 pictures; repeat it" in " ".join(other_pictures.output.split())
 
 
 def test_damaged_rows_are_not_thrown_away(run, tmp_path):
