@@ -1,4 +1,4 @@
-"""Floating-point types, bfloat16 among them: to NumPy one of somebody else, of the package ml_dtypes, and of kind "V"."""
+"""Floating-point types, bfloat16 among them: to NumPy one of the package ml_dtypes, and of kind "V"."""
 
 from __future__ import annotations
 
