@@ -7,8 +7,8 @@ sizes as pairs, padding as ((top, bottom), (left, right))): `minicnn.functional`
 strides; float32 gives float32 and float64 gives float64. The letters are listed in `geometry`.
 
 On a GPU, activations (x, y, gy, gx) of convolutions, dense layers, poolings, normalisations and ReLUs, and dropout
-masks, may be float16, too. Only they are kept so: sums are float32, and so are weights (which convolutions and products
-round to float16 for themselves), moments, and all gradients of weights.
+masks, may be float16 or bfloat16, too. Only they are kept so: sums are float32, and so are weights (which convolutions
+and products round for themselves), moments, and all gradients of weights.
 
 A convolution is one trilinear form in x, w and gy, so its three passes are each other's gradients:
 

@@ -11,6 +11,8 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "array_module",
+    "bfloat16",
     "check",
     "choose",
     "device_of",
@@ -29,6 +32,7 @@ __all__ = [
     "place",
     "to_host",
     "total_memory",
+    "why_no_bfloat16",
     "why_no_gpu",
 ]
 
@@ -102,6 +106,30 @@ def why_no_gpu() -> str | None:
             return f"the NVIDIA driver is too old for CuPy {cupy.__version__}: {text}; update it, or install [cuda12]"
         return f"the NVIDIA driver does not answer: {text}"
     return None if count else "the driver finds no GPU"
+
+
+@lru_cache(maxsize=1)
+def why_no_bfloat16() -> str | None:
+    """None where CuPy's arrays may be of bfloat16, else what is missing and what cures it, in one line."""
+    if importlib.util.find_spec("ml_dtypes") is None:
+        return "the package ml_dtypes is not installed; python -m pip install ml_dtypes"
+    versions = ("CuPy", importlib.import_module("cupy").__version__, "14.0.0"), ("NumPy", np.__version__, "2.1.2")
+    for name, version, least in versions:
+        if np.lib.NumpyVersion(version) < least:
+            return f"{name} {version} does not have it; update it to {least} or later"
+    return None
+
+
+def bfloat16(owner: Callable[[], str]) -> np.dtype:
+    """The type of CuPy's arrays of bfloat16, which is that of the package ml_dtypes.
+
+    Raises:
+        DeviceError: there is none; the message begins with what `owner` gives, and says why.
+    """
+    reason = why_no_bfloat16()
+    if reason is not None:
+        raise DeviceError(f"{owner()}: there is no bfloat16 on this GPU: {reason}")
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Mixed precision: float16 between the layers of a network on a GPU, and float32 for its weights::
+"""Mixed precision: 16 bits for what goes between the layers of a network on a GPU, and float32 for its weights::
 
     minicnn.mixed_precision.set_dtype_policy("mixed_float16")
 
@@ -6,6 +6,10 @@ before a model is built, or ``dtype="mixed_float16"`` for single layers (Micikev
 traffic, and products on the tensor cores; sums, weights, their gradients, the moments of a normalisation, softmax and
 loss stay float32. float16 ends at 65504 and begins to lose bits below 6e-5: `optimizers.LossScaleOptimizer`, which
 `compile` puts around the optimizer, keeps the gradients in between.
+
+"mixed_bfloat16" needs no such care: bfloat16 is the upper half of a float32, with its range, and with 8 bits of
+precision where float16 has 11 (Kalamkar et al. 2019). Its products need a GPU of compute capability 8.0, float16's one
+of 7.5. Its arrays are CuPy's (14 or later) of the type `ml_dtypes.bfloat16`.
 
 The kernels for a CPU compute in float32 only, and so do layers with this policy there: weights, files and results are
 the same but for rounding, and nothing is gained.
@@ -21,18 +25,20 @@ from minicnn.errors import unknown_name
 
 __all__ = ["DTypePolicy", "dtype_policy", "global_policy", "set_dtype_policy", "set_global_policy"]
 
-_COMPUTED_IN = {"float32": "float32", "float64": "float64", "mixed_float16": "float16"}
+_COMPUTED_IN = {
+    "float32": "float32", "float64": "float64", "mixed_float16": "float16", "mixed_bfloat16": "bfloat16",
+}  # fmt: skip
 
 
 class DTypePolicy:
     """What a layer computes in, and what its weights are.
 
     Args:
-        name: "float32", "float64" or "mixed_float16".
+        name: "float32", "float64", "mixed_float16" or "mixed_bfloat16".
 
     Attributes:
         name: as given.
-        compute_dtype: of what goes through the layer; "float16" applies where that lies on a GPU.
+        compute_dtype: of what goes through the layer; "float16" and "bfloat16" apply where that lies on a GPU.
         variable_dtype: of the weights.
 
     Raises:
@@ -48,7 +54,7 @@ class DTypePolicy:
             raise ValueError(unknown_name("dtype policy", str(name), list(_COMPUTED_IN)))
         self.name = name
         self.compute_dtype = _COMPUTED_IN[name]
-        self.variable_dtype = "float32" if name == "mixed_float16" else name
+        self.variable_dtype = "float32" if name.startswith("mixed_") else name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DTypePolicy) and other.name == self.name
@@ -89,7 +95,8 @@ def get_policy(value: Any, owner: str, argument: str = "dtype") -> DTypePolicy:
         except TypeError:
             name = str(value)
     if name not in _COMPUTED_IN:
-        raise ValueError(f"{owner}: {argument} must be float32, float64 or mixed_float16, but {name} came")
+        *others, last = _COMPUTED_IN
+        raise ValueError(f"{owner}: {argument} must be {', '.join(others)} or {last}, but {name} came")
     return DTypePolicy(name)
 
 

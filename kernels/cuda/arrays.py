@@ -10,6 +10,7 @@ import cupy
 import numpy as np
 
 from ..dispatch import MIXED
+from ..floats import is_half
 from ..recording import Number
 from .loading import REAL
 
@@ -31,8 +32,8 @@ DIVIDER = np.dtype([("divisor", np.uint32), ("magic", np.uint32), ("shift", np.u
 
 
 def floating(operation: str, array: Array, half: bool = False) -> np.dtype:
-    """The array's dtype, which must be float32 or float64, or float16 where the kernel takes that."""
-    kinds = "float16, float32 or float64" if half else "float32 or float64"
+    """The array's dtype, which must be float32 or float64, or of 16 bits where the kernel takes that."""
+    kinds = "bfloat16, float16, float32 or float64" if half else "float32 or float64"
     if array.dtype not in REAL or array.dtype.name not in kinds:
         raise TypeError(f"{operation}: the cuda kernels compute in {kinds}, got {array.dtype}")
     return array.dtype
@@ -40,7 +41,7 @@ def floating(operation: str, array: Array, half: bool = False) -> np.dtype:
 
 def wide(dtype: np.dtype) -> np.dtype:
     """What kernels compute in, and weights and their gradients are, where activations have this dtype."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    return np.dtype(np.float32) if is_half(dtype) else dtype
 
 
 def on_device(array: Array) -> Array:

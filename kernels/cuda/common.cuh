@@ -31,10 +31,25 @@ struct alignas(16) Shared {
     __device__ __forceinline__ const T& operator[](int i) const { return cells[i]; }
     // Four numbers from i on, a multiple of four.
     __device__ __forceinline__ T* four(int i) { return cells + i; }
-    // Two halves from i on, an even number, as one word.
+    // Two numbers of 16 bits from i on, an even number, as one word.
     __device__ __forceinline__ uint32 two(int i) const { return *reinterpret_cast<const uint32*>(cells + i); }
 };
 #endif
+
+// The upper 16 bits of a float, rounded to the nearest, ties to even (bfloat16). It, too, is only kept in memory.
+struct BFloat {
+    unsigned short bits;
+    BFloat() = default;
+    __device__ __forceinline__ BFloat(float x) {
+#if __CUDA_ARCH__ >= 800
+        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+#else
+        uint32 word = __float_as_uint(x);
+        bits = (unsigned short)(x != x ? 0x7FFF : (word + 0x7FFF + (word >> 16 & 1)) >> 16);
+#endif
+    }
+    __device__ __forceinline__ operator float() const { return __uint_as_float((uint32)bits << 16); }
+};
 
 // What a kernel computes in where memory holds T.
 template <class T>
@@ -45,10 +60,14 @@ template <>
 struct Computed<Half> {
     typedef float Type;
 };
+template <>
+struct Computed<BFloat> {
+    typedef float Type;
+};
 template <class T>
 using Wide = typename Computed<T>::Type;
 
-// Four numbers at once, 16 bytes of float and 8 of half, from where so many bytes begin.
+// Four numbers at once, 16 bytes of float and 8 of what has 16 bits, from where so many bytes begin.
 template <class T>
 struct alignas(sizeof(T) < 4 ? 8 : 16) Four {
     T cells[4];

@@ -26,7 +26,8 @@ from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
 # (type, numbers copied at once, arithmetic)
 _HOW = [("float", 4, "Tensor"), ("float", 1, "Tensor"), ("float", 4, "Exact"), ("float", 1, "Exact"),
-        ("double", 1, "Exact"), ("Half", 4, "Tensor"), ("Half", 1, "Tensor")]  # fmt: skip
+        ("double", 1, "Exact"), ("Half", 4, "Tensor"), ("Half", 1, "Tensor"), ("BFloat", 4, "Tensor"),
+        ("BFloat", 1, "Tensor")]  # fmt: skip
 # With each of the tiles that there is for them: (type, rows, columns, numbers copied at once, arithmetic).
 _TILED = [
     (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in (SMALL, NARROW, LARGE)

@@ -7,6 +7,7 @@ imported: so the tests know them all.
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -20,8 +21,10 @@ import numpy as np
 FOLDER = Path(__file__).parent
 REALS = ("float", "double")
 REAL = {np.dtype(np.float32): "float", np.dtype(np.float64): "double", np.dtype(np.float16): "Half"}
+if importlib.util.find_spec("ml_dtypes") is not None:  # without it no array of bfloat16 comes
+    REAL[np.dtype(importlib.import_module("ml_dtypes").bfloat16)] = "BFloat"
 # What activations may be kept in.
-KEPT = (*REALS, "Half")
+KEPT = (*REALS, "Half", "BFloat")
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 _declared: dict[str, list[str]] = {}

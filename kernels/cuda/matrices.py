@@ -10,13 +10,14 @@ import cupy
 import numpy as np
 
 from ..dispatch import tf32_is_used
+from ..floats import is_half
 from ..geometry import Pair
 from .arrays import Array, contiguous, floating, launch, on_device, wide
 from .loading import KEPT, REAL, Kernels
 
 # (type, arithmetic, tile, numbers copied at once)
 _HOW = [
-    (*how, *tile) for how in (("float", "Tensor"), ("float", "Exact"), ("Half", "Tensor"))
+    (*how, *tile) for how in (("float", "Tensor"), ("float", "Exact"), ("Half", "Tensor"), ("BFloat", "Tensor"))
     for tile in ((128, 4), (64, 4), (64, 1))
 ]  # fmt: skip
 # Whether a and b have k as their fast axis.
@@ -33,6 +34,8 @@ LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
 WANTED_BLOCKS = 256
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
+# Ten times the compute capability from which on tensor cores multiply such numbers.
+MULTIPLIED_FROM = {"float16": 75, "bfloat16": 80}
 
 
 @cupy.memoize(for_each_device=True)
@@ -44,16 +47,18 @@ def capability() -> int:
 def arithmetic(operation: str, dtype: np.dtype) -> str:
     """How product.cuh multiplies: "Tensor" where float32 may be rounded to TF32 on the way, else "Exact".
 
-    Tensor cores multiply TF32 from compute capability 8.0 on, and float16 from 7.5 on.
+    Tensor cores multiply TF32 and bfloat16 from compute capability 8.0 on, and float16 from 7.5 on.
 
     Raises:
-        TypeError: float16 on an older device.
+        TypeError: float16 or bfloat16 on an older device; the message says what runs there.
     """
-    if dtype == np.float16:
-        if capability() < 75:
+    if is_half(dtype):
+        needed = MULTIPLIED_FROM[dtype.name]
+        if capability() < needed:
+            others = [name for name, least in MULTIPLIED_FROM.items() if least <= capability()]
             raise TypeError(
-                f"{operation}: float16 needs a GPU of compute capability 7.5 or more, this one has "
-                f"{capability() / 10}; use float32"
+                f"{operation}: {dtype.name} needs a GPU of compute capability {needed / 10} or more, this one has "
+                f"{capability() / 10}; use {' or '.join([*others, 'float32'])}"
             )
         return "Tensor"
     return "Tensor" if dtype == np.float32 and tf32_is_used() and capability() >= 80 else "Exact"
@@ -133,7 +138,7 @@ def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = No
     whole = all(number % 4 == 0 for number in (*lines, left.step, right.step))
     vector = 4 if dtype.itemsize <= 4 and whole and is_aligned(left.array, right.array) else 1
     how = cut(M, N, K, vector)
-    # What is summed is wide; what is to be kept as float16 is rounded afterwards.
+    # What is summed is wide; what is to be kept in 16 bits is rounded afterwards.
     at_once = how.parts == 1 and out.dtype == wide(dtype)
     target, added = (out, bias) if at_once else (cupy.empty((how.parts, M, N), wide(dtype)), None)
     kernel = _multiply[

@@ -122,17 +122,17 @@ struct Exact {
     }
 };
 
-// What a lane gives the tensor cores at a time: a float rounded to TF32, or two halves that follow one another along k.
+// What a lane gives the tensor cores at a time: a float rounded to TF32, or a pair of what has 16 bits.
 template <bool ALONG_K, int LINE, int N>
 __device__ __forceinline__ float operand(const Shared<float, N>& shared, int i) {
     return to_tf32(shared[i]);
 }
-template <bool ALONG_K, int LINE, int N>
-__device__ __forceinline__ uint32 operand(const Shared<Half, N>& shared, int i) {
-    return ALONG_K ? shared.two(i) : (uint32)shared[i].bits | (uint32)shared[i + LINE].bits << 16;
+template <bool ALONG_K, int LINE, class T, int N>
+__device__ __forceinline__ Pair<T> operand(const Shared<T, N>& shared, int i) {
+    return {ALONG_K ? shared.two(i) : (uint32)shared[i].bits | (uint32)shared[i + LINE].bits << 16};
 }
 
-// Multiplies tiles on the tensor cores, operands rounded to TF32 or halves. The warps stand two to a column of the tile;
+// Multiplies tiles on the tensor cores, operands rounded to TF32 or of 16 bits. The warps stand two to a column of the tile;
 // each has TALL x WIDE fragments of 16 x 8 sums.
 template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
 struct Tensor {

@@ -1,7 +1,7 @@
 // Copies from global to shared memory that go on while the threads compute, and the tensor cores' instruction.
 //
 // Both exist from compute capability 8.0 on. Before that a copy is a load and a store, and nothing launches `Tensor` but
-// for halves, which the tensor cores of 7.5 multiply too.
+// for `Half`, which the tensor cores of 7.5 multiply too.
 #pragma once
 
 #include "common.cuh"
@@ -79,23 +79,42 @@ __device__ __forceinline__ void multiply_fragments(float (&d)[4], const float (&
 #endif
 }
 
-// The same for a 16x16 and a 16x8 matrix of halves, two to a word, the lower one first: in the place of what stood at t
-// above stand k = 2t and 2t+1, and in the place of t+4 eight more.
-__device__ __forceinline__ void multiply_fragments(float (&d)[4], const uint32 (&a)[4], const uint32 (&b)[2]) {
+// Two numbers of 16 bits that follow one another along k, the first in the lower half of the word.
+template <class T>
+struct Pair {
+    uint32 word;
+};
+
+// The same for a 16x16 and a 16x8 matrix of pairs: in the place of what stood at t above stand k = 2t and 2t+1, and in
+// the place of t+4 eight more.
+#define MULTIPLY_PAIRS(TYPE)                                                                                          \
+    asm volatile(                                                                                                    \
+        "mma.sync.aligned.m16n8k16.row.col.f32." TYPE "." TYPE ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "    \
+        "{%0, %1, %2, %3};"                                                                                          \
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                             \
+        : "r"(a[0].word), "r"(a[1].word), "r"(a[2].word), "r"(a[3].word), "r"(b[0].word), "r"(b[1].word))
+
+__device__ __forceinline__ void multiply_fragments(float (&d)[4], const Pair<Half> (&a)[4], const Pair<Half> (&b)[2]) {
 #if defined(CUDA_ON_HOST)
     host_mma(d, a, b);
 #elif __CUDA_ARCH__ >= 800
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    MULTIPLY_PAIRS("f16");
 #elif __CUDA_ARCH__ >= 750
     for (int part = 0; part < 2; ++part) {  // eight k at a time
         asm volatile(
             "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-            : "r"(a[2 * part]), "r"(a[2 * part + 1]), "r"(b[part]));
+            : "r"(a[2 * part].word), "r"(a[2 * part + 1].word), "r"(b[part].word));
     }
+#endif
+}
+
+__device__ __forceinline__ void multiply_fragments(
+    float (&d)[4], const Pair<BFloat> (&a)[4], const Pair<BFloat> (&b)[2]
+) {
+#if defined(CUDA_ON_HOST)
+    host_mma(d, a, b);
+#elif __CUDA_ARCH__ >= 800
+    MULTIPLY_PAIRS("bf16");
 #endif
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.device import array_module
 from minicnn.kernels import room_for
+from minicnn.kernels.floats import is_floating
 
 from .modes import mode
 from .tensor import Array, Tensor, TensorLike, Version, as_array
@@ -111,7 +112,7 @@ class Function:
         """A tensor for an output; a view of an input's memory shares that input's version."""
         if not isinstance(array, np.ndarray) and np.isscalar(array):
             array = np.asarray(array)
-        return Tensor.wrap(array, taped and array.dtype.kind == "f", _version_below(array, inputs))
+        return Tensor.wrap(array, taped and is_floating(array.dtype), _version_below(array, inputs))
 
     def _tape(self, inputs: Sequence[TensorLike], arrays: Sequence[Array], outputs: Sequence[Tensor]) -> None:
         self.edges = tuple(edge_of(value) for value in inputs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minicnn.device import check, device_of, place, to_host
+from minicnn.kernels.floats import is_floating, is_real
 
 from .modes import mode
 
@@ -61,7 +62,7 @@ class Tensor:
 
     def __init__(self, data: TensorLike, requires_grad: bool = False) -> None:
         array = as_array(data)
-        if requires_grad and array.dtype.kind != "f":
+        if requires_grad and not is_floating(array.dtype):
             raise TypeError(
                 f"Tensor: requires_grad needs floating-point data, got dtype {array.dtype}; "
                 "convert it first, for instance with data.astype('float32')"
@@ -276,7 +277,7 @@ def as_array(value: TensorLike) -> Array:
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
         return value
     array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind != "c" and not is_real(array.dtype):
         raise TypeError(f"expected an array of numbers, got {type(value).__name__}: {value!r:.80}")
     is_typed = isinstance(value, np.generic) or hasattr(value, "__array__")
     return array.astype(np.float32) if array.dtype == np.float64 and not is_typed else array

@@ -50,7 +50,7 @@ class Sigmoid(Function):
         """exp sees only negative numbers, so that nothing overflows."""
         self.save_outputs(0)
         e = np.exp(-np.abs(x))
-        return array_module(x).where(x >= 0, 1, e) / (1 + e)
+        return array_module(x).where(x >= 0, 1, e).astype(e.dtype, copy=False) / (1 + e)
 
     def backward(self, gy: Tensor) -> Tensor:
         """gy * y * (1 - y)."""

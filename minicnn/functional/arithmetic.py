@@ -9,6 +9,7 @@ import numpy as np
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.device import array_module
 from minicnn.kernels import room_for
+from minicnn.kernels.floats import is_bfloat16
 from minicnn.kernels.recording import note
 
 from .shaping import sum_to
@@ -23,9 +24,18 @@ def _computed(ufunc: Any, a: Array, b: Array) -> Array:
     """An elementwise operation of two arrays or numbers."""
     room = room_for(a, b)
     if room is None:
-        return ufunc(a, b)
+        return ufunc(*_beside(a, b))
     note(ufunc, a, b, room)
     return ufunc(a, b, out=room)
+
+
+def _beside(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both operands, a plain number beside bfloat16 as such: CuPy 14 would turn both into float32."""
+    if isinstance(b, float) and not isinstance(a, (float, int)) and is_bfloat16(a.dtype):
+        return a, a.dtype.type(b)
+    if isinstance(a, float) and not isinstance(b, (float, int)) and is_bfloat16(b.dtype):
+        return b.dtype.type(a), b
+    return a, b
 
 
 class _Binary(Function):
@@ -115,6 +125,7 @@ class Power(_Binary):
         """Saves both operands."""
         self._keep_shapes(a, b)
         self.save_inputs(0, 1)
+        a, b = _beside(a, b)
         return a**b
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
@@ -144,7 +155,8 @@ class _Select(_Binary):
         self._keep_shapes(a, b)
         y = self._choose(a, b)
         kind = y.dtype.type
-        self.share = array_module(y).where(np.equal(a, b), kind(0.5), np.equal(y, a).astype(y.dtype))
+        share = array_module(y).where(np.equal(a, b), kind(0.5), np.equal(y, a).astype(y.dtype))
+        self.share = share.astype(y.dtype, copy=False)
         return y
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
@@ -156,14 +168,14 @@ class Maximum(_Select):
     """The larger of a and b."""
 
     def _choose(self, a: Array, b: Array) -> Array:
-        return np.maximum(a, b)
+        return np.maximum(*_beside(a, b))
 
 
 class Minimum(_Select):
     """The smaller of a and b."""
 
     def _choose(self, a: Array, b: Array) -> Array:
-        return np.minimum(a, b)
+        return np.minimum(*_beside(a, b))
 
 
 class Where(Function):
@@ -175,6 +187,7 @@ class Where(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """A new array, of the operands' type (plain numbers take the other operand's)."""
         self.shapes = np.shape(a), np.shape(b)
+        a, b = _beside(a, b)
         kind = np.result_type(a, b)
         try:
             return array_module(self.condition).where(self.condition, a, b).astype(kind, copy=False)
@@ -262,7 +275,9 @@ class Clip(Function):
 
     def forward(self, x: Array) -> Array:
         """Remembers which elements were inside; the limits count as inside."""
-        y = np.clip(x, self.low, self.high)
+        y = x
+        for choose, limit in ((np.maximum, self.low), (np.minimum, self.high)):
+            y = y if limit is None else choose(*_beside(y, limit))
         self.inside = np.equal(y, x).astype(x.dtype)
         return y
 

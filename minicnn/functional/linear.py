@@ -10,6 +10,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.device import array_module
+from minicnn.kernels.floats import is_half
 
 from .arithmetic import multiply
 from .reductions import sum as sum_
@@ -43,9 +44,9 @@ class MatMul(Function):
 def room_for_weights(room: Array | None, gy: Tensor, shape: tuple[int, ...]) -> Array | None:
     """Where the gradient of weights may be written at once: a weight matrix is too large to copy for nothing.
 
-    The leaf's own room, where that has the right type. What comes of float16 is float32: room is made for it.
+    The leaf's own room, where that has the right type. What comes of 16 bits is float32: room is made for it.
     """
-    wanted = np.dtype(np.float32) if gy.dtype == np.float16 else gy.dtype
+    wanted = np.dtype(np.float32) if is_half(gy.dtype) else gy.dtype
     if room is not None and room.dtype == wanted:
         return room
     return None if wanted == gy.dtype else array_module(gy.data).empty(shape, wanted)

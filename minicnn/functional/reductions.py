@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, is_grad_enabled
 from minicnn.device import array_module
+from minicnn.kernels.floats import is_half
 
 from .arithmetic import divide, multiply
 from .shaping import as_floats, broadcast_to, cast, reshape
@@ -47,7 +48,7 @@ class Sum(Function):
         """Sums over all axes but the last, as of biases, go to a kernel that keeps float32 rounding small."""
         self.before, self.dtype = x.shape, x.dtype
         self.axes = _axes(self.axis, x.ndim, type(self).__name__.lower())
-        half = x.dtype == np.float16  # whose sums soon leave its range
+        half = is_half(x.dtype)  # whose sums soon leave its range or precision
         summed_rows = x.ndim > 1 and self.axes == tuple(range(x.ndim - 1)) and x.size
         if summed_rows and (x.dtype in (np.float32, np.float64) or (half and array_module(x) is not np)):
             total = kernels.sum_rows(x.reshape(-1, x.shape[-1]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, plain_index
 from minicnn.device import array_module
+from minicnn.kernels.floats import is_floating, is_half, is_real
 from minicnn.kernels.recording import note
 
 _KERNEL_TYPES = {np.dtype("float32"), np.dtype("float64")}
@@ -300,22 +301,22 @@ def as_floats(*values: TensorLike) -> tuple[Any, ...]:
     its operand's own type.
     """
     kinds = {as_array(value).dtype for value in values if value is not None}
-    strange = [str(kind) for kind in kinds if kind.kind not in "biuf"]
+    strange = [str(kind) for kind in kinds if not is_real(kind)]
     if strange:
         raise TypeError(f"expected arrays of real numbers, got dtype {', '.join(sorted(strange))}")
     if len(kinds) == 1 and kinds <= _KERNEL_TYPES:
         return values
-    target = "float64" if any(kind.kind == "f" and kind.itemsize > 4 for kind in kinds) else "float32"
+    target = "float64" if any(is_floating(kind) and kind.itemsize > 4 for kind in kinds) else "float32"
     return tuple(None if value is None else cast(value, target) for value in values)
 
 
 def as_activations(x: TensorLike, *weights: TensorLike) -> tuple[Any, ...]:
-    """Operands of kernels that take activations of float16 on a GPU: then x stays so, and the weights are float32.
+    """Operands of kernels that take activations of 16 bits on a GPU: then x stays so, and the weights are float32.
 
     Anything else comes as `as_floats` gives it.
     """
     array = as_array(x)
-    if array.dtype != np.float16 or isinstance(array, np.ndarray):
+    if isinstance(array, np.ndarray) or not is_half(array.dtype):
         return as_floats(x, *weights)
     return (x, *as_floats(*weights))
 

@@ -17,7 +17,8 @@ import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import check, place, to_host
+from minicnn.device import bfloat16, check, place, to_host
+from minicnn.kernels.floats import is_real
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.mixed_precision import get_policy
 from minicnn.parameter import Parameter
@@ -127,8 +128,8 @@ class Layer:
         name: shown in summaries, key in files; made from the class name where absent.
         trainable: False freezes every weight.
         dtype: ``"float32"`` or ``"float64"``: of the weights and of the output. Inputs are cast to it. Or
-            ``"mixed_float16"``: float32 weights, and float16 for what goes through on a GPU; see
-            `minicnn.mixed_precision`. None: what `mixed_precision.set_dtype_policy` said.
+            ``"mixed_float16"`` or ``"mixed_bfloat16"``: float32 weights, and 16 bits for what goes through on a GPU;
+            see `minicnn.mixed_precision`. None: what `mixed_precision.set_dtype_policy` said.
         input_shape: shape of one sample, without the batch axis; lets `Sequential` build at once.
 
     >>> import numpy as np
@@ -244,7 +245,7 @@ class Layer:
             return self.cast(x) if self.autocast else x
         if not hasattr(x, "astype"):
             x = np.asarray(x)
-        if x.dtype.kind not in "biuf":
+        if not is_real(x.dtype):
             raise TypeError(f"{self.describe()}: x must be an array of numbers, but came with dtype {x.dtype}")
         return Tensor(x.astype(self._dtype_for(x), copy=False) if self.autocast else x)
 
@@ -253,13 +254,15 @@ class Layer:
         wanted = self._dtype_for(x.data)
         return x if x.dtype == wanted else F.cast(x, wanted)
 
-    def _dtype_for(self, array: Any) -> str:
-        # The kernels for a CPU have no float16.
-        return self.dtype if isinstance(array, np.ndarray) else self.compute_dtype
+    def _dtype_for(self, array: Any) -> Any:
+        if isinstance(array, np.ndarray):
+            return self.dtype  # the kernels for a CPU have no numbers of 16 bits
+        wanted = self.compute_dtype
+        return bfloat16(self.describe) if wanted == "bfloat16" else wanted
 
     @property
     def compute_dtype(self) -> str:
-        """What inputs are cast to: "float16", on a GPU, with the policy "mixed_float16"; else `dtype`."""
+        """What inputs are cast to: with a mixed policy, on a GPU, "float16" or "bfloat16"; else `dtype`."""
         return self.dtype_policy.compute_dtype if self.takes_half else self.dtype
 
     @property

@@ -139,6 +139,6 @@ def matched(operation: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def as_predictions(y_pred: Any) -> Any:
-    """Give predictions as they are if floating, else, and those of float16, as float32."""
+    """Give predictions as they are if floating, else, and those of 16 bits, as float32."""
     y_pred = y_pred if isinstance(y_pred, Tensor) else as_array(y_pred)
     return y_pred if y_pred.dtype.kind == "f" and y_pred.dtype.itemsize > 2 else F.cast(y_pred, np.float32)

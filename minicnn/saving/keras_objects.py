@@ -186,8 +186,7 @@ def plain(value: Any) -> Any:
 
 
 def _dtype(dtype: Any) -> Any:
-    # Keras keeps the weights of its mixed policies in float32; where there is no bfloat16, that computes as well.
-    return "float32" if dtype in ("mixed_bfloat16", None) else dtype
+    return "float32" if dtype is None else dtype
 
 
 def _layer_from_keras(name: str, config: Description, custom: Custom) -> Description:

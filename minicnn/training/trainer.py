@@ -18,6 +18,7 @@ import minicnn.functional as F
 from minicnn import losses, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
+from minicnn.kernels.floats import is_half
 from minicnn.training import checks
 from minicnn.training.batch import Batch, Selection
 from minicnn.training.batches import Layout
@@ -159,9 +160,11 @@ class Trainer:
 
     def bind(self) -> None:
         """Hand the model's weights to the optimizer, and note which are regularised."""
-        if self.model.device == "cpu" and computes_half(self.model):
+        halves = half_types(self.model)
+        if self.model.device == "cpu" and halves:
+            policies = " and ".join(f"mixed_{name}" for name in sorted(halves))
             warnings.warn(
-                f"{self.model.describe()}: layers of mixed_float16 compute in float32 on a CPU, and nothing is gained; "
+                f"{self.model.describe()}: layers of {policies} compute in float32 on a CPU, and nothing is gained; "
                 'model.to("cuda") brings the model to a GPU',
                 stacklevel=4,
             )
@@ -391,19 +394,20 @@ class Trainer:
 
 def _scaling(optimizer: Any, model: Model) -> Any:
     """The optimizer, with loss scaling where layers of the model compute in float16, as Keras' compile has it."""
-    if optimizer is None or not computes_half(model) or isinstance(optimizer, optimizers.LossScaleOptimizer):
+    if optimizer is None or "float16" not in half_types(model) or isinstance(optimizer, optimizers.LossScaleOptimizer):
         return optimizer
     return optimizers.LossScaleOptimizer(optimizer)
 
 
-def computes_half(layer: Layer) -> bool:
-    """Whether a layer, or one within it, computes in float16 on a GPU."""
-    return layer.compute_dtype == "float16" or any(map(computes_half, getattr(layer, "layers", layer.sublayers)))
+def half_types(layer: Layer) -> set[str]:
+    """The types of 16 bits, "float16" and "bfloat16", that a layer, and those within it, compute in on a GPU."""
+    own = {layer.compute_dtype} & {"float16", "bfloat16"}
+    return own.union(*map(half_types, getattr(layer, "layers", layer.sublayers)))
 
 
 def _widened(prediction: Tensor) -> Tensor:
-    """Predictions as losses and metrics take them: float16 as float32."""
-    return F.cast(prediction, np.float32) if prediction.dtype == np.float16 else prediction
+    """Predictions as losses and metrics take them: those of 16 bits as float32."""
+    return F.cast(prediction, np.float32) if is_half(prediction.dtype) else prediction
 
 
 def _number(loss: Any) -> Any:

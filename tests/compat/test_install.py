@@ -50,6 +50,8 @@ def test_parents_of_every_module_are_modules():
         "from keras.applications.vgg16 import VGG16, preprocess_input, decode_predictions",
         "from keras_tqdm import TQDMCallback, TQDMNotebookCallback",
         "import keras.backend as K",
+        "from keras.mixed_precision import LossScaleOptimizer, Policy, set_global_policy",
+        "from tensorflow.keras.mixed_precision import experimental as mixed_precision",
         "import tensorflow as tf; tf.keras.layers.Conv2D, tf.nn.relu, tf.reduce_max, tf.enable_eager_execution()",
         "from tensorflow import keras; keras.datasets.fashion_mnist.load_data",
         "from tensorflow.keras import layers, models; layers.Dense",

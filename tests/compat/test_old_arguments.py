@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minicnn import callbacks, constraints, layers, models, optimizers
+from minicnn.compat.keras.notes import OldName, forget
 
 
 @pytest.fixture
@@ -53,6 +54,21 @@ def config_of(layer: layers.Layer) -> dict:
 )
 def test_layers(keras, old, new):
     assert config_of(old(keras.layers)) == config_of(new())
+
+
+def test_the_policy_of_mixed_precision_has_an_old_and_a_new_name(keras):
+    old, new = keras.mixed_precision.experimental, keras.mixed_precision
+    try:
+        forget()
+        with pytest.warns(OldName, match=r"experimental\.set_policy\(\) is an old name; .* set_global_policy\(\)"):
+            old.set_policy("mixed_bfloat16")
+        assert new.global_policy() == old.global_policy() == new.dtype_policy() == new.Policy("mixed_bfloat16")
+        assert keras.layers.Dense(3).compute_dtype == "bfloat16"
+        new.set_global_policy("mixed_float16")
+        assert new.DTypePolicy is new.Policy and keras.layers.Dense(3).compute_dtype == "float16"
+        assert new.LossScaleOptimizer("sgd").inner_optimizer.learning_rate == 0.01
+    finally:
+        new.set_dtype_policy("float32")
 
 
 def test_three_numbers_of_conv2d_are_rows_and_columns_for_keras_2(install):

@@ -61,6 +61,9 @@ struct Half {
     }
 };
 
+// The sources' own.
+struct BFloat;
+
 namespace host {
 
 struct Index3 {
@@ -327,6 +330,7 @@ const char* kind() {
     else if constexpr (std::is_same_v<Plain, float>) return "*f4";
     else if constexpr (std::is_same_v<Plain, double>) return "*f8";
     else if constexpr (std::is_same_v<Plain, Half>) return "*f2";
+    else if constexpr (std::is_same_v<Plain, BFloat>) return "*V2";
     else if constexpr (std::is_same_v<Plain, unsigned char>) return "*u1";
     else if constexpr (std::is_same_v<Plain, int>) return "*i4";
     else if constexpr (std::is_same_v<Plain, long long>) return "*i8";
@@ -403,6 +407,8 @@ T max(T a, T b) {
     return a < b ? b : a;
 }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<std::uint64_t>(a) * b >> 32; }
+inline unsigned __float_as_uint(float x) { return same_bits<std::uint32_t>(x); }
+inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 template <class T>
@@ -485,25 +491,26 @@ inline void host_mma(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
     }
 }
 
-// The same for mma.sync.m16n8k16 of halves (PTX ISA, "Matrix Fragments for mma.m16n8k16").
-inline void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+// The same for mma.sync.m16n8k16 of pairs (PTX ISA, "Matrix Fragments for mma.m16n8k16").
+template <class T, template <class> class Pair>
+void host_mma(float (&d)[4], const Pair<T> (&a)[4], const Pair<T> (&b)[2]) {
     struct Operands {
-        unsigned a[4], b[2];
+        Pair<T> a[4], b[2];
     } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     auto slots = host::block->exchange(mine);
     auto of = [&](int lane) { return reinterpret_cast<const Operands*>(slots[lane]); };
-    auto half = [](unsigned word, int k) {
-        Half number;
-        number.bits = static_cast<unsigned short>(word >> k % 2 * 16);
+    auto one = [](Pair<T> pair, int k) {
+        T number;
+        number.bits = static_cast<unsigned short>(pair.word >> k % 2 * 16);
         return static_cast<float>(number);
     };
     int lane = host::current->number % 32, group = lane / 4, column = lane % 4 * 2;
     for (int k = 0; k < 16; ++k) {
         int member = k % 8 / 2, part = k / 8;
-        float upper = half(of(group * 4 + member)->a[part * 2], k);
-        float lower = half(of(group * 4 + member)->a[part * 2 + 1], k);
+        float upper = one(of(group * 4 + member)->a[part * 2], k);
+        float lower = one(of(group * 4 + member)->a[part * 2 + 1], k);
         for (int j = 0; j < 2; ++j) {
-            float weight = half(of((column + j) * 4 + member)->b[part], k);
+            float weight = one(of((column + j) * 4 + member)->b[part], k);
             d[j] += upper * weight;
             d[2 + j] += lower * weight;
         }

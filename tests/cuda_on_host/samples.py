@@ -6,20 +6,23 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import ml_dtypes  # noqa: F401 - makes "bfloat16" a name of a type
 import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import use_tf32
+from minicnn.kernels.floats import is_floating, is_half
 from minicnn.kernels.recording import DeviceNumbers, vary
 from minicnn.kernels.samples import Rows, one_hot, take_rows
 
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))
 SAME = ((1, 1), (1, 1))
-# Half's last bit is worth 2**-11; what two of them are rounded in on the way is off by several.
-TOLERANCE = {"float16": 3e-3, "float32": 3e-5, "float64": 1e-10, "tf32": 4e-3}
-# What takes activations kept as float16.
+# The last bit of float16 is worth 2**-11; what is rounded to it twice on the way is off by several. That of bfloat16 is
+# worth 2**-8.
+TOLERANCE = {"bfloat16": 2.4e-2, "float16": 3e-3, "float32": 3e-5, "float64": 1e-10, "tf32": 4e-3}
+# What takes activations kept in 16 bits.
 HALF = {"relu", "relu_gradient", "dropout_mask", "matmul", "sum_rows", "batch_moments", "batch_norm",
         "batch_norm_gradients", "max_pool2d", "max_pool2d_gradient", "max_pool2d_gather", "avg_pool2d",
         "avg_pool2d_gradient", "conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient", "conv2d_block",
@@ -84,7 +87,7 @@ class Sample(NamedTuple):
         if not isinstance(value, Array):
             return value
         if kernels is reference:
-            return value.astype(np.float64) if value.dtype.kind == "f" else value.copy()
+            return value.astype(np.float64) if is_floating(value.dtype) else value.copy()
         from minicnn.kernels.cuda.arrays import cupy
 
         if not value.flags.c_contiguous and not value.flags.f_contiguous:
@@ -99,16 +102,18 @@ class Sample(NamedTuple):
             if self.function == "conv2d_block" and expected.dtype.kind != "f":
                 continue  # where cells are equal after the activation only, another one may win
             scale = max(1.0, float(np.abs(expected).max())) if expected.size else 1.0
+            if is_half(actual.dtype):
+                actual = actual.astype(np.float32)
             np.testing.assert_allclose(actual, expected, rtol=0, atol=self.tolerance * scale, err_msg=self.function)
 
 
 def samples(large: bool = True) -> Iterator[Sample]:
     """All of them, or all but those that only large arrays can be."""
-    for dtype in ("float32", "float64", "float16"):
+    for dtype in ("float32", "float64", "float16", "bfloat16"):
         draw = _drawer(dtype)
         for part in (_elementwise, _matrices, _pooling, _optimizers, _convolutions, _blocks, _more_blocks, _batches):
             for sample in part(draw):
-                if dtype == "float16" and sample.function not in HALF:
+                if dtype in ("float16", "bfloat16") and sample.function not in HALF:
                     continue
                 yield sample._replace(tolerance=TOLERANCE["tf32" if sample.tf32 else dtype])
     if large:
@@ -305,7 +310,7 @@ def _batches(draw: Callable[..., Array]) -> Iterator[Sample]:
 
 def _large() -> Iterator[Sample]:
     """What takes large tiles."""
-    for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False)):
+    for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False)):
         draw, tolerance = _drawer(dtype), TOLERANCE["tf32" if tf32 else dtype]
         for a, b in itertools.product((False, True), repeat=2):
             left, right = draw(2048, 8), draw(8, 1024)

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from tests.cuda_on_host import streams
+from tests.cuda_on_host.bfloat16 import as_cupy
 from tests.cuda_on_host.launching import Function
 
+__version__ = "14.0.0"
 FENCE = 4096
 ALIGNMENT = 512  # as CuPy's allocator has it
 POISON = 0xFF  # NaN in every floating type
@@ -105,6 +107,7 @@ def _wrap(result: Any) -> Any:
 def _do(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Call NumPy's function on device arrays; while a stream is captured, whatever it changes is only noted."""
     plain, named = _unwrap(args), _unwrap(options)
+    function = as_cupy(function, plain)
     in_place = "out" in named or getattr(function, "__name__", "") in IN_PLACE
     memories = [*map(_memory_of, _arrays_in((plain, named)))]
     graph = streams.capturing()

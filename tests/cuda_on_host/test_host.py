@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ __global__ void reverse(const T* x, T* y, int count) {
     if (i >= count) y[i] = 0;
 }
 """
+SHORT = [("Half", np.float16), ("BFloat", ml_dtypes.bfloat16)]
 # Name of a kernel: what it has in place of what the correct one has.
 MISTAKES = {
     "without_barrier": ("__syncthreads();", ""),
@@ -152,17 +154,18 @@ def test_fragments_multiply_as_the_ptx_manual_lays_them_out():
     np.testing.assert_array_equal(d.get(), a @ b)
 
 
-def test_fragments_of_halves_multiply_as_the_ptx_manual_lays_them_out():
+@pytest.mark.parametrize(("name", "dtype"), SHORT)
+def test_fragments_of_pairs_multiply_as_the_ptx_manual_lays_them_out(name, dtype):
     from minicnn.kernels.cuda import loading
 
     source = loading.source("convolution.cu") + """
     template <class T>
-    __global__ void half_fragments(const Half* a, const Half* b, T* d) {
+    __global__ void fragments_of(const T* a, const T* b, float* d) {
         int g = threadIdx.x / 4, t = threadIdx.x % 4;
-        auto pair = [](Half low, Half high) { return (uint32)low.bits | (uint32)high.bits << 16; };
-        uint32 left[4], right[2];
+        auto pair = [](T low, T high) { return Pair<T>{(uint32)low.bits | (uint32)high.bits << 16}; };
+        Pair<T> left[4], right[2];
         for (int i = 0; i < 4; ++i) {
-            const Half* from = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
+            const T* from = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
             left[i] = pair(from[0], from[1]);
         }
         for (int i = 0; i < 2; ++i) {
@@ -174,35 +177,38 @@ def test_fragments_of_halves_multiply_as_the_ptx_manual_lays_them_out():
         for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
     }"""
     generator = np.random.default_rng(0)
-    a, b = (generator.integers(-9, 9, shape).astype(np.float16) for shape in ((16, 16), (16, 8)))
-    d, kernel = stand_in.empty((16, 8), np.float32), "half_fragments<float>"
+    a, b = (generator.integers(-9, 9, shape).astype(dtype) for shape in ((16, 16), (16, 8)))
+    d, kernel = stand_in.empty((16, 8), np.float32), f"fragments_of<{name}>"
     Function(source, kernel, (kernel,))((1,), (32,), (*map(stand_in.asarray, (a, b)), d))
     np.testing.assert_array_equal(d.get(), a.astype(np.float32) @ b.astype(np.float32))
 
 
-def test_halves_are_rounded_and_widened_as_ieee_754_says():
+@pytest.mark.parametrize(("name", "dtype"), SHORT)
+def test_numbers_of_16_bits_are_rounded_to_the_nearest_and_widened(name, dtype):
     """All of them, what lies half-way between two and next to that, and what is too large or no number."""
-    source = """
+    from minicnn.kernels.cuda import loading
+
+    source = loading.source("elementwise.cu") + """
     template <class T>
-    __global__ void halve(const T* x, Half* y, T* z, int count) {
+    __global__ void halve(const float* x, T* y, float* z, int count) {
         int i = blockIdx.x * blockDim.x + threadIdx.x;
         if (i < count) y[i] = x[i], z[i] = y[i];
     }"""
-    halves = np.arange(2**15, dtype=np.uint16).view(np.float16).astype(np.float32)
+    halves = np.arange(2**15, dtype=np.uint16).view(dtype).astype(np.float32)
     finite = halves[np.isfinite(halves)]
-    between = (finite[:-1] + finite[1:]) / 2
-    near = [np.nextafter(between, np.float32(0)), between, np.nextafter(between, np.float32(1e6))]
-    x = np.concatenate([halves, *near, np.float32([65519.99, 65520, 1e30, 1e-30])])
+    between = finite[:-1] / 2 + finite[1:] / 2
+    near = [np.nextafter(between, np.float32(0)), between, np.nextafter(between, np.float32(3e38))]
+    x = np.concatenate([halves, *near, np.float32([65519.99, 65520, 1e30, 1e-30, 3.3961e38, 3.4e38])])
     x = np.concatenate([x, -x])
-    y, z = stand_in.empty(x.shape, np.float16), stand_in.empty(x.shape, np.float32)
-    Function(source, "halve<float>", ("halve<float>",))(
+    y, z = stand_in.empty(x.shape, dtype), stand_in.empty(x.shape, np.float32)
+    Function(source, f"halve<{name}>", (f"halve<{name}>",))(
         (-(-x.size // 256),), (256,), (stand_in.asarray(x), y, z, np.int32(x.size))
     )
-    with np.errstate(over="ignore"):
-        expected = x.astype(np.float16)
-    np.testing.assert_array_equal(y.get(), expected)
+    with np.errstate(over="ignore", invalid="ignore"):
+        expected = x.astype(dtype)
     number = ~np.isnan(x)
-    np.testing.assert_array_equal(np.signbit(y.get()[number]), np.signbit(x[number]))
+    np.testing.assert_array_equal(y.get().view(np.uint16)[number], expected.view(np.uint16)[number])
+    assert np.isnan(y.get()[~number].astype(np.float32)).all()
     np.testing.assert_array_equal(z.get(), expected.astype(np.float32))
 
 

@@ -33,7 +33,7 @@ def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize(("function", "dtype", "expected"), [
     ("erf", "float16", "float32 or float64"), ("erf", "int32", "float32 or float64"),
-    ("relu", "int32", "float16, float32 or float64")])  # fmt: skip
+    ("relu", "int32", "bfloat16, float16, float32 or float64")])  # fmt: skip
 def test_other_types_are_refused(cupy: Any, function: str, dtype: str, expected: str) -> None:
     with pytest.raises(TypeError, match=f"{function}: the cuda kernels compute in {expected}, got {dtype}"):
         getattr(dispatch.load("cuda"), function)(cupy.zeros(3, dtype))

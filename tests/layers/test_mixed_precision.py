@@ -45,7 +45,7 @@ def test_layers_take_the_policy_that_is_set_and_the_one_they_are_given(mixed: No
 
 
 def test_the_attributes_are_keras() -> None:
-    for dtype in ("float32", "float64", "mixed_float16"):
+    for dtype in ("float32", "float64", "mixed_float16", "mixed_bfloat16"):
         ours, theirs = Conv2D(2, 3, dtype=dtype), keras().layers.Conv2D(2, 3, dtype=dtype)
         for name in ("dtype", "compute_dtype", "variable_dtype"):
             assert getattr(ours, name) == getattr(theirs, name), (dtype, name)
@@ -53,7 +53,7 @@ def test_the_attributes_are_keras() -> None:
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: Dense(3, name="d", dtype="mixed_bfloat16"), "Dense 'd': dtype must be .* but mixed_bfloat16 came"),
+    (lambda: Dense(3, name="d", dtype="bfloat16"), "Dense 'd': dtype must be .* but bfloat16 came"),
     (lambda: Dense(3, name="d", dtype="float16"), "Dense 'd': dtype must be .*, but float16 came"),
     (lambda: mixed_precision.set_dtype_policy("mixed"), "set_dtype_policy: policy must be float32, .* but mixed came"),
     (lambda: mixed_precision.set_dtype_policy(None), "set_dtype_policy: policy must be .* but None came"),  # type: ignore
@@ -65,16 +65,18 @@ def test_what_is_no_policy_is_refused(call: Any, message: str) -> None:
     assert mixed_precision.dtype_policy().name == "float32"
 
 
-def test_on_a_cpu_it_computes_in_float32_and_training_says_so() -> None:
+@pytest.mark.parametrize(("policy", "scaled"), [("mixed_float16", True), ("mixed_bfloat16", False)])
+def test_on_a_cpu_it_computes_in_float32_and_training_says_so(policy: str, scaled: bool) -> None:
+    """The loss is scaled where Keras scales it."""
     x, y = np.random.default_rng(0).random((6, 8, 8, 1), dtype=np.float32), np.arange(6) % 3
     results = []
-    for dtype in ("float32", "mixed_float16"):
+    for dtype in ("float32", policy):
         minicnn.set_seed(0)
         model = network(dtype=dtype)
         model.compile("adam", "sparse_categorical_crossentropy")
-        if dtype == "mixed_float16":
-            assert isinstance(model.optimizer, minicnn.optimizers.LossScaleOptimizer)
-            with pytest.warns(UserWarning, match=r"mixed_float16 compute in float32 on a CPU.*model\.to\(\"cuda\"\)"):
+        if dtype == policy:
+            assert isinstance(model.optimizer, minicnn.optimizers.LossScaleOptimizer) == scaled
+            with pytest.warns(UserWarning, match=rf"{policy} compute in float32 on a CPU.*model\.to\(\"cuda\"\)"):
                 losses = model.fit(x, y, batch_size=3, epochs=2, verbose=0).history["loss"]
         else:
             losses = model.fit(x, y, batch_size=3, epochs=2, verbose=0).history["loss"]
@@ -121,3 +123,24 @@ def test_keras_reads_a_mixed_model_and_writes_one(tmp_path: Path) -> None:
     assert back.layers[-1].compute_dtype == "float16"
     assert int(back.optimizer.iterations) == 2 and float(back.optimizer.dynamic_scale) == 16.0
     np.testing.assert_allclose(back.predict(x, verbose=0), ours.predict(x, verbose=0), atol=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_keras_reads_a_model_of_mixed_bfloat16_and_writes_one(tmp_path: Path) -> None:
+    """Its optimizer scales nothing, there and here."""
+    keras().mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        theirs = network(keras())
+        theirs.compile("sgd", "sparse_categorical_crossentropy")
+    finally:
+        keras().mixed_precision.set_dtype_policy("float32")
+    assert type(theirs.optimizer) is keras().optimizers.SGD
+    x = np.random.default_rng(0).random((6, 8, 8, 1), dtype=np.float32)
+    theirs.save(tmp_path / "theirs.keras")
+    ours = minicnn.load_model(tmp_path / "theirs.keras")
+    assert {layer.dtype_policy.name for layer in ours.layers} == {"mixed_bfloat16"}
+    assert type(ours.optimizer) is minicnn.optimizers.SGD
+    np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0).astype("f4"), atol=2e-2)
+    ours.save(tmp_path / "ours.keras")
+    back = keras().saving.load_model(tmp_path / "ours.keras")
+    assert {layer.compute_dtype for layer in back.layers} == {"bfloat16"}

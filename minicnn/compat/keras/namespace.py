@@ -22,7 +22,7 @@ from minicnn import (
 )
 from minicnn.data.labels import to_categorical
 
-from . import arguments, backend, files, merging, pictures, progress, tensorflow
+from . import arguments, backend, files, merging, pictures, precision, progress, tensorflow
 from .renaming import Renamed
 from .versions import Rules
 
@@ -166,6 +166,8 @@ def _keras(rules: Rules) -> dict[str, Names]:
         "layers.pooling": {name: value for name, value in layer_names.items() if "Pool" in name},
         "losses": _losses(),
         "metrics": _public(metrics),
+        "mixed_precision": precision.names(),
+        "mixed_precision.experimental": precision.experimental_names(),
         "models": {**model_names, "load_model": load_model},
         "objectives": _losses(),
         "optimizers": {**_public(optimizers), **arguments.optimizer_names()},
