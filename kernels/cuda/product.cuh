@@ -132,8 +132,8 @@ __device__ __forceinline__ Pair<T> operand(const Shared<T, N>& shared, int i) {
     return {ALONG_K ? shared.two(i) : (uint32)shared[i].bits | (uint32)shared[i + LINE].bits << 16};
 }
 
-// Multiplies tiles on the tensor cores, operands rounded to TF32 or of 16 bits. The warps stand two to a column of the tile;
-// each has TALL x WIDE fragments of 16 x 8 sums.
+// Multiplies tiles on the tensor cores, operands rounded to TF32 or of 16 bits. The warps stand two to a column of the
+// tile; each has TALL x WIDE fragments of 16 x 8 sums.
 template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
 struct Tensor {
     static constexpr int WARPS_ABREAST = THREADS / 64;

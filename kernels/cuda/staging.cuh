@@ -88,10 +88,10 @@ struct Pair {
 // The same for a 16x16 and a 16x8 matrix of pairs: in the place of what stood at t above stand k = 2t and 2t+1, and in
 // the place of t+4 eight more.
 #define MULTIPLY_PAIRS(TYPE)                                                                                          \
-    asm volatile(                                                                                                    \
-        "mma.sync.aligned.m16n8k16.row.col.f32." TYPE "." TYPE ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "    \
-        "{%0, %1, %2, %3};"                                                                                          \
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                             \
+    asm volatile(                                                                                                     \
+        "mma.sync.aligned.m16n8k16.row.col.f32." TYPE "." TYPE ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "  \
+        "{%0, %1, %2, %3};"                                                                                           \
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                              \
         : "r"(a[0].word), "r"(a[1].word), "r"(a[2].word), "r"(a[3].word), "r"(b[0].word), "r"(b[1].word))
 
 __device__ __forceinline__ void multiply_fragments(float (&d)[4], const Pair<Half> (&a)[4], const Pair<Half> (&b)[2]) {
@@ -118,3 +118,4 @@ __device__ __forceinline__ void multiply_fragments(
     MULTIPLY_PAIRS("bf16");
 #endif
 }
+#undef MULTIPLY_PAIRS
