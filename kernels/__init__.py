@@ -277,7 +277,7 @@ def avg_pool2d_gradient(
 def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """a @ b + bias for matrices: (M, K), (K, N) and (N,) to (M, N).
 
-    With `out`, a contiguous (M, N) of the result's dtype, or of float32 where that is float16, the result is written
+    With `out`, a contiguous (M, N) of the result's dtype, or of float32 where that has 16 bits, the result is written
     there: so the gradient of a large weight matrix need not be copied to where the optimiser wants it.
     """
     return choose(a).matmul(a, b, bias, out)

@@ -55,10 +55,9 @@ def arithmetic(operation: str, dtype: np.dtype) -> str:
     if is_half(dtype):
         needed = MULTIPLIED_FROM[dtype.name]
         if capability() < needed:
-            others = [name for name, least in MULTIPLIED_FROM.items() if least <= capability()]
             raise TypeError(
                 f"{operation}: {dtype.name} needs a GPU of compute capability {needed / 10} or more, this one has "
-                f"{capability() / 10}; use {' or '.join([*others, 'float32'])}"
+                f"{capability() / 10}; use {'float16 or ' if capability() >= MULTIPLIED_FROM['float16'] else ''}float32"
             )
         return "Tensor"
     return "Tensor" if dtype == np.float32 and tf32_is_used() and capability() >= 80 else "Exact"

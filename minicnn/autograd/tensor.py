@@ -287,7 +287,7 @@ def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's array, on the processor or on a GPU (DLPack).
 
     Raises:
-        TypeError: the value does not speak DLPack.
+        TypeError: the value does not speak DLPack, or NumPy has nothing like it: it has no bfloat16, which CuPy has.
         DeviceError: it lives on a GPU, and CuPy cannot use one.
 
     >>> import numpy as np
@@ -300,7 +300,11 @@ def from_dlpack(value: Any) -> Tensor:
     if kind in _GPU_KINDS:
         check("from_dlpack", "cuda")
         return Tensor(importlib.import_module("cupy").from_dlpack(value))
-    return Tensor(np.from_dlpack(value))
+    try:
+        return Tensor(np.from_dlpack(value))
+    except (BufferError, RuntimeError) as error:
+        kind = getattr(value, "dtype", "unknown dtype")
+        raise TypeError(f"from_dlpack: NumPy cannot share a {type(value).__name__} of {kind}: {error}") from None
 
 
 def plain_index(index: Any) -> Any:

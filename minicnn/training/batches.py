@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.autograd import as_array
 from minicnn.device import device_of, native, place
+from minicnn.kernels.floats import is_floating, is_real
 from minicnn.models.diagnosis import fits
 from minicnn.training.batch import Batch, Selection
 from minicnn.training.sources import Source
@@ -184,7 +185,7 @@ class ArrayFeed:
         for name, array in named:
             if array.ndim == 0:
                 raise ValueError(f"{operation}: {name} must have a batch axis, but a single number came")
-            if array.dtype.kind not in "biuf":
+            if not is_real(array.dtype):
                 raise TypeError(f"{operation}: {name} must be numbers, but an array of dtype {array.dtype} came")
         sizes = {name: len(array) for name, array in named}
         if len(set(sizes.values())) > 1:
@@ -244,7 +245,7 @@ def _numbered(name: str, arrays: Sequence[Any]) -> list[tuple[str, Any]]:
 
 def _target_dtype(array: np.ndarray, dtype: np.dtype) -> np.dtype:
     # Whole numbers may be class numbers, which floats could round.
-    return dtype if array.dtype.kind == "f" else array.dtype
+    return dtype if is_floating(array.dtype) else array.dtype
 
 
 def _checked_batch_size(operation: str, batch_size: int | None) -> int:

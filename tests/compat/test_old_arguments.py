@@ -60,7 +60,7 @@ def test_the_policy_of_mixed_precision_has_an_old_and_a_new_name(keras):
     old, new = keras.mixed_precision.experimental, keras.mixed_precision
     try:
         forget()
-        with pytest.warns(OldName, match=r"experimental\.set_policy\(\) is an old name; .* set_global_policy\(\)"):
+        with pytest.warns(OldName, match=r"experimental\.set_policy\(\) is an old name; .*\.set_global_policy\(\)"):
             old.set_policy("mixed_bfloat16")
         assert new.global_policy() == old.global_policy() == new.dtype_policy() == new.Policy("mixed_bfloat16")
         assert keras.layers.Dense(3).compute_dtype == "bfloat16"

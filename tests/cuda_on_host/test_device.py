@@ -80,6 +80,33 @@ def test_without_cupy_the_package_that_brings_it_is_named(monkeypatch: pytest.Mo
         device.choose("cuda")
 
 
+@pytest.fixture
+def asked_again() -> Iterator[None]:
+    device.why_no_bfloat16.cache_clear()
+    yield
+    device.why_no_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(("what", "cupy", "numpy", "reason"), [
+    ("ml_dtypes", "14.0.0", "2.2.0", r"the package ml_dtypes is not installed; python -m pip install ml_dtypes"),
+    ("", "13.6.0", "2.2.0", r"CuPy 13\.6\.0 does not have it; update it to 14\.0\.0 or later"),
+    ("", "14.2.0", "2.1.1", r"NumPy 2\.1\.1 does not have it; update it to 2\.1\.2 or later"),
+    ("", "14.0.0", "2.1.2", None), ("", "15.0.0rc1", "3.0.0", None)])  # fmt: skip
+def test_what_bfloat16_needs_is_said(
+    monkeypatch: pytest.MonkeyPatch, asked_again: None, what: str, cupy: str, numpy: str, reason: str | None
+) -> None:
+    module = cupy_that_answers(1)
+    module.__version__ = cupy
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(np, "__version__", numpy)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == what else object())
+    if reason is None:
+        assert device.why_no_bfloat16() is None and device.bfloat16(lambda: "Dense 'd'").name == "bfloat16"
+    else:
+        with pytest.raises(device.DeviceError, match=f"^Dense 'd': there is no bfloat16 on this GPU: {reason}$"):
+            device.bfloat16(lambda: "Dense 'd'")
+
+
 def test_the_environment_says_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINICNN_DEVICE", raising=False)
     assert device.choose() == "cpu"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - makes "bfloat16" a name of a type
 import numpy as np
 import pytest
 
@@ -55,6 +56,22 @@ def check(cupy: Any, call: Any, inputs: list[np.ndarray], call_there: Any = None
 @pytest.mark.parametrize("name", sorted(set(OPERATIONS) - ON_THE_HOST))
 def test_an_operation_and_its_gradients(cupy: Any, name: str) -> None:
     check(cupy, OPERATIONS[name].call, OPERATIONS[name].inputs())
+
+
+def test_bfloat16_stays_so_wherever_float16_does(cupy: Any) -> None:
+    """CuPy widens bfloat16 beside plain numbers; no operation may, nor on the way back."""
+
+    def kinds(name: str, dtype: str) -> list[Any]:
+        tensors = [Tensor(cupy.asarray(x.astype(dtype)), requires_grad=True) for x in OPERATIONS[name].inputs()]
+        outputs = listed(OPERATIONS[name].call(*tensors))
+        for y in outputs:
+            if y.requires_grad:
+                y.backward(Tensor(cupy.ones(y.shape, y.dtype)), retain_graph=True)
+        gradients = [x.grad for x in tensors if x.grad is not None]
+        return [array.dtype.name.removeprefix("b") for array in (*outputs, *gradients)]
+
+    for name in sorted(set(OPERATIONS) - ON_THE_HOST):
+        assert kinds(name, "bfloat16") == kinds(name, "float16"), name
 
 
 def test_masks_and_rows_of_the_device(cupy: Any) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - makes "bfloat16" a name of a type
 import numpy as np
 import pytest
 
 import minicnn
 from minicnn.kernels.capture import Graph
+from minicnn.kernels.floats import is_floating
 from minicnn.kernels.recording import DeviceNumbers
 from minicnn.kernels.samples import Rows, one_hot, take_rows
 from tests.cuda_on_host import device
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.gpu
 
 # Of which the bytes of a row are cut into words of sixteen, of four, of one, and which are no pictures.
 SHAPES = [(9, 4, 4), (9, 7, 1), (9, 3), (9,), (9, 0)]
-DTYPES = ["bool", "uint8", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]
+DTYPES = ["bool", "uint8", "int8", "uint16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 
 
 @pytest.fixture
@@ -28,7 +30,8 @@ def cupy() -> Iterator[Any]:
 
 
 def numbers_of(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    return (np.random.default_rng(3).random(shape) * 200 - (100 if np.dtype(dtype).kind in "if" else 0)).astype(dtype)
+    has_sign = np.dtype(dtype).kind == "i" or is_floating(np.dtype(dtype))
+    return (np.random.default_rng(3).random(shape) * 200 - (100 if has_sign else 0)).astype(dtype)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -272,10 +273,11 @@ def test_plain_device_arrays_in_plain_device_arrays_out(cupy: Any) -> None:
     np.testing.assert_allclose(y.get(), expected, atol=1e-6)
 
 
-def test_dlpack_shares_memory_on_the_device_both_ways(cupy: Any) -> None:
-    there = cupy.asarray(np.arange(4, dtype=np.float32))
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_dlpack_shares_memory_on_the_device_both_ways(cupy: Any, dtype: Any) -> None:
+    there = cupy.asarray(np.arange(4).astype(dtype))
     tensor = from_dlpack(there)
-    assert tensor.device == "cuda"
+    assert tensor.device == "cuda" and tensor.dtype == dtype
     there[0] = 9.0
     back = cupy.from_dlpack(tensor)
     back[1] = 7.0
@@ -324,3 +326,5 @@ def test_dlpack_shares_memory_both_ways() -> None:
     assert tensor.numpy()[0] == 9 and np.from_dlpack(tensor)[0] == 9
     with pytest.raises(TypeError, match=r"from_dlpack: expected an array that has __dlpack__, got list"):
         from_dlpack([1.0])
+    with pytest.raises(TypeError, match=r"from_dlpack: NumPy cannot share a ndarray of bfloat16: DLPack only supports"):
+        from_dlpack(values.astype(ml_dtypes.bfloat16))

@@ -109,7 +109,7 @@ def test_batch_normalization_built_for_other_channels() -> None:
         (lambda: Conv2D(4, 3, activation="rleu"), "unknown activation 'rleu'; did you mean 'relu'"),
         (lambda: Conv2D(4, 3, kernel_initializer="he_norml"), "unknown initializer 'he_norml'; did you mean"),
         (lambda: Dense(-1), "Dense 'dense': units must be a whole number above 0, but -1 came"),
-        (lambda: Dense(3, dtype="int32"), "Dense 'dense': must be .*mixed_float16 or mixed_bfloat16, but int32 came"),
+        (lambda: Dense(3, dtype="int32"), "dtype must be .*mixed_float16 or mixed_bfloat16, but int32 came"),
         (lambda: Dense(3, input_shape=("a",)), r"input_shape must hold the sizes of one sample, .* but \('a'"),
         (lambda: layers.ReLU(max_value=-1.0), "ReLU 're_lu': max_value must be at least 0, but -1.0 came"),
         (lambda: layers.ZeroPadding2D("same"), r"padding must be an int, a pair \(height, width\) or"),

@@ -1,4 +1,4 @@
-"""Policies of mixed precision, as far as they need no GPU."""
+"""Policies of mixed precision: what a CPU makes of them, and Keras."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import minicnn
 from minicnn import mixed_precision
 from minicnn.layers import Conv2D, Dense, LocalResponseNormalization
+from tests.cuda_on_host import device
 from tests.oracles import keras
 
 
@@ -134,7 +135,7 @@ def test_keras_reads_a_model_of_mixed_bfloat16_and_writes_one(tmp_path: Path) ->
         theirs.compile("sgd", "sparse_categorical_crossentropy")
     finally:
         keras().mixed_precision.set_dtype_policy("float32")
-    assert type(theirs.optimizer) is keras().optimizers.SGD
+    assert isinstance(theirs.optimizer, keras().optimizers.SGD)
     x = np.random.default_rng(0).random((6, 8, 8, 1), dtype=np.float32)
     theirs.save(tmp_path / "theirs.keras")
     ours = minicnn.load_model(tmp_path / "theirs.keras")
@@ -144,3 +145,35 @@ def test_keras_reads_a_model_of_mixed_bfloat16_and_writes_one(tmp_path: Path) ->
     ours.save(tmp_path / "ours.keras")
     back = keras().saving.load_model(tmp_path / "ours.keras")
     assert {layer.compute_dtype for layer in back.layers} == {"bfloat16"}
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_training_on_a_gpu_is_keras_own_of_mixed_bfloat16() -> None:
+    """From the same weights: the losses of five steps, and where the weights go. Rounding comes in other places."""
+
+    def trainable(framework: Any) -> Any:
+        layers, policy = framework.layers, "mixed_bfloat16"
+        model = framework.Sequential([
+            framework.Input((8, 8, 1)), layers.Conv2D(8, 3, activation="relu", dtype=policy),
+            layers.MaxPooling2D(dtype=policy), layers.BatchNormalization(dtype=policy), layers.Flatten(dtype=policy),
+            layers.Dense(16, activation="tanh", dtype=policy), layers.Dense(4, dtype="float32"),
+        ])  # fmt: skip
+        loss = framework.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(framework.optimizers.SGD(0.1, momentum=0.9), loss)
+        return model
+
+    generator = np.random.default_rng(0)
+    x, y = generator.random((8, 8, 8, 1), dtype=np.float32), generator.integers(0, 4, 8)
+    minicnn.set_seed(1)
+    ours, theirs = trainable(minicnn), trainable(keras())
+    before = ours.get_weights()
+    theirs.set_weights(before)
+    with device.present():
+        ours.to("cuda")
+        losses = [[float(model.train_on_batch(x, y)) for _ in range(5)] for model in (ours, theirs)]
+        after = [model.get_weights() for model in (ours, theirs)]
+    assert losses[0][-1] < 0.2 * losses[0][0]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.1)
+    for start, one, other in zip(before, *after, strict=True):
+        assert np.linalg.norm(one - other) < 0.25 * np.linalg.norm(other - start)
