@@ -89,7 +89,7 @@ def asked_again() -> Iterator[None]:
 
 @pytest.mark.parametrize(("what", "cupy", "numpy", "reason"), [
     ("ml_dtypes", "14.0.0", "2.2.0", r"the package ml_dtypes is not installed; python -m pip install ml_dtypes"),
-    ("", "13.6.0", "2.2.0", r"CuPy 13\.6\.0 does not have it; update it to 14\.0\.0 or later"),
+    ("", "9.6.0", "2.2.0", r"CuPy 9\.6\.0 does not have it; update it to 14\.0\.0 or later"),
     ("", "14.2.0", "2.1.1", r"NumPy 2\.1\.1 does not have it; update it to 2\.1\.2 or later"),
     ("", "14.0.0", "2.1.2", None), ("", "15.0.0rc1", "3.0.0", None)])  # fmt: skip
 def test_what_bfloat16_needs_is_said(

@@ -113,6 +113,21 @@ def test_an_articles_network_has_nearly_the_losses_of_float32(cupy: Any, policy:
     assert found[1] != found[0]
 
 
+def test_loss_and_metrics_of_predictions_of_16_bits_are_float32(cupy: Any, policy: str) -> None:
+    """The predictions themselves are what the last layer computes, as Keras has it."""
+    minicnn.set_seed(1)
+    model = minicnn.Sequential([minicnn.Input((4,)), Dense(3, dtype=policy)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.to("cuda")
+    x, y = np.random.default_rng(0).standard_normal((2, 8, 4)).astype(np.float32)
+    loss, mae = model.evaluate(x, y[:, :3], verbose=0)
+    predictions = model.predict(x, verbose=0)
+    assert predictions.dtype == HALVES[policy.removeprefix("mixed_")]
+    predictions = predictions.astype(np.float32)
+    assert loss == pytest.approx(np.mean((predictions - y[:, :3]) ** 2), rel=1e-6)
+    assert mae == pytest.approx(np.mean(np.abs(predictions - y[:, :3])), rel=1e-6)
+
+
 def test_a_step_copies_its_batch_there_and_nothing_back(
     cupy: Any, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
