@@ -12,7 +12,7 @@ import pytest
 
 import minicnn
 import minicnn.functional as F
-from minicnn import articles, optimizers
+from minicnn import articles, losses, optimizers
 from minicnn.autograd import Tensor, grad
 from minicnn.layers import (
     Activation,
@@ -117,10 +117,19 @@ def test_loss_and_metrics_of_predictions_of_16_bits_are_float32(cupy: Any, polic
     """The predictions themselves are what the last layer computes, as Keras has it."""
     minicnn.set_seed(1)
     model = minicnn.Sequential([minicnn.Input((4,)), Dense(3, dtype=policy)])
-    model.compile("sgd", "mse", metrics=["mae"])
+    seen = []
+
+    def largest(y_true: Any, y_pred: Any) -> Any:
+        seen.append(y_pred.dtype)
+        return F.max(y_pred, axis=-1)
+
+    model.compile("sgd", "mse", metrics=["mae", largest])
     model.to("cuda")
     x, y = np.random.default_rng(0).standard_normal((2, 8, 4)).astype(np.float32)
-    loss, mae = model.evaluate(x, y[:, :3], verbose=0)
+    loss, mae, _ = model.evaluate(x, y[:, :3], verbose=0)
+    assert set(seen) == {np.dtype(np.float32)}
+    own = losses.MeanSquaredError()(cupy.asarray(y[:, :3]), model(cupy.asarray(x)).data)
+    assert float(own) == pytest.approx(loss, rel=1e-6)
     predictions = model.predict(x, verbose=0)
     assert predictions.dtype == HALVES[policy.removeprefix("mixed_")]
     predictions = predictions.astype(np.float32)
