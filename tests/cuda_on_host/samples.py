@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401 - makes "bfloat16" a name of a type
@@ -40,6 +41,7 @@ class Sample(NamedTuple):
     """One call of a function of the contract.
 
     tf32: whether operands may be rounded.
+    large: whether products are made in large tiles however few there are.
     varying: options that the kernels read from the device, as in a step that is replayed.
     """
 
@@ -49,13 +51,14 @@ class Sample(NamedTuple):
     tf32: bool = False
     tolerance: float = TOLERANCE["float32"]
     varying: tuple[str, ...] = ()
+    large: bool = False
 
     def run(self, kernels: Any) -> list[Array]:
         """What comes out on the host: results, then arguments, which may have changed."""
         arguments = tuple(self._placed(kernels, a) for a in self.arguments)
         options = {key: self._placed(kernels, value) for key, value in self.options.items()}
         call = BESIDE.get(self.function) or getattr(kernels, self.function)
-        with use_tf32(self.tf32):
+        with use_tf32(self.tf32), _large_tiles() if self.large and kernels is not reference else nullcontext():
             replayed = self.varying and kernels is not reference
             results = self._replayed(call, arguments, options) if replayed else call(*arguments, **options)
         listed = results if isinstance(results, tuple) else (results,)
@@ -105,6 +108,21 @@ class Sample(NamedTuple):
             if is_half(actual.dtype):
                 actual = actual.astype(np.float32)
             np.testing.assert_allclose(actual, expected, rtol=0, atol=self.tolerance * scale, err_msg=self.function)
+
+
+@contextmanager
+def _large_tiles() -> Iterator[None]:
+    """With products made in large tiles even where these are too few for a GPU, so that small samples do."""
+    from minicnn.kernels.cuda import matrices
+
+    before = matrices.WANTED_BLOCKS
+    matrices.WANTED_BLOCKS = 1
+    matrices.cut.cache_clear()
+    try:
+        yield
+    finally:
+        matrices.WANTED_BLOCKS = before
+        matrices.cut.cache_clear()
 
 
 def samples(large: bool = True) -> Iterator[Sample]:
@@ -267,7 +285,9 @@ def _block(draw: Callable[..., Array], C: int, pool: tuple[Any, ...], activation
     yield Sample("conv2d_block", (x, w, b), geometry, tf32)
     yield Sample("conv2d_block", (x, w, None), geometry, tf32)
     gy = draw(*y.shape)
-    for needs in itertools.product((True, False), repeat=3):
+    # Which gradients are made is the same question for every type.
+    plain = x.dtype == np.float32 and not tf32
+    for needs in itertools.product((True, False), repeat=3) if plain else [(True, True, True)]:
         wanted = dict(zip(("needs_x", "needs_w", "needs_b"), needs, strict=True))
         yield Sample("conv2d_block_gradients", (gy, y, winners, x, w), {**wanted, **geometry}, tf32)
 
@@ -309,18 +329,18 @@ def _batches(draw: Callable[..., Array]) -> Iterator[Sample]:
 
 
 def _large() -> Iterator[Sample]:
-    """What takes large tiles."""
+    """What takes large tiles: once as many as there must be for them, else a few with edges."""
+    draw = _drawer("float32")
+    yield Sample("matmul", (draw(2048, 8), draw(8, 1024)), {})
     for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False)):
         draw, tolerance = _drawer(dtype), TOLERANCE["tf32" if tf32 else dtype]
+        how = {"tf32": tf32, "tolerance": tolerance, "large": True}
         for a, b in itertools.product((False, True), repeat=2):
-            left, right = draw(2048, 8), draw(8, 1024)
+            left, right = draw(132, 36), draw(36, 136)
             operands = np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right
-            yield Sample("matmul", operands, {}, tf32, tolerance)
-        wide, deep = draw(16, 32, 32, 8), draw(1, 2, 2, 2048)
-        options = {"strides": (1, 1), "padding": ZERO, "dilation": (1, 1), "groups": 1}
-        for sample in (
-            Sample("conv2d", (wide, draw(1, 1, 8, 128), None), options),
-            Sample("conv2d_input_gradient", (wide, draw(1, 1, 128, 8)), {"input_size": (32, 32), **options}),
-            Sample("conv2d_kernel_gradient", (deep, draw(1, 2, 2, 1024)), {"kernel_size": (1, 1), **options}),
-        ):
-            yield sample._replace(tf32=tf32, tolerance=tolerance)
+            yield Sample("matmul", operands, {}, **how)
+        x, gy = draw(2, 9, 8, 8), draw(2, 9, 8, 132)
+        options = {"strides": (1, 1), "padding": SAME, "dilation": (1, 1), "groups": 1}
+        yield Sample("conv2d", (x, draw(3, 3, 8, 132), None), options, **how)
+        yield Sample("conv2d_input_gradient", (x, draw(3, 3, 132, 8)), {"input_size": (9, 8), **options}, **how)
+        yield Sample("conv2d_kernel_gradient", (draw(2, 9, 8, 16), gy), {"kernel_size": (3, 3), **options}, **how)
