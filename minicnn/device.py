@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "choose",
     "device_of",
+    "free_memory",
     "native",
     "place",
     "to_host",
@@ -50,6 +51,11 @@ class DeviceMemoryError(MemoryError):
 def total_memory() -> int:
     """Bytes of memory that the current GPU has."""
     return int(importlib.import_module("cupy").cuda.Device().mem_info[1])
+
+
+def free_memory() -> int:
+    """Bytes of the current GPU's memory that nobody has taken."""
+    return int(importlib.import_module("cupy").cuda.Device().mem_info[0])
 
 
 def check(operation: str, name: Any) -> str:

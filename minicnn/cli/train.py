@@ -218,7 +218,9 @@ class Training:
         augmentation = settings.augmentation(self.recipe)
         if not isinstance(pictures, PictureParts):
             if augmentation is None:
-                return ArrayData(pictures, model, self.recipe, settings.batch_size)
+                data = ArrayData(pictures, model, self.recipe, settings.batch_size)
+                data.settle(self.device)
+                return data
             return AugmentedData(
                 pictures, model, self.recipe, settings.batch_size, seed=settings.seed, augmentation=augmentation
             )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from minicnn.device import free_memory, place
+
 from .pictures import as_labels, preparation
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
     from .picture_parts import PictureParts
     from .pictures import Pictures
+
+
+# How much of a GPU's free memory pictures may take for good.
+SHARE_OF_GPU = 0.25
 
 
 class TrainingData(Protocol):
@@ -97,6 +103,12 @@ class ArrayData:
         self.trained = self.in_all - held_out
         self.measured = len(self.x_test)
         self.after_epoch = self.measured if recipe.validate_on_test else held_out
+
+    def settle(self, device: str) -> None:
+        """Bring all pictures to a GPU, where they take little of its memory: a step then copies none."""
+        arrays = self.x_train, self.y_train, self.x_test, self.y_test
+        if device == "cuda" and sum(array.nbytes for array in arrays) <= SHARE_OF_GPU * free_memory():
+            self.x_train, self.y_train, self.x_test, self.y_test = (place(array, device) for array in arrays)
 
     def example(self) -> tuple[np.ndarray, np.ndarray]:
         """A batch to train on."""

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn import device
 from minicnn.autograd import Tensor
 from tests.cuda_on_host import device as harness
@@ -154,6 +156,7 @@ def test_the_commands_train_evaluate_and_predict_on_the_device(on_the_stand_in: 
     Settings.launched.clear()
     run(*train, "--device", "cuda", "--out", out)
     assert any(name.startswith(("adam", "sgd")) for name in Settings.launched)
+    assert any(name.startswith("take_rows") for name in Settings.launched), "the pictures lie on the device"
     digit = np.zeros((28, 28), np.uint8)
     digit[4:24, 12:16] = 255
     Image.fromarray(digit).save(tmp_path / "one.png")
@@ -161,6 +164,45 @@ def test_the_commands_train_evaluate_and_predict_on_the_device(on_the_stand_in: 
     Settings.launched.clear()
     run("predict", str(model), str(tmp_path / "one.png"), "--device", "auto")
     assert any(name.startswith("softmax") for name in Settings.launched)
+
+
+@pytest.mark.parametrize("validate_on_test", [True, False])
+def test_few_pictures_are_copied_to_the_device_once(
+    on_the_stand_in: None, monkeypatch: pytest.MonkeyPatch, validate_on_test: bool
+) -> None:
+    """Whether they are few depends on its memory; it changes no result."""
+    from minicnn import articles, layers
+    from minicnn.cli.pictures import Pictures
+    from minicnn.cli.training_data import SHARE_OF_GPU, ArrayData
+
+    cupy, generator = sys.modules["cupy"], np.random.default_rng(0)
+    x, y = generator.integers(0, 256, (24, 8, 8), np.uint8), generator.integers(0, 3, 24)
+    pictures = Pictures("mnist", "here", x[:16], y[:16], x[16:], y[16:], ("a", "b", "c"))
+    article = articles.get("lenet5")
+    recipe = replace(
+        article.recipe(article.default_recipe), loss="sparse_categorical_crossentropy",
+        validate_on_test=validate_on_test, validation_split=0.0 if validate_on_test else 0.25,
+    )  # fmt: skip
+    needed = int((x.size * 4 + y.nbytes) / SHARE_OF_GPU)
+    found = []
+    for free, where in ((needed, "cuda"), (needed - 1, "cpu")):
+        monkeypatch.setattr(cupy.Device, "mem_info", (free, 2**20))
+        minicnn.set_seed(0)
+        model = minicnn.Sequential([minicnn.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")])
+        model.compile("sgd", recipe.loss, metrics=["accuracy"])
+        model.to("cuda")
+        data = ArrayData(pictures, model, recipe, 4)
+        data.settle("cuda")
+        assert {device.device_of(a) for a in (data.x_train, data.y_train, data.x_test, data.y_test)} == {where}
+        before = cupy.transfers.to_device
+        history = model.fit(epochs=2, verbose=0, **data.arguments(model)).history
+        copies = cupy.transfers.to_device - before
+        assert all(type(part) is np.ndarray for part in data.predictions(model))
+        found.append((history, data.measure(model), data.predictions(model)[1].tolist(), copies))
+    assert found[0][:3] == found[1][:3]
+    whole, uploaded = found[0][3], found[1][3]
+    # The steps' numbers, and the order of the pictures once an epoch, in place of the batches.
+    assert whole < uploaded, (whole, uploaded)
 
 
 def test_a_command_that_is_told_cuda_never_falls_back() -> None:
