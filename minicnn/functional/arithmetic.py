@@ -275,7 +275,7 @@ class Clip(Function):
 
     def forward(self, x: Array) -> Array:
         """Remembers which elements were inside; the limits count as inside."""
-        y = x
+        y = x.copy() if self.low is None and self.high is None else x
         for choose, limit in ((np.maximum, self.low), (np.minimum, self.high)):
             y = y if limit is None else choose(*_beside(y, limit))
         self.inside = np.equal(y, x).astype(x.dtype)

@@ -66,6 +66,10 @@ def test_clip_passes_the_gradient_at_its_limits() -> None:
     assert slopes(lambda x: F.clip(x, -1, 1), [-2, -1, 0, 1, 2]) == [[0, 1, 1, 1, 0]]
     np.testing.assert_array_equal(F.clip(np.array([-3, 0, 3]), None, 1), [-3, 0, 1])
     np.testing.assert_array_equal(F.clip(np.array([-3, 0, 3]), -1, None), [-1, 0, 3])
+    x = np.array([-3.0, 3.0])
+    without = F.clip(x, None, None)
+    np.testing.assert_array_equal(without, x)
+    assert not np.shares_memory(without, x), "a result of its own, like any other"
 
 
 def test_where_sends_the_gradient_to_what_was_taken() -> None:
