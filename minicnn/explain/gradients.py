@@ -17,9 +17,10 @@ from minicnn.layers import Layer
 
 from .agreement import check_agreement
 from .reach import REACHED, Reader
-from .rules import first_channel, rule_of
+from .rules import rule_of
 from .tape import Tape
 from .terms import Position, checked, gathered
+from .weighted import first_channel
 from .windows import Windows, as_hwc, cells_at, is_channels_first
 
 if TYPE_CHECKING:
@@ -164,14 +165,15 @@ def weight_gradient(
     """Explain the derivative of the loss by one weight of a convolution or a dense layer.
 
     It is the sum, over all places where the weight is used, of gz there times the number x that the weight meets:
-    ``gw[p, q, c, f] = sum over i, j of gz[i, j, f] x[i SH + p DH - top, j SW + q DW - left, c]``; a bias meets 1
-    everywhere. The sum is compared with what autograd computes. Regularisers are not part of the loss here.
+    ``gw[p, q, c, f] = sum over i, j of gz[i, j, f] x[i SH + p DH - top, j SW + q DW - left, c]``, in a transposed
+    convolution ``gw[p, q, f, c]`` with the places of gz and x exchanged; a bias meets 1 everywhere. The sum is compared
+    with what autograd computes. Regularisers are not part of the loss here.
 
     Args:
         model, x, y, loss: as for `pixel_gradient`.
-        layer: `Conv2D`, `DepthwiseConv2D` or `Dense`: itself, its name or its index.
-        position: of the weight: (row, column, channel, filter) of a convolution's kernel, (input, unit) of a dense
-            layer's, just the filter or the unit of a bias.
+        layer: `Conv2D`, `DepthwiseConv2D`, `Conv2DTranspose` or `Dense`: itself, its name or its index.
+        position: of the weight: (row, column, channel, filter) of a convolution's kernel, (row, column, filter,
+            channel) of a transposed one's, (input, unit) of a dense layer's, just the filter or the unit of a bias.
         weight: "kernel" or "bias".
 
     Raises:
@@ -180,7 +182,7 @@ def weight_gradient(
     tape = Tape(model, x, y, loss, "explain.weight_gradient")
     step = tape.makers.get(tape.slot_of(layer))
     owner = None if step is None else step.layer
-    rule_of(owner, dict.fromkeys((L.Conv2D, L.DepthwiseConv2D, L.Dense), True), tape.operation)
+    rule_of(owner, dict.fromkeys((L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense), True), tape.operation)
     parameter = getattr(owner, weight, None) if weight in ("kernel", "bias") else None
     if step is None or parameter is None:
         raise ValueError(f"{tape.operation}: weight must be 'kernel' or 'bias', one that {layer!r} has, not {weight!r}")
@@ -194,45 +196,45 @@ def weight_gradient(
 
 
 def _uses(tape: Tape, step: Step, weight: str, index: Position) -> list[GradientTerm]:
-    """One term for each place where a weight is used; where it meets padding, nothing is added."""
+    """One term for each place where a weight is used; where it meets padding, or is cut off, nothing is added."""
     (source,), (output,) = step.inputs, step.outputs
-    places = _dense_places if isinstance(step.layer, L.Dense) else _map_places
-    outputs, met = places(step.layer, weight, index, tape.shape(source), tape.shape(output))
-    gz = tape.before_activation(step)[tuple(outputs.T)].tolist()
-    name, where = step.layer.name, list(map(tuple, outputs.tolist()))
+    gz, name = tape.before_activation(step), step.layer.name
     if weight == "bias":
-        return [GradientTerm(name, output, place, g, 1.0) for place, g in zip(where, gz, strict=True)]
-    x = gathered(tape.array(source), met)
-    values, inside = x.values.tolist(), x.inside.tolist()
+        cells = np.ndindex(*gz.shape)
+        axis = 0 if is_channels_first(step.layer) else -1
+        return [GradientTerm(name, output, cell, float(gz[cell]), 1.0) for cell in cells if cell[axis] == index[0]]
+    places = _dense_places if isinstance(step.layer, L.Dense) else _map_places
+    outputs, met = places(step.layer, index, tape.shape(source), tape.shape(output))
+    g, x = gathered(gz, outputs), gathered(tape.array(source), met)
     return [
-        GradientTerm(name, output, place, g, value, tuple(cell))
-        for place, g, value, cell, seen in zip(where, gz, values, met.tolist(), inside, strict=True)
-        if seen
+        GradientTerm(name, output, g.position(k), float(g.values[k]), float(x.values[k]), x.position(k))
+        for k in np.flatnonzero(g.inside & x.inside).tolist()
     ]
 
 
 def _dense_places(
-    layer: Any, weight: str, index: Position, taken: tuple[int, ...], given: tuple[int, ...]
+    layer: Any, index: Position, taken: tuple[int, ...], given: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a dense layer's weight is used: outputs (T, axes), and what it meets there (T, axes)."""
     before = np.array(list(np.ndindex(*given[:-1])), int)
-    outputs, met = (np.column_stack([before, np.full(len(before), last, int)]) for last in (index[-1], index[0]))
+    outputs, met = (np.column_stack([before, np.full(len(before), last, int)]) for last in (index[1], index[0]))
     return outputs, met
 
 
 def _map_places(
-    layer: Any, weight: str, index: Position, taken: tuple[int, ...], given: tuple[int, ...]
+    layer: Any, index: Position, taken: tuple[int, ...], given: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a convolution's: all windows of one map."""
-    first = is_channels_first(layer)
-    OH, OW, _ = as_hwc(first, given)
-    p, q, c, f = index if weight == "kernel" else (0, 0, 0, index[0])
+    """The same of a convolution's: all windows of one map, and the cell of each that the tap touches."""
+    first, transposed = is_channels_first(layer), isinstance(layer, L.Conv2DTranspose)
+    p, q, touched, own = index
     if isinstance(layer, L.DepthwiseConv2D):
-        channel, f = c, (c * layer.depth_multiplier + f if weight == "kernel" else f)
-    else:
-        channel = first_channel(layer, f) + c
+        own += touched * layer.depth_multiplier
+    elif not transposed:
+        touched += first_channel(layer, own)
     windows = Windows.of(layer, taken)
+    # The windows of a transposed convolution belong to what it takes, and touch what it gives.
+    OH, OW, _ = as_hwc(first, taken if transposed else given)
+    cells = cells_at(first, np.arange(OH), np.arange(OW), np.array([own])).reshape(-1, 3)
     rows, columns = windows.along(p, 0, OH), windows.along(q, 1, OW)
-    outputs = cells_at(first, np.arange(OH), np.arange(OW), np.array([f]))
-    met = cells_at(first, rows, columns, np.array([channel]))
-    return outputs.reshape(-1, 3), met.reshape(-1, 3)
+    under = cells_at(first, rows, columns, np.array([touched])).reshape(-1, 3)
+    return (under, cells) if transposed else (cells, under)
