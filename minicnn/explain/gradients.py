@@ -6,12 +6,12 @@ The letters: gy the loss' derivative by what a layer gives, gz by what it comput
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minicnn import layers as L
-from minicnn.autograd import Tensor
 from minicnn.device import to_host
 from minicnn.layers import Layer
 
@@ -24,6 +24,8 @@ from .weighted import first_channel
 from .windows import Windows, as_hwc, cells_at, is_channels_first
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from minicnn.models import Model
     from minicnn.models.graph import Step
 
@@ -54,28 +56,46 @@ class GradientTerm(NamedTuple):
 
 
 class GradientExplanation:
-    """How the derivative of the loss by one number comes about; ``print`` shows it as text.
+    """How the derivative of the loss by one number comes about; ``print`` shows it as text, `plot` as a picture.
 
     Attributes:
         what: of which number: "conv's kernel at (0, 1, 0, 2)".
+        owner: the number's layer with what of it: "conv", "conv's kernel".
+        position: where the number stands in that.
+        gradients: the derivatives by all numbers of the owner, in its shape, float64.
         value: what autograd computed.
         computed: the sum of the terms in float64.
         terms: the products, in the order of the layers and positions they come from.
-        factor_name: "w", or "x" where it is a weight's gradient.
+        tape: the loss and all values and derivatives on the sample's way.
+        slot: of the tape, that the number stands in; None of a weight.
     """
 
     def __init__(
-        self, tape: Tape, what: str, terms: list[GradientTerm], value: float, beside: Tensor, factor_name: str
+        self,
+        tape: Tape,
+        owner: str,
+        position: Position,
+        terms: list[GradientTerm],
+        gradients: np.ndarray,
+        slot: int | None = None,
     ) -> None:
         self.tape = tape
-        self.what = what
+        self.owner = owner
+        self.position = position
+        self.what = f"{owner} at {position}"
         self.terms = terms
-        self.value = value
-        self.factor_name = factor_name
+        self.gradients = gradients
+        self.slot = slot
+        self.value = float(gradients[position])
         self.computed = math.fsum(term.product for term in terms)
         magnitude = math.fsum(abs(term.product) for term in terms)
-        numbers = to_host(beside.data).astype(tape.dtype)
-        check_agreement(f"{tape.operation}: {what}", value, self.computed, magnitude, numbers)
+        numbers = gradients.astype(tape.dtype)
+        check_agreement(f"{tape.operation}: {self.what}", self.value, self.computed, magnitude, numbers)
+
+    @property
+    def factor_name(self) -> str:
+        """What the terms' factors are: "w", weights, or "x", the numbers that a weight meets."""
+        return "x" if self.slot is None else "w"
 
     def ahead(self, number: int | None = None) -> GradientExplanation:
         """Explain the derivative that one of the terms comes from, a layer nearer to the loss.
@@ -94,6 +114,12 @@ class GradientExplanation:
         if term.slot is None or term.position is None:
             raise ValueError(f"explain: term {number} of {self.what} is the derivative of the loss itself")
         return _of_pixel(self.tape, term.slot, term.position)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw it: see `minicnn.plots.gradient_explanation`."""
+        from minicnn.plots import gradient_explanation
+
+        return gradient_explanation(self, path=path)
 
     def __str__(self) -> str:
         from .text import describe_gradient
@@ -136,9 +162,7 @@ def _of_pixel(tape: Tape, slot: int, position: Position) -> GradientExplanation:
         for source, taken in enumerate(step.inputs):
             if taken == slot:
                 terms += _through(tape, step, source, position)
-    value = float(tape.gradient(slot)[position])
-    what = f"{tape.name(slot)} at {position}"
-    return GradientExplanation(tape, what, terms, value, tape.gradients[slot], "w")
+    return GradientExplanation(tape, tape.name(slot), position, terms, tape.gradient(slot), slot)
 
 
 def _through(tape: Tape, step: Step, source: int, position: Position) -> list[GradientTerm]:
@@ -190,9 +214,8 @@ def weight_gradient(
         raise ValueError(f"{tape.operation}: {step.layer.describe()} is frozen, so its weights have no gradient")
     what = f"{step.layer.name}'s {weight}"
     index = checked(position, parameter.shape, f"{tape.operation}: position in {what}")
-    gradient = tape.by_weight(parameter)
-    value = float(to_host(gradient.data)[index])
-    return GradientExplanation(tape, f"{what} at {index}", _uses(tape, step, weight, index), value, gradient, "x")
+    gradients = to_host(tape.by_weight(parameter).data).astype(np.float64)
+    return GradientExplanation(tape, what, index, _uses(tape, step, weight, index), gradients)
 
 
 def _uses(tape: Tape, step: Step, weight: str, index: Position) -> list[GradientTerm]:

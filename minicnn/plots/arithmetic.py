@@ -38,13 +38,14 @@ def bars(panel: Axes, names: Sequence[str], numbers: np.ndarray) -> None:
 
 def profile(panel: Axes, values: np.ndarray, place: int) -> None:
     """Values side by side, the one at a place in another colour."""
-    colors = [TRAINING] * len(values)
-    colors[place] = WRONG
     if len(values) <= _SEPARATE:
+        colors = [TRAINING] * len(values)
+        colors[place] = WRONG
         panel.bar(range(len(values)), values, color=colors)
     else:
         # Thousands of bars take seconds.
-        panel.vlines(range(len(values)), 0, values, colors=colors, linewidth=0.5)
+        panel.vlines(range(len(values)), 0, values, colors=TRAINING, linewidth=0.5)
+        panel.vlines(place, 0, values[place], colors=WRONG, linewidth=2)
     dress(panel)
 
 
@@ -62,12 +63,18 @@ def outline(panel: Axes, first: Any, last: Any) -> None:
     panel.set_yticks([])
 
 
-def table(panel: Axes, values: np.ndarray, inside: np.ndarray) -> None:
-    """Numbers in cells shaded by their size; padding is empty and says so."""
+def signed(panel: Axes, values: np.ndarray) -> float:
+    """A map in colours with 0 in their middle; gives the number that the outermost colour stands for."""
     limit = float(np.abs(values).max()) or 1.0
-    panel.imshow(np.where(inside, values, 0.0), cmap=SIGNED, vmin=-limit, vmax=limit)
+    panel.imshow(values, interpolation="nearest", cmap=SIGNED, vmin=-limit, vmax=limit)
     panel.set_xticks([])
     panel.set_yticks([])
+    return limit
+
+
+def table(panel: Axes, values: np.ndarray, inside: np.ndarray) -> None:
+    """Numbers in cells shaded by their size; padding is empty and says so."""
+    limit = signed(panel, np.where(inside, values, 0.0))
     if max(values.shape) > _NUMBERED:
         return
     size = 8 if values.shape[1] <= 3 else 6 if values.shape[1] <= 5 else 4
