@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from minicnn.models.graph import Step
 
 
+#: What the axes of a kernel are called.
+_KERNEL_AXES = {
+    L.Conv2D: ("row", "column", "channel", "filter"),
+    L.DepthwiseConv2D: ("row", "column", "channel", "multiple"),
+    L.Conv2DTranspose: ("row", "column", "filter", "channel"),
+    L.Dense: ("input", "unit"),
+}
+
+
 class GradientTerm(NamedTuple):
     """One of the products that a gradient is the sum of.
 
@@ -206,14 +215,16 @@ def weight_gradient(
     tape = Tape(model, x, y, loss, "explain.weight_gradient")
     step = tape.makers.get(tape.slot_of(layer))
     owner = None if step is None else step.layer
-    rule_of(owner, dict.fromkeys((L.Conv2D, L.DepthwiseConv2D, L.Conv2DTranspose, L.Dense), True), tape.operation)
+    axes = rule_of(owner, _KERNEL_AXES, tape.operation)
     parameter = getattr(owner, weight, None) if weight in ("kernel", "bias") else None
     if step is None or parameter is None:
         raise ValueError(f"{tape.operation}: weight must be 'kernel' or 'bias', one that {layer!r} has, not {weight!r}")
     if not parameter.requires_grad:
         raise ValueError(f"{tape.operation}: {step.layer.describe()} is frozen, so its weights have no gradient")
     what = f"{step.layer.name}'s {weight}"
-    index = checked(position, parameter.shape, f"{tape.operation}: position in {what}")
+    if weight == "bias":
+        axes = ("unit" if isinstance(owner, L.Dense) else "filter",)
+    index = checked(position, parameter.shape, f"{tape.operation}: position in {what}", axes)
     gradients = to_host(tape.by_weight(parameter).data).astype(np.float64)
     return GradientExplanation(tape, what, index, _uses(tape, step, weight, index), gradients)
 

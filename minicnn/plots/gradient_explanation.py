@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -137,7 +137,9 @@ def _beside(panel: Axes, explained: GradientExplanation) -> None:
     gradients, position = explained.gradients, explained.position
     if len(position) == 4 or (explained.slot is not None and len(position) == 3):
         if explained.slot is None:
-            values, (row, column) = gradients[:, :, position[2], position[3]], position[:2]
+            row, column, *others = position
+            of_filter: Any = (..., *others)
+            values = gradients[of_filter]
         else:
             values, row, column = explained.tape.map_of(explained.slot, position, gradients)
         signed(panel, values)

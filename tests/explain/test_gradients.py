@@ -188,11 +188,15 @@ def test_bad_questions():
         explain.weight_gradient(model, x, 2, "picture", 0, **ask)
     with pytest.raises(ValueError, match=r"weight must be 'kernel' or 'bias'.*not 'gamma'"):
         explain.weight_gradient(model, x, 2, "last", (0, 0), weight="gamma", **ask)
-    with pytest.raises(ValueError, match=r"position in first's kernel must be whole numbers \(axis 0 0 to 2, "):
+    with pytest.raises(ValueError, match=r"position in first's kernel must be whole numbers \(row 0 to 2, .* filter"):
         explain.weight_gradient(model, x, 2, "first", (3, 0, 0, 0), **ask)
+    with pytest.raises(ValueError, match=r"position in first's bias must be whole numbers \(filter 0 to 2\), but 3 "):
+        explain.weight_gradient(model, x, 2, "first", 3, weight="bias", **ask)
     model.get_layer("first").trainable = False
     with pytest.raises(ValueError, match="Conv2D 'first' is frozen"):
         explain.weight_gradient(model, x, 2, "first", (0, 0, 0, 0), **ask)
+    with pytest.raises(ValueError, match=r"position in last's kernel must be .* \(input 0 to 17, unit 0 to 3\)"):
+        explain.weight_gradient(model, x, 2, "last", (0, 4), **ask)
     explain.pixel_gradient(model, x, 2, "picture", (0, 0, 0), **ask)
     several = Model(model.input, [model.output, model.get_layer("flat").output])
     with pytest.raises(ValueError, match="has 2 outputs, expected one"):
