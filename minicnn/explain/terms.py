@@ -62,8 +62,8 @@ class Terms:
 
     @property
     def smallest(self) -> int:
-        """The number of the smallest value, likewise."""
-        return int(np.argmin(np.where(self.inside, self.values, np.inf)))
+        """The number of the smallest value, likewise; for terms without padding."""
+        return int(np.argmin(self.values))
 
     def position(self, number: int) -> Position | None:
         """Where the term of this number stands, counted in C order; None in the padding."""
