@@ -102,19 +102,19 @@ def target_of(model: Model, true_class: str, loss: str | None) -> np.ndarray:
     Raises:
         ValueError: there is no such class or loss, or the model's outputs are no classes.
     """
-    from minicnn import losses
+    from minicnn.explain.tape import loss_of
 
     from .pictures import as_labels
     from .training_data import label_form
 
-    if loss is None and not model.compiled:
-        raise ValueError(f"--gradient: {model.name} was never compiled, so it has no loss: name one with --loss")
     if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
         raise ValueError(f"--gradient: {model.name} gives {model.output_shape}, which are no classes")
     outputs = int(model.output_shape[1])
     number = class_number(true_class, list(model.class_names or ()), max(outputs, 2))
-    form = label_form(model, losses.get(model.trainer.loss if loss is None else loss).name)
-    return as_labels(np.array([number]), form, outputs)
+    measure = loss_of(model, loss, (None,), model.output_shape)
+    if measure is None:
+        raise ValueError(f"--gradient: {model.name} was not compiled with a loss: name one with --loss")
+    return as_labels(np.array([number]), label_form(model, measure.name), outputs)
 
 
 def class_number(true_class: str, names: list[str], count: int) -> int:

@@ -166,8 +166,9 @@ def _batch_normalization(reader: Reader) -> Reached:
 
 
 def _local_response_normalization(reader: Reader) -> Reached:
-    """With d = bias + alpha s, s of the squares around channel k, y = x d^-beta at k, so that
-    dy[k] / dx[c] = (1 if k is c) d^-beta - 2 alpha beta x[k] x[c] d^(-beta - 1).
+    """By (1 if k is c) d^-beta - 2 alpha beta x[k] x[c] d^(-beta - 1) at each channel k in reach of the number's, c.
+
+    d = bias + alpha s, where s is the sum of the squares around k: the response is y[k] = x[k] d^-beta.
     """
     layer, x = reader.layer, reader.inputs[0]
     channel = 0 if reader.channels_first else 2

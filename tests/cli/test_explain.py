@@ -110,6 +110,8 @@ def test_derivatives_are_those_of_the_library(run, compiled):
     [
         (3, "softmax", "sparse_categorical_crossentropy", [1]),
         (3, "softmax", "categorical_crossentropy", [[0, 1, 0]]),
+        (3, "softmax", "crossentropy", [1]),
+        (1, "sigmoid", "crossentropy", [1]),
         (3, "sigmoid", "binary_crossentropy", [[0, 1, 0]]),
         (1, "sigmoid", "binary_crossentropy", [1]),
         (1, "tanh", "mse", [1]),
@@ -157,7 +159,7 @@ def test_models_whose_derivatives_have_no_loss_or_no_classes(run, saved, tmp_pat
     ask = ("photo.png", "--layer", "conv", "--at", "0,0,0", "--gradient", "1")
     result = run("explain", "net.minicnn", *ask)
     assert result.exit_code == 2
-    assert "was never compiled, so it has no loss: name one with --loss" in result.stderr
+    assert "was not compiled with a loss: name one with --loss" in result.stderr
     assert run("explain", "net.minicnn", *ask, "--loss", "mse").exit_code == 0
     maps = Sequential([layers.Conv2D(1, 3, input_shape=(6, 8, 3), name="conv")])
     maps.save(tmp_path / "maps.minicnn")

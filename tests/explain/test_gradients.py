@@ -177,9 +177,20 @@ def test_a_number_added_to_itself():
     assert explained.value == 10 and [term.product for term in explained.terms] == [5, 5]
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", ["sparse_categorical_crossentropy"], {"last": "ce"}])
+def test_the_loss_is_the_one_of_the_model(loss):
+    model, x = prepared(network())
+    expected = explain.pixel_gradient(model, x, 2, "pool", (1, 1, 0), loss="sparse_categorical_crossentropy")
+    model.compile("sgd", loss)
+    assert explain.pixel_gradient(model, x, 2, "pool", (1, 1, 0)).value == expected.value != 0
+
+
 def test_bad_questions():
     model, x = prepared(network())
-    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Model .* is not compiled, so loss must be given"):
+    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Model .* is not compiled with a loss, so loss must"):
+        explain.pixel_gradient(model, x, 2, "first", (0, 0, 0))
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="is not compiled with a loss, so loss must be given"):
         explain.pixel_gradient(model, x, 2, "first", (0, 0, 0))
     ask = {"loss": "sparse_categorical_crossentropy"}
     with pytest.raises(ValueError, match=r"BatchNormalization 'norm' cannot be explained; .* Conv2D, Conv2DTr"):
