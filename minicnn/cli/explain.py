@@ -102,7 +102,7 @@ def target_of(model: Model, true_class: str, loss: str | None) -> np.ndarray:
     Raises:
         ValueError: there is no such class or loss, or the model's outputs are no classes.
     """
-    from minicnn.explain.tape import loss_of
+    from minicnn.training.outputs import loss_of
 
     from .pictures import as_labels
     from .training_data import label_form

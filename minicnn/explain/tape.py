@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minicnn
 import minicnn.functional as F
-from minicnn import losses
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import native, place, to_host
 from minicnn.kernels import use_tf32
 from minicnn.models.graph import Step, activation_of, run_to_logits
 from minicnn.parameter import Parameter
-from minicnn.training.outputs import spread
+from minicnn.training.outputs import loss_of
 
 from .trace import Trace
 
@@ -90,19 +88,6 @@ class Tape(Trace):
         # A tensor of its own where the activation hands z on.
         y = activation(F.reshape(z, z.shape))
         return to_host(minicnn.grad(y, [z], [self.gradients[slot]])[0].data)[0].astype(np.float64)
-
-
-def loss_of(model: Model, loss: Any, target_shape: Sequence[int | None], output_shape: Sequence[int | None]) -> Any:
-    """The loss of a model of one output, None where there is none.
-
-    Args:
-        model: compiled or not.
-        loss: name or function; None takes the one that the model was compiled with.
-        target_shape, output_shape: which tell what "crossentropy" means.
-    """
-    if loss is None and model.compiled:
-        (loss,) = spread(model.trainer.loss, model.output_names, "loss", share=True)
-    return losses.get(loss, target_shape, output_shape)
 
 
 def _scalar(value: Any) -> Any:
