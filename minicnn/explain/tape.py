@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from minicnn.device import native, place, to_host
 from minicnn.kernels import use_tf32
 from minicnn.models.graph import Step, activation_of, run_to_logits
 from minicnn.parameter import Parameter
+from minicnn.training.outputs import spread
 
 from .trace import Trace
 
@@ -42,15 +44,15 @@ class Tape(Trace):
         super().__init__(model, x, operation, taped=True)
         if len(self.outputs) != 1:
             raise ValueError(f"{operation}: {model.describe()} has {len(self.outputs)} outputs, expected one")
-        if loss is None and not model.compiled:
-            raise ValueError(f"{operation}: {model.describe()} is not compiled, so loss must be given")
-        measure = losses.get(model.trainer.loss if loss is None else loss)
-        self.loss_name = measure.name
         target = native(y)
         if target.ndim == 0 or target.shape[0] != 1:
             target = target[np.newaxis]
         target = place(target, model.device)
         (output,) = self.outputs
+        measure = loss_of(model, loss, target.shape, self.tensors[output].shape)
+        if measure is None:
+            raise ValueError(f"{operation}: {model.describe()} is not compiled with a loss, so loss must be given")
+        self.loss_name = measure.name
         self._value = _scalar(measure(target, self.tensors[output]))
         self.loss = float(self._value.numpy())
         with use_tf32(False):
@@ -88,6 +90,19 @@ class Tape(Trace):
         # A tensor of its own where the activation hands z on.
         y = activation(F.reshape(z, z.shape))
         return to_host(minicnn.grad(y, [z], [self.gradients[slot]])[0].data)[0].astype(np.float64)
+
+
+def loss_of(model: Model, loss: Any, target_shape: Sequence[int | None], output_shape: Sequence[int | None]) -> Any:
+    """The loss of a model of one output, None where there is none.
+
+    Args:
+        model: compiled or not.
+        loss: name or function; None takes the one that the model was compiled with.
+        target_shape, output_shape: which tell what "crossentropy" means.
+    """
+    if loss is None and model.compiled:
+        (loss,) = spread(model.trainer.loss, model.output_names, "loss", share=True)
+    return losses.get(loss, target_shape, output_shape)
 
 
 def _scalar(value: Any) -> Any:
