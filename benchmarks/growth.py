@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from . import driver
+from .cases import PRODUCT
 from .workloads import WORKLOADS, Conv, Dense, Pool, Workload
 
 UNIT = "pictures a second"
@@ -34,6 +35,7 @@ GROWTH: dict[str, dict[int, Workload]] = {
     "channels": {n: _network("channels", n, channels=n) for n in (4, 8, 16, 32, 64, 128)},
 }
 THREADS = "threads"
+BLAS = f"{PRODUCT}, GFLOP/s"
 NAMES = [*GROWTH, THREADS]
 
 
@@ -55,18 +57,24 @@ def measure(name: str, options: Any, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _threads(options: Any, about: dict[str, Any]) -> dict[str, Any]:
-    """Ours with one thread and with all, in turns, on every network."""
+    """Ours with one thread and with all, in turns, on every network, and what the machine gives BLAS meanwhile."""
     rounds: driver.Rounds = {}
+
+    def note(engine: str, measure: str, speed: float) -> None:
+        rounds.setdefault(engine, {}).setdefault(measure, []).append(speed)
+
     for work in WORKLOADS:
         with ExitStack() as stack:
             engines = {
-                label: stack.enter_context(driver.running(["minicnn"], threads, about))[0]
+                label: stack.enter_context(driver.running(["minicnn", "numpy"], threads, about))
                 for label, threads in (("1 thread", 1), (f"{options.threads} threads", options.threads))
             }
-            for engine in engines.values():
-                engine.ask("prepare", workload=work)
+            for ours, _ in engines.values():
+                ours.ask("prepare", workload=work)
             for _ in range(options.rounds):
-                for label, engine in engines.items():
-                    rounds.setdefault(f"minicnn, {label}", {}).setdefault(work, []).append(engine.ask("train"))
+                for label, (ours, numpy) in engines.items():
+                    note(f"minicnn, {label}", work, ours.ask("train"))
+                    speeds = numpy.ask("layer", case=str(PRODUCT), seconds=0.1)
+                    note(f"NumPy's BLAS, {label}", BLAS, speeds["forward"])
         driver.progress(f"threads, {work}", options.rounds - 1, options.rounds)
     return {"rounds": rounds}

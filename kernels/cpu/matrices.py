@@ -2,7 +2,7 @@
 
 a is (M, K), b is (K, N), the bias (N,); both matrices may be transposed views. No BLAS: threaded BLAS libraries split
 sums by the number of threads, and their results change with it. Here every element of the product is one sum over k in
-its order, made by one thread.
+its order, or a few that are added in their order.
 
 How the work is cut depends on shape and layout alone:
 
@@ -12,6 +12,8 @@ How the work is cut depends on shape and layout alone:
   values of k, and the sums so far, stay in the second-level cache together. Each slice of b is packed into panels where
   it is used and forgotten: no packed matrix goes to memory. (Goto and van de Geijn, "Anatomy of high-performance matrix
   multiplication", 2008, section 4.)
+- Where that makes few tiles of few rows and long sums (a dense layer behind many pixels), reading b counts again: then
+  the sums are cut into chunks that each read some rows of b whole, and are added up in the end.
 
 Rows of a that lie a large power of two apart fall into the same few places of the caches and push each other out, so
 they are first copied side by side.
@@ -32,6 +34,7 @@ from .arrays import flat, floating
 from .cache import compiled, reassociated
 from .panels import (
     ONE,
+    ROWS_AHEAD,
     ZERO,
     copy_panel_row,
     multiply_panels,
@@ -49,7 +52,10 @@ THIN_COLUMNS = 512  # columns to a tile where b is read by rows
 THIN_DOTS = 32  # and where it is read by columns
 BLOCK = 252  # rows to a tile at most: whole register tiles of either height
 GROUP = 8  # panels to a tile at most
-LEAST_TILES = 8  # if there are so many panels
+LEAST_TILES = 8  # if there are so many panels, or sums so long
+CHUNKED = 64  # rows of a at most, where sums are cut into chunks
+CHUNK = 384  # and values of k to a chunk at least
+SUMMED = 4096  # sums to a tile, where chunks are added
 SLICE = 256  # values of k to a slice; half of it where a block has many rows
 
 _NO_OFFSET = np.zeros(1, np.int64)
@@ -71,7 +77,9 @@ class Cut(NamedTuple):
     K: int
     block: int  # rows to a tile
     group: int  # panels to a tile
-    slice: int  # values of k at a time
+    chunks: int
+    chunk: int  # values of k to a chunk
+    slice: int  # and of them at a time
     pack_a: bool
     row_step: int  # of a
     column_step: int
@@ -126,8 +134,8 @@ def multiply(
     if not y.size:
         return y
     left, right = _matrix(np.ascontiguousarray(a) if M <= THIN else a, dtype), _matrix(b, dtype)
-    start = pad_bias(bias, N, 1, dtype)
     if M <= THIN:
+        start = pad_bias(bias, N, 1, dtype)
         by_rows = right.column_step == 1
         share(
             _thin_by_rows if by_rows else _thin_by_columns, -(-N // (THIN_COLUMNS if by_rows else THIN_DOTS)),
@@ -135,12 +143,18 @@ def multiply(
         )  # fmt: skip
         return y
     plan = _plan(M, N, K, left.row_step, left.column_step, right.row_step, right.column_step, dtype)
-    threads = threads_for(M * N * K)
+    threads, chunks = threads_for(M * N * K), plan.cut.chunks
     scratch = memory.empty((threads * plan.cut.scratch,), dtype)
+    sums = y if chunks == 1 else memory.empty((chunks, M, N), dtype)
     share(
-        _multiply_tiles, plan.tiles, threads, left.memory, plan.a_rows, right.memory, start, y.reshape(-1),
-        plan.targets, _NO_OFFSET, scratch, plan.cut, kind, alpha,
+        _multiply_tiles, plan.tiles, threads, left.memory, plan.a_rows, right.memory,
+        pad_bias(bias if chunks == 1 else None, N, 1, dtype), sums.reshape(-1), plan.targets, _NO_OFFSET, scratch,
+        plan.cut, kind if chunks == 1 else LINEAR, alpha,
     )  # fmt: skip
+    if chunks > 1:
+        rows = max(1, SUMMED // N)
+        padded = pad_bias(bias, N, 1, dtype)
+        share(_add_chunks, -(-M // rows), threads_for(sums.nbytes), sums, padded, y, rows, kind, alpha)
     return y
 
 
@@ -149,12 +163,16 @@ def _plan(
     M: int, N: int, K: int, row_step: int, column_step: int, b_row_step: int, b_column_step: int, dtype: np.dtype
 ) -> Plan:
     panels, width, lanes = panel_count(N, dtype), panel_width(dtype), vector_lanes(dtype)
+    blocks = -(-M // BLOCK)
+    chunks = max(1, min(-(-LEAST_TILES // -(-panels // GROUP)), K // CHUNK)) if M <= CHUNKED else 1
+    chunk = -(-max(K, 1) // chunks)
+    least = -(-LEAST_TILES // chunks)
     # Few columns make few tiles: then more rows' worth of them, of which each packs b for itself.
-    blocks = max(-(-M // BLOCK), min(-(-LEAST_TILES // panels), M // (4 * ROWS)))
+    blocks = max(blocks, min(-(-least // panels), M // (4 * ROWS)))
     rows = -(-M // blocks)
     block = -(-rows // ROWS) * ROWS
-    group = min(GROUP, panels, -(-panels * blocks // LEAST_TILES))
-    slice_ = min(max(K, 1), SLICE if block <= BLOCK // 2 else SLICE // 2)
+    group = min(GROUP, panels, -(-panels * blocks // least))
+    slice_ = min(chunk, SLICE if block <= BLOCK // 2 else SLICE // 2)
     pack_a = row_step > 1 and row_step * dtype.itemsize % 1024 == 0
     a_pitch = max(lanes, ROWS)
     packed_a = block // ROWS * slice_ * a_pitch if pack_a else 0
@@ -163,11 +181,11 @@ def _plan(
     numbers = np.arange(block, dtype=np.int64)
     a_rows = numbers // ROWS * (slice_ * a_pitch) + numbers % ROWS if pack_a else numbers * row_step
     cut = Cut(
-        M, N, K, block, group, slice_, pack_a, row_step, column_step, b_row_step, b_column_step, packed_a, packed_b,
-        pitch, packed_b + (block * pitch if slice_ < K else 0),
+        M, N, K, block, group, chunks, chunk, slice_, pack_a, row_step, column_step, b_row_step, b_column_step,
+        packed_a, packed_b, pitch, packed_b + (block * pitch if slice_ < chunk else 0),
     )  # fmt: skip
-    targets = numbers * (pitch if slice_ < K else N)
-    return Plan(cut, blocks * -(-panels // group), a_rows, targets)
+    targets = numbers * (pitch if slice_ < chunk else N)
+    return Plan(cut, chunks * blocks * -(-panels // group), a_rows, targets)
 
 
 @compiled
@@ -179,16 +197,18 @@ def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, s
     a_scratch = enter(ticket) * cut.scratch
     b_scratch, sums = a_scratch + cut.packed_a, a_scratch + cut.packed_b
     groups = (cut.N + cut.pitch - 1) // cut.pitch
-    one_slice = cut.slice >= cut.K
+    one_slice = cut.slice >= cut.chunk
     tile = take(ticket)
     while tile < tiles:
-        first, column = tile // groups * cut.block, tile % groups * cut.pitch
+        chunk, place = divmod(tile, tiles // cut.chunks)
+        first, column = place // groups * cut.block, place % groups * cut.pitch
         rows, columns = min(cut.block, cut.M - first), min(cut.pitch, cut.N - column)
-        target = first * cut.N + column
+        target = (chunk * cut.M + first) * cut.N + column
         out, out_base = (y, target) if one_slice else (scratch, sums)
+        k_first, k_end = chunk * cut.chunk, min((chunk + 1) * cut.chunk, cut.K)
         # Once even for K = 0, which leaves the bias.
-        for k in range(0, max(cut.K, 1), cut.slice):
-            length = min(cut.slice, cut.K - k)
+        for k in range(k_first, max(k_end, k_first + 1), cut.slice):
+            length = min(cut.slice, k_end - k)
             left, left_base, left_step = a, first * cut.row_step + k * cut.column_step, cut.column_step
             if cut.pack_a:
                 for row in range(0, rows, ROWS):
@@ -203,7 +223,7 @@ def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, s
                 for i in range(length):
                     source, packed = base + i * cut.b_row_step, b_scratch + i * width
                     for n in range(0, whole, width):
-                        copy_panel_row(scratch, packed + n // width * panel, b, source + n)
+                        copy_panel_row(scratch, packed + n // width * panel, b, source + n, ROWS_AHEAD * cut.b_row_step)
                     if columns > whole:
                         copy_elements(scratch, packed + whole // width * panel, b, source + whole, columns - whole)
             else:
@@ -212,7 +232,7 @@ def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, s
                         b, base + n * cut.b_column_step, cut.b_column_step, min(width, columns - n), length,
                         scratch, b_scratch + n // width * panel, width, width,
                     )  # fmt: skip
-            begin, begin_base, begin_scale = (start, column, ZERO) if k == 0 else (scratch, sums, ONE)
+            begin, begin_base, begin_scale = (start, column, ZERO) if k == k_first else (scratch, sums, ONE)
             multiply_panels(
                 left, left_base, a_rows, ZERO, rows, no_offset, ONE, length, left_step,
                 scratch, b_scratch, panel, ZERO, width,
@@ -222,6 +242,22 @@ def _multiply_tiles(ticket, tiles, a, a_rows, b, start, y, targets, no_offset, s
             values = y[target + row * cut.N : target + row * cut.N + columns]
             if not one_slice:
                 values[:] = scratch[sums + row * cut.pitch : sums + row * cut.pitch + columns]
+            activate(values, kind, alpha)
+        tile = take(ticket)
+
+
+@compiled
+def _add_chunks(ticket, tiles, sums, start, y, rows, kind, alpha):
+    chunks, M, N = sums.shape
+    tile = take(ticket)
+    while tile < tiles:
+        for row in range(tile * rows, min((tile + 1) * rows, M)):
+            values = y[row]
+            values[:] = start[:N]
+            for chunk in range(chunks):
+                part = sums[chunk, row]
+                for n in range(N):
+                    values[n] += part[n]
             activate(values, kind, alpha)
         tile = take(ticket)
 

@@ -19,6 +19,9 @@ from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements, multiply_add_tile,
 from .threads import share, take, threads_for
 from .vectors import INT64, Vectors, array_pointer, element_bytes, emitted
 
+# How far packing looks ahead.
+ROWS_AHEAD = 8
+
 # Numba compiles a function anew for every combination of literal arguments; these two are no literals.
 ZERO, ONE = np.int64(0), np.int64(1)
 
@@ -93,10 +96,11 @@ def transpose(source, base, row_step, rows, count, target, target_base, pitch, r
 
 
 @emitted
-def copy_panel_row(typingctx, target, target_base, source, source_base):
+def copy_panel_row(typingctx, target, target_base, source, source_base, ahead):
     """target[target_base:][:w] = source[source_base:][:w] for the width w of a panel, which the compiler knows.
 
     A copy of any length is a call, behind which the processor looks ahead less far into a matrix that is not cached.
+    Nor does it guess what follows where rows lie far apart: the numbers `ahead` of these are asked for beforehand.
     """
 
     def codegen(context, builder, signature, args):
@@ -104,12 +108,13 @@ def copy_panel_row(typingctx, target, target_base, source, source_base):
         source = builder.gep(array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
         lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
         simd = Vectors(builder, context.get_value_type(signature.args[0].dtype), lanes)
+        simd.prefetch(builder.gep(source, [args[4]]))
         moved = [simd.load(builder.gep(source, [INT64(i * lanes)])) for i in range(VECTORS)]
         for i, vector in enumerate(moved):
             simd.store(vector, builder.gep(target, [INT64(i * lanes)]))
         return context.get_dummy_value()
 
-    return types.void(target, types.intp, source, types.intp), codegen
+    return types.void(target, types.intp, source, types.intp, types.intp), codegen
 
 
 @inlined
@@ -123,7 +128,8 @@ def pack_panel(source, base, rows, run, column_step, columns, packed, packed_bas
     columns = min(columns, width)
     if column_step == 1 and columns == width:
         for k in range(rows.size):
-            copy_panel_row(packed, packed_base + k * width, source, base + rows[k])
+            ahead = rows[min(k + ROWS_AHEAD, rows.size - 1)] - rows[k]
+            copy_panel_row(packed, packed_base + k * width, source, base + rows[k], ahead)
     elif column_step == 1:
         for k in range(rows.size):
             copy_elements(packed, packed_base + k * width, source, base + rows[k], columns)

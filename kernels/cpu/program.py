@@ -37,6 +37,8 @@ from .vectors import INT64, array_pointer, emitted
 COPIED = 64 * 1024  # numbers to a tile of a copy or a product
 PATIENCE = 1500  # looks at a counter before a thread sleeps
 NAP = 50e-6  # seconds
+# Lets other processes run; where there is no such call, the shortest sleep does.
+_yield: Callable[[], Any] = getattr(os, "sched_yield", partial(time.sleep, 0))
 # Says to the processor that a thread only waits.
 _PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686") else ""
 
@@ -238,8 +240,10 @@ def _multiply(ticket, tiles, a, b, product):
 def _copy_strided(ticket, tiles, target, source):
     tile = take(ticket)
     while tile < tiles:
-        for j, k, m in np.ndindex(target.shape[1:]):
-            target[tile, j, k, m] = source[tile, j, k, m]
+        for j in range(target.shape[1]):
+            for k in range(target.shape[2]):
+                for m in range(target.shape[3]):
+                    target[tile, j, k, m] = source[tile, j, k, m]
         tile = take(ticket)
 
 
@@ -261,8 +265,9 @@ def _as_shared_copy(target: Any, source: Any) -> tuple[Any, ...] | None:
         return _copy, -(-target.size // COPIED), 1, target.reshape(-1), source.reshape(-1)
     if target.ndim > 4 or target.size > COPIED:
         return None
-    axes = (None,) * (4 - target.ndim)
-    return _copy_strided, len(target[axes]), 1, target[axes], source[axes]
+    axes = (..., *(None,) * (4 - target.ndim))
+    target, source = target[axes], source[axes]
+    return _copy_strided, len(target), threads_for(4 * target.nbytes), target, source
 
 
 def assemble(calls: Sequence[Call]) -> list[Callable[[], None]]:
@@ -313,7 +318,7 @@ class Program:
 
     def _walk_to_the_end(self) -> None:
         while not _walk(self._calls, self._state):
-            time.sleep(0)
+            _yield()
 
     def help(self) -> None:
         """Take part in the run under way, if there is one."""

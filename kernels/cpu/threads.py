@@ -22,12 +22,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..recording import note, present
+from ..recording import note, present, under_way
 from .cache import inlined
 from .simd import fetch_add
 
-# Waking a helper takes some 20 microseconds, in which one core does this many multiply-adds (or moves as many bytes).
-WORTH_SHARING = 400_000
+# Waking a helper and waiting for its end takes some 60 microseconds, in which one core does this many multiply-adds (or
+# moves as many bytes).
+WORTH_WAKING = 2_500_000
+# In what is recorded, helpers are awake when a kernel's turn comes (`program`).
+WORTH_JOINING = 50_000
 
 
 def _available_cores() -> int:
@@ -160,7 +163,7 @@ def share(kernel: Callable[..., None], tiles: int, threads: int, *arguments: Any
 
 def threads_for(work: float) -> int:
     """How many threads so many multiply-adds (or bytes moved) are worth."""
-    return max(1, min(_num_threads, int(work // WORTH_SHARING)))
+    return max(1, min(_num_threads, int(work // (WORTH_WAKING if under_way() is None else WORTH_JOINING))))
 
 
 @inlined

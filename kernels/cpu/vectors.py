@@ -58,6 +58,14 @@ class Vectors:
         stored = self.builder.store(vector, self.builder.bitcast(pointer, self.type.as_pointer()))
         stored.align = 4
 
+    def prefetch(self, pointer: ir.Value) -> None:
+        """Ask for the cache line there, which may lie outside of any array."""
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
+        reading, all_caches, data = INT32(0), INT32(3), INT32(1)
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), reading, all_caches, data])
+
     def spread(self, scalar: ir.Value) -> ir.Value:
         """The same number in every lane."""
         undefined = ir.Constant(self.type, ir.Undefined)

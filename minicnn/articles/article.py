@@ -91,8 +91,8 @@ class Article:
         dataset: the data that the article uses: "mnist", "fashion-mnist", "dogs-vs-cats" or "imagenet"; None where the
             network only illustrates something.
         classes: the class names in the order of their numbers, which are the network's outputs where there are several.
-        positive_class: the class numbered 1 whose probability a single output gives; None where there is one output a
-            class.
+        positive_class: of two classes the one numbered 1, whose probability a single output gives, and the second of
+            two outputs; None where there are more classes, or none.
         build: makes the network, not compiled, with fresh weights.
         parameters: how many weights it has, as the article counts them; an extractor's are not among them.
         recipes: by name; the first is the default. None at all where there is nothing to train.

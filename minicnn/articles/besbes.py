@@ -70,6 +70,7 @@ ARTICLE = Article(
     source="A. Besbes, understanding convolutional networks (2017)",
     dataset="dogs-vs-cats",
     classes=CLASSES,
+    positive_class="dog",
     build=build,
     parameters=1_355_938,
     recipes={

@@ -94,6 +94,22 @@ def _accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(((probabilities > 0.5) == (labels == 1)).mean())
 
 
+def _precision(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> float:
+    return float(labels[probabilities > threshold].mean())
+
+
+def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(-np.log(np.where(labels == 1, probabilities, 1 - probabilities)).mean())
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    return np.asarray(F.softmax(x))
+
+
+def _max_pool(picture: np.ndarray, size: int) -> np.ndarray:
+    return np.asarray(F.max_pool2d(picture[None, :, :, None], size))[0, :, :, 0]
+
+
 def _correlate(picture: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.asarray(F.conv2d(picture[None, :, :, None], kernel[:, :, None, None]))[0, :, :, 0]
 
@@ -112,6 +128,7 @@ def _cases(seed: int, *shapes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
 
 
 _LABELS = np.array([1, 0, 1, 1, 0])
+_PROBABILITIES = np.array([0.9, 0.2, 0.4, 0.8, 0.7])
 _SOBEL_X = np.array([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
 
 EXERCISES: dict[str, Exercise] = {
@@ -122,13 +139,28 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "accuracy": Exercise(
         _accuracy,
-        [(_LABELS, np.array([0.9, 0.2, 0.4, 0.8, 0.7])), (1 - _LABELS, np.array([0.1, 0.9, 0.3, 0.2, 0.6]))],
+        [(_LABELS, _PROBABILITIES), (1 - _LABELS, np.array([0.1, 0.9, 0.3, 0.2, 0.6]))],
         "right answers of both classes count: called positive and positive, called negative and negative.",
+    ),
+    "precision": Exercise(
+        _precision,
+        [(_LABELS, _PROBABILITIES, 0.5), (_LABELS, _PROBABILITIES, 0.75), (1 - _LABELS, _PROBABILITIES, 0.1)],
+        "of the pictures whose probability is above the threshold, the share whose label is 1.",
+    ),
+    "softmax": Exercise(
+        _softmax,
+        [(np.array([1.0, 2.0, 3.0, -5.0]),), (np.array([1000.0, 1001.0]),)],
+        "exp(x) over the sum of all exp(x); take the largest x from all of them first, so that no power overflows.",
     ),
     "convolution parameters": Exercise(
         _parameters,
         [(1, 3, 1, 5), (5, 5, 32, 64), (3, 3, 3, 32)],
         "every filter has a weight for each cell of its window in each channel, and one bias.",
+    ),
+    "one-hot": Exercise(
+        lambda labels, classes: np.eye(classes)[labels],
+        [(np.array([3]), 10), (np.array([0, 2, 1, 2]), 3)],
+        "a row for each label: zeros, and a single 1 at the label's place.",
     ),
     "output size": Exercise(
         _output_size,
@@ -139,6 +171,16 @@ EXERCISES: dict[str, Exercise] = {
         _correlate,
         [_cases(1, (4, 4), (3, 3)), _cases(2, (5, 6), (2, 3))],
         "each output is the sum of products of the kernel, as it is, with the window at that place.",
+    ),
+    "max pooling": Exercise(
+        _max_pool,
+        [(*_cases(4, (4, 4)), 2), (*_cases(5, (6, 9)), 3), (-np.ones((4, 4)), 2)],
+        "windows lie side by side, size by size; of each only the largest value stays, also where all are negative.",
+    ),
+    "log loss": Exercise(
+        _log_loss,
+        [(_LABELS, _PROBABILITIES), (np.array([1, 1]), np.array([0.5, 0.01]))],
+        "minus the logarithm of the probability that was given to the truth, 1 - p where it is 0; then the mean.",
     ),
     "upright edges": Exercise(
         lambda picture: np.abs(np.asarray(F.convolve2d(picture, _SOBEL_X, "valid"))),

@@ -153,7 +153,9 @@ STUDY = (
     ),
 )
 
-_unshuffled = _recipe(epochs=150, shuffle=False, note="In the order of the files, as the author's notebook has it.")
+_unshuffled = partial(
+    _recipe, epochs=150, shuffle=False, note="In the order of the files, as the author's notebook has it."
+)
 
 SOFTMAX = _article(
     name="fashion-softmax",
@@ -161,13 +163,15 @@ SOFTMAX = _article(
     title="Fashion-MNIST: softmax regression",
     build=softmax_regression,
     parameters=7_850,
-    recipes={"reported": _unshuffled},
+    recipes={"reported": _unshuffled(scale=1 / 255**2), "corrected": _unshuffled()},
     figures=(
-        Figure("training accuracy", 0.5451, 1, "so slow as if the pixels had been divided by 255 twice"),
+        Figure("training accuracy", 0.5451, 1),
         Figure("training accuracy", 0.7727, 50),
         Figure("training accuracy", 0.8206, 150),
         Figure("test accuracy", 0.8103, 150),
     ),
+    note="The notebook's pixels were divided by 255 twice, as if a cell had been run again: divided so they give its "
+    "losses, 2.221, 1.331, 0.682 and 0.525 after 1, 10, 50 and 150 epochs, and its test accuracy.",
 )
 
 DENSE = _article(
@@ -176,7 +180,7 @@ DENSE = _article(
     title="Fashion-MNIST: dense 128, 32, softmax",
     build=dense,
     parameters=104_938,
-    recipes={"reported": _unshuffled},
+    recipes={"reported": _unshuffled()},
     figures=(
         Figure("training accuracy", 0.8059, 1),
         Figure("training accuracy", 0.9603, 50),

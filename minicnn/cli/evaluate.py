@@ -109,9 +109,19 @@ def _share(source: PictureSource, samples: int) -> PictureSource:
 
 
 def label_form(model: Model) -> str:
-    """The form of labels that the model's loss takes: "integer" or "one-hot"."""
+    """The form of labels that the model's loss takes: "integer" or "one-hot".
+
+    Raises:
+        ValueError: it has no loss.
+    """
+    from minicnn.training.outputs import loss_of
+
+    from . import training_data
+
     used: dict[str, Any] = model.preprocessing or {}
     if "labels" in used:
         return str(used["labels"])
-    loss = model.trainer.loss if isinstance(model.trainer.loss, str) else type(model.trainer.loss).__name__
-    return "integer" if loss.lower().startswith("sparse") else "one-hot"
+    loss = loss_of(model, None, (None,), model.output_shape)
+    if loss is None:
+        raise ValueError(f"{model.name} was saved without a loss, so there is nothing to measure")
+    return training_data.label_form(model, loss.name)

@@ -14,7 +14,7 @@ from minicnn.autograd import Tensor
 from minicnn.layers import Layer, ReLU, activations
 
 from .terms import Line
-from .wording import number
+from .wording import number, summands
 
 # Gives the values along an axis (batch included in the count), and the place of the one that is explained.
 Along = Callable[[int], tuple[np.ndarray, int]]
@@ -93,17 +93,12 @@ def _softmax(z: np.ndarray, index: int, logarithm: bool) -> tuple[list[Line], fl
     lines = [
         Line(f"largest of {len(z)} z", "m", largest),
         Line("numerator", f"exp({number(z[index])} - m)", own),
-        Line(f"sum of {len(z)} numerators", _summands(numerators), total),
+        Line(f"sum of {len(z)} numerators", summands(numerators), total),
     ]
     if logarithm:
         value = float(z[index]) - largest - math.log(total)
         return [*lines, Line("log_softmax", f"{number(z[index])} - m - log({number(total)})", value)], value
     return [*lines, Line("softmax", f"{number(own)} / {number(total)}", own / total)], own / total
-
-
-def _summands(numerators: np.ndarray, shown: int = 4) -> str:
-    largest = [number(value) for value in np.sort(numerators)[::-1][:shown]]
-    return " + ".join([*largest, *(["..."] if len(numerators) > shown else [])])
 
 
 def _relu(z: float) -> tuple[str, float]:

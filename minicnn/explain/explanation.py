@@ -11,8 +11,9 @@ from minicnn.device import to_host
 from minicnn.layers import Layer
 
 from .agreement import check_agreement
+from .cell import Cell
 from .field import Field, receptive_field
-from .rules import RULES, Cell, rule_of
+from .rules import RULES, rule_of
 from .terms import Arithmetic, Line, Position, Terms
 from .trace import Trace
 
@@ -77,7 +78,11 @@ class Explanation:
 
     @property
     def window(self) -> np.ndarray:
-        """The values that go in, float64: (KH, KW, C) of a convolution, (PH, PW) of a pooling, (C,) of a dense one."""
+        """The values that go in, float64: (KH, KW, C) of a convolution, (PH, PW) of a pooling, (C,) of a dense one.
+
+        Of a transposed convolution those whose stamps reach the number, with a row and a column for each tap that does;
+        there are none where it lies between the stamps.
+        """
         return self.arithmetic.terms.values
 
     @property
@@ -107,7 +112,7 @@ class Explanation:
 
     @property
     def winner(self) -> Position | None:
-        """Where the largest value of a maximum stands in the layer before; None in other layers."""
+        """Where the value that a maximum or a minimum takes stands in the layer before; None in other layers."""
         number = self.arithmetic.winner
         return None if number is None else self.arithmetic.terms.position(number)
 
@@ -139,16 +144,19 @@ class Explanation:
         """Explain one of the `inputs`, in the layer before.
 
         Args:
-            number: which; None takes the one that counts most: a maximum's winner, else the largest product.
+            number: which; None takes the one that counts most: a maximum's winner, the number at the same place that a
+                softmax or a response normalisation scales, else the largest product.
 
         Raises:
             ValueError: there is none of this number, or it is padding.
         """
         terms = self.arithmetic.terms
-        if terms.count == 0:
+        if self.kind == "Input":
             raise ValueError(f"explain: {self.layer!r} is where the model begins; there is nothing before it")
+        if terms.count == 0:
+            raise ValueError(f"explain: nothing of the layer before reaches {self.layer!r} at {self.position}")
         if number is None:
-            number = self.arithmetic.winner
+            number = self.arithmetic.winner if self.arithmetic.own is None else self.arithmetic.own
         if number is None:
             number = int(np.argmax(np.where(terms.inside, np.abs(terms.products), -1.0)))
         if not 0 <= number < terms.count:
@@ -173,7 +181,12 @@ class Explanation:
 
     @property
     def receptive_field(self) -> Field | None:
-        """Rows and columns of the picture that can change the number; None where the model's input has no such axes."""
+        """Rows and columns of the picture that can change the number.
+
+        None where the model's input has no such axes, or nothing of it reaches the number.
+        """
+        if self.kind != "Input" and not self.inputs:
+            return None
         return receptive_field(self.trace, self.slot, self.position)
 
     # --------------------------------------------------------------------- showing

@@ -8,12 +8,16 @@ from minicnn import layers as L
 from minicnn.plots.receptive_field import windows_by_axis
 
 from .activations import takes_several, works_along
+from .reducing import reduced_axes, reduces
 from .terms import Position, axis_of
 from .trace import Trace
-from .windows import as_hwc
+from .windows import Windows, as_hwc, is_channels_first
 
-# Layers that `windows_by_axis` leaves to us: their cells see what stands at their own place, in each of the inputs.
-_AT_THEIR_PLACE = (L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Softmax, L.Concatenate)
+# Layers that `windows_by_axis` leaves to us: their cells see what stands at their own place, in each of the inputs,
+# unless they mix pixels.
+_AT_THEIR_PLACE = (
+    L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Softmax, L.Concatenate, L.Lambda,
+)  # fmt: skip
 
 
 class Field(NamedTuple):
@@ -74,17 +78,29 @@ def _seen(trace: Trace, layer: Any, box: _Box | None, source: int) -> _Box:
     whole = _Box((0, 0), (H, W))
     if box is None or _mixes_pixels(trace, layer, source):
         return whole
-    if isinstance(layer, _AT_THEIR_PLACE):
-        return box
+    if isinstance(layer, L.Conv2DTranspose):
+        return _stamping(layer, box, trace.shape(source))
     try:
-        axes = windows_by_axis(layer, (H, W)) or [(1, 1, 0)] * 2
+        at_its_place = isinstance(layer, _AT_THEIR_PLACE)
+        axes = [] if at_its_place else windows_by_axis(layer, (H, W))
     except ValueError:
         return whole
     starts, stops = [], []
-    for size, first, last, (reach, stride, before) in zip((H, W), *box, axes, strict=True):
+    for size, first, last, (reach, stride, before) in zip((H, W), *box, axes or [(1, 1, 0)] * 2, strict=True):
         starts.append(min(max(first * stride - before, 0), size - 1))
         stops.append(max(min((last - 1) * stride - before + reach, size), 1))
     return _Box((starts[0], starts[1]), (stops[0], stops[1]))
+
+
+def _stamping(layer: L.Conv2DTranspose, box: _Box, shape: tuple[int, ...]) -> _Box:
+    """Pixels whose stamps reach a box; where none does, the first one."""
+    windows, sizes = Windows.of(layer, shape), as_hwc(is_channels_first(layer), shape)
+    spans = []
+    for axis, (first, last) in enumerate(zip(*box, strict=True)):
+        pixels = [i for cell in range(first, last) for i, _ in windows.touching(cell, axis, sizes[axis])] or [0]
+        spans.append((min(pixels), max(pixels) + 1))
+    (top, bottom), (left, right) = spans
+    return _Box((top, left), (bottom, right))
 
 
 def _mixes_pixels(trace: Trace, layer: Any, source: int) -> bool:
@@ -92,5 +108,7 @@ def _mixes_pixels(trace: Trace, layer: Any, source: int) -> bool:
     channels = 0 if trace.channels_first(source) else 2
     if isinstance(layer, L.Concatenate):
         return axis_of(layer.axis, 3) != channels
+    if isinstance(layer, L.Lambda):
+        return not reduces(layer) or reduced_axes(layer, 3) != (channels,)
     activation = getattr(layer, "activation", None)
     return takes_several(activation) and axis_of(works_along(activation), 3) != channels

@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minicnn
+import minicnn.functional as F
 from minicnn import layers as L
 from minicnn.autograd import Tensor
 from minicnn.device import to_host
 
 from .activations import along_last, takes_several, works_along
-from .rules import Cell, merging_weights, number_of, pooled_window
+from .cell import Cell, number_of
+from .merging import meeting, merging_weights
+from .reducing import pooled_window, reduced_axes, reduced_line
 from .terms import Position, Terms, axis_of, line_through
 from .windows import Windows, as_hwc, is_channels_first
 
@@ -81,6 +84,19 @@ def _convolution(reader: Reader) -> Reached:
     return reached
 
 
+def _transposed_convolution(reader: Reader) -> Reached:
+    """All places that the number's stamp reaches, in all maps; what is cut off counts for nothing."""
+    row, column, channel = as_hwc(reader.channels_first, reader.position)
+    OH, OW, _ = as_hwc(reader.channels_first, reader.shape)
+    stamp = to_host(reader.layer.kernel.data[..., channel]).astype(np.float64)
+    rows, columns = Windows.of(reader.layer, reader.inputs[0].shape).taps(row, column)
+    reached: Reached = []
+    for (p, i), (q, j) in itertools.product(enumerate(rows.tolist()), enumerate(columns.tolist())):
+        if 0 <= i < OH and 0 <= j < OW:
+            reached += [(reader.output(i, j, f), weight) for f, weight in enumerate(stamp[p, q].tolist())]
+    return reached
+
+
 def _dense(reader: Reader) -> Reached:
     weights = to_host(reader.layer.kernel.data[reader.position[-1]]).astype(np.float64)
     return [((*reader.position[:-1], unit), weight) for unit, weight in enumerate(weights.tolist())]
@@ -109,13 +125,37 @@ def _first_winner(window: Terms, number: int) -> float:
 
 
 def _one_of_the_largest(window: Terms, number: int) -> float:
-    """The share of the gradient that the largest number gets; equals share it."""
-    largest = window.values.reshape(-1) == window.values.max()
-    return float(largest[number] / largest.sum())
+    return _share_of_equals(window, number, window.winner)
+
+
+def _one_of_the_smallest(window: Terms, number: int) -> float:
+    return _share_of_equals(window, number, window.smallest)
+
+
+def _share_of_equals(window: Terms, number: int, winner: int) -> float:
+    """The share of the gradient that the winner gets; equals share it, and NaN gets nothing."""
+    values = window.values.reshape(-1)
+    equals = values == values[winner]
+    return float(equals[number] / max(equals.sum(), 1))
 
 
 def _share(window: Terms, number: int) -> float:
     return 1.0 / float(window.inside.sum())
+
+
+def _summand(window: Terms, number: int) -> float:
+    return 1.0
+
+
+def _reduction(reader: Reader, factor: Callable[[Terms, int], float]) -> Reached:
+    """The one value that a Lambda layer's reduction makes of the number and those beside it."""
+    sizes, place = reader.inputs[0].shape, reader.position
+    axes = reduced_axes(reader.layer, len(sizes))
+    kept = [0 if axis in axes else index for axis, index in enumerate(place)]
+    if len(reader.shape) < len(sizes):
+        kept = [index for axis, index in enumerate(place) if axis not in axes]
+    number = np.ravel_multi_index([place[axis] for axis in axes], [sizes[axis] for axis in axes])
+    return [(tuple(kept), factor(reduced_line(reader.cell(tuple(kept))), int(number)))]
 
 
 def _batch_normalization(reader: Reader) -> Reached:
@@ -123,6 +163,27 @@ def _batch_normalization(reader: Reader) -> Reached:
     c = reader.position[axis_of(layer.axis, len(reader.shape))]
     gamma = 1.0 if layer.gamma is None else number_of(layer.gamma, c)
     return [(reader.position, gamma / math.sqrt(number_of(layer.moving_variance, c) + layer.epsilon))]
+
+
+def _local_response_normalization(reader: Reader) -> Reached:
+    """By (1 if k is c) d^-beta - 2 alpha beta x[k] x[c] d^(-beta - 1) at each channel k in reach of the number's, c.
+
+    d = bias + alpha s, where s is the sum of the squares around k: the response is y[k] = x[k] d^-beta.
+    """
+    layer, x = reader.layer, reader.inputs[0]
+    channel = 0 if reader.channels_first else 2
+    c, radius = reader.position[channel], layer.depth_radius
+    line = line_through(reader.position, channel, x.shape[channel])
+    values = x[tuple(line.T)]
+    reached = []
+    for k in range(max(c - radius, 0), min(c + radius + 1, len(line))):
+        squares = np.square(values[max(k - radius, 0) : k + radius + 1])
+        with np.errstate(all="ignore"):
+            d = layer.bias + layer.alpha * squares.sum()
+            scale = np.power(d, -layer.beta)
+            factor = (scale if k == c else 0.0) - 2 * layer.alpha * layer.beta * values[k] * values[c] * scale / d
+        reached.append((tuple(line[k].tolist()), float(factor)))
+    return reached
 
 
 def _activation(reader: Reader) -> Reached:
@@ -163,15 +224,43 @@ def _zero_padding(reader: Reader) -> Reached:
     return [(reader.output(row + top, column + left, channel), 1.0)]
 
 
-def _added(reader: Reader) -> Reached:
+def _stretched(reader: Reader) -> list[Position]:
     """An axis of 1 is stretched: one number reaches all along it."""
-    weight = merging_weights(reader.layer, len(reader.inputs))[reader.source]
     sizes = reader.inputs[reader.source].shape
     axes = [
         range(size) if own == 1 else (index,)
         for index, own, size in zip(reader.position, sizes, reader.shape, strict=True)
     ]
-    return [(tuple(position), weight) for position in itertools.product(*axes)]
+    return list(itertools.product(*axes))
+
+
+def _added(reader: Reader) -> Reached:
+    weight = merging_weights(reader.layer, len(reader.inputs))[reader.source]
+    return [(position, weight) for position in _stretched(reader)]
+
+
+def _multiplied(reader: Reader) -> Reached:
+    """By the product of what the number is multiplied with."""
+
+    def others(position: Position) -> float:
+        return float(np.delete(meeting(reader.inputs, position)[0], reader.source).prod())
+
+    return [(position, others(position)) for position in _stretched(reader)]
+
+
+def _extreme(reader: Reader, choose: Callable[[float, float], float]) -> Reached:
+    """By 1 where the number is taken; two are compared at a time, from left to right, and equals share alike."""
+
+    def share(values: np.ndarray) -> float:
+        taken, share = values[0], float(reader.source == 0)
+        for number, value in enumerate(values[1:], start=1):
+            chosen = choose(taken, value)
+            left = 0.5 if taken == value else float(chosen == taken)
+            share = 1 - left if number == reader.source else share * left
+            taken = chosen
+        return share
+
+    return [(position, share(meeting(reader.inputs, position)[0])) for position in _stretched(reader)]
 
 
 def _concatenate(reader: Reader) -> Reached:
@@ -181,16 +270,18 @@ def _concatenate(reader: Reader) -> Reached:
     return [(position, 1.0)]
 
 
-#: What reads backward how; a subclass goes by its base's.
-REACHED: dict[type, Callable[[Reader], Reached]] = {
+#: What reads backward how, as in `rules.RULES`.
+REACHED: dict[Any, Callable[[Reader], Reached]] = {
     L.Conv2D: _convolution,
     L.DepthwiseConv2D: _convolution,
+    L.Conv2DTranspose: _transposed_convolution,
     L.Dense: _dense,
     L.MaxPooling2D: functools.partial(_pooling, factor=_first_winner),
     L.AveragePooling2D: functools.partial(_pooling, factor=_share),
     L.GlobalMaxPooling2D: functools.partial(_global_pooling, factor=_one_of_the_largest),
     L.GlobalAveragePooling2D: functools.partial(_global_pooling, factor=_share),
     L.BatchNormalization: _batch_normalization,
+    L.LocalResponseNormalization: _local_response_normalization,
     L.Activation: _activation,
     L.ReLU: _activation,
     L.LeakyReLU: _activation,
@@ -203,5 +294,12 @@ REACHED: dict[type, Callable[[Reader], Reached]] = {
     L.Add: _added,
     L.Subtract: _added,
     L.Average: _added,
+    L.Multiply: _multiplied,
+    L.Maximum: functools.partial(_extreme, choose=np.maximum),
+    L.Minimum: functools.partial(_extreme, choose=np.minimum),
     L.Concatenate: _concatenate,
+    F.max: functools.partial(_reduction, factor=_one_of_the_largest),
+    F.min: functools.partial(_reduction, factor=_one_of_the_smallest),
+    F.sum: functools.partial(_reduction, factor=_summand),
+    F.mean: functools.partial(_reduction, factor=_share),
 }

@@ -8,12 +8,12 @@ import numpy as np
 
 import minicnn
 import minicnn.functional as F
-from minicnn import losses
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import native, place, to_host
 from minicnn.kernels import use_tf32
 from minicnn.models.graph import Step, activation_of, run_to_logits
 from minicnn.parameter import Parameter
+from minicnn.training.outputs import loss_of
 
 from .trace import Trace
 
@@ -42,15 +42,15 @@ class Tape(Trace):
         super().__init__(model, x, operation, taped=True)
         if len(self.outputs) != 1:
             raise ValueError(f"{operation}: {model.describe()} has {len(self.outputs)} outputs, expected one")
-        if loss is None and not model.compiled:
-            raise ValueError(f"{operation}: {model.describe()} is not compiled, so loss must be given")
-        measure = losses.get(model.trainer.loss if loss is None else loss)
-        self.loss_name = measure.name
         target = native(y)
         if target.ndim == 0 or target.shape[0] != 1:
             target = target[np.newaxis]
         target = place(target, model.device)
         (output,) = self.outputs
+        measure = loss_of(model, loss, target.shape, self.tensors[output].shape)
+        if measure is None:
+            raise ValueError(f"{operation}: {model.describe()} is not compiled with a loss, so loss must be given")
+        self.loss_name = measure.name
         self._value = _scalar(measure(target, self.tensors[output]))
         self.loss = float(self._value.numpy())
         with use_tf32(False):

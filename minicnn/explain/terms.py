@@ -60,6 +60,11 @@ class Terms:
         """The number of the largest value, the first among equals; padding is minus infinity, NaN wins."""
         return int(np.argmax(np.where(self.inside, self.values, -np.inf)))
 
+    @property
+    def smallest(self) -> int:
+        """The number of the smallest value, likewise; for terms without padding."""
+        return int(np.argmin(self.values))
+
     def position(self, number: int) -> Position | None:
         """Where the term of this number stands, counted in C order; None in the padding."""
         if not self.inside.reshape(-1)[number]:
@@ -129,7 +134,8 @@ class Arithmetic:
         magnitude: the sum of the sizes of all that is added up; rounding errors are in proportion to it.
         bias: added to the sum, None where there is none.
         pre_activation: what the activation is applied to, None in layers without.
-        winner: number of the term that a maximum takes.
+        winner: number of the term that a maximum or a minimum takes.
+        own: number of the term at the number's own place, where the others only scale it.
     """
 
     terms: Terms
@@ -139,3 +145,11 @@ class Arithmetic:
     bias: float | None = None
     pre_activation: float | None = None
     winner: int | None = None
+    own: int | None = None
+
+
+def copied(text: str, x: np.ndarray, position: Position, source: int = 0) -> Arithmetic:
+    """A number that a layer only takes from somewhere."""
+    terms = single(x, position, source=source)
+    value = float(terms.values)
+    return Arithmetic(terms, value, [Line(text, "", value)], magnitude=abs(value))

@@ -72,6 +72,8 @@ def aligned(values: Sequence[float]) -> list[str]:
 
 def _terms(explanation: Explanation) -> list[str]:
     terms = explanation.arithmetic.terms
+    if terms.count == 0:
+        return ["nothing of the layer before reaches it"]
     if terms.values.ndim < 2 or max(terms.values.shape[:2]) > CELLS:
         return _list(explanation, terms)
     return _window(explanation, terms) if terms.values.ndim == 2 else _windows(explanation, terms)
@@ -167,7 +169,8 @@ def _list(explanation: Explanation, terms: Terms) -> list[str]:
     rest = order[LISTED:]
     if rest.size:
         lines.append("  " + _rest(rest.size, "term", float(terms.products.reshape(-1)[rest].sum())))
-    return lines
+    winner = explanation.arithmetic.winner
+    return lines if winner is None else [*lines, f"the winner is {inputs[winner].layer} at {inputs[winner].position}"]
 
 
 def describe_gradient(gradient: GradientExplanation) -> str:

@@ -102,12 +102,15 @@ class Trace:
         """The shape of the values in a slot, without the batch axis."""
         return tuple(self.tensors[slot].shape[1:])
 
-    def map_of(self, slot: int, position: Position) -> tuple[np.ndarray, int, int]:
-        """The map (H, W) that a position lies in, and its row and column there."""
-        first = self.channels_first(slot)
-        row, column, channel = as_hwc(first, position)
-        maps = self.array(slot)
-        return maps[channel] if first else maps[..., channel], row, column
+    def map_of(self, slot: int, position: Position, maps: np.ndarray | None = None) -> tuple[np.ndarray, int, int]:
+        """The map (H, W) that a position lies in, and its row and column there; of other maps than the values."""
+        row, column, channel = self.hwc(slot, position)
+        maps = self.array(slot) if maps is None else maps
+        return maps[channel] if self.channels_first(slot) else maps[..., channel], row, column
+
+    def hwc(self, slot: int, position: Position) -> tuple[int, int, int]:
+        """A position in maps as (row, column, channel)."""
+        return as_hwc(self.channels_first(slot), position)
 
     # ---------------------------------------------------------------------- places
 

@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn import layers as L
+from minicnn.functional.convolution import transposed_axis
 from minicnn.plots.receptive_field import windows_by_axis
 
 
 class Windows(NamedTuple):
     """The windows of a layer: the tap p of the window i stands at the row ``i stride + p dilation - before``.
+
+    Those of a transposed convolution lie in what it gives: the window i is where the pixel i stamps its kernel.
 
     Attributes:
         taps_by_axis: (KH, KW).
@@ -26,9 +30,12 @@ class Windows(NamedTuple):
     def of(cls, layer: Any, input_shape: tuple[int, ...]) -> Windows:
         """The windows of a layer on one sample of this shape, in the layer's own layout."""
         H, W, _ = as_hwc(is_channels_first(layer), input_shape)
-        (_, SH, top), (_, SW, left) = windows_by_axis(layer, (H, W))
+        if isinstance(layer, L.Conv2DTranspose):
+            top, left = (_cut_off(layer, axis, size) for axis, size in enumerate((H, W)))
+        else:
+            (_, _, top), (_, _, left) = windows_by_axis(layer, (H, W))
         taps = layer.kernel_size if hasattr(layer, "kernel_size") else layer.pool_size
-        return cls(taps, (SH, SW), layer.dilation_rate, (top, left))
+        return cls(taps, layer.strides, layer.dilation_rate, (top, left))
 
     def taps(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows (KH,) and the columns (KW,) that the window (i, j) touches; they may lie outside."""
@@ -48,6 +55,14 @@ class Windows(NamedTuple):
         count, stride, step, before = (part[axis] for part in self)
         starts = [(cell + before - tap * step, tap) for tap in range(count)]
         return [(s // stride, tap) for s, tap in starts if s % stride == 0 and 0 <= s // stride < windows]
+
+
+def _cut_off(layer: Any, axis: int, size: int) -> int:
+    """Rows at the top (axis 0) or columns at the left that a transposed convolution cuts off."""
+    kernel = layer.kernel_size[axis]
+    geometry = layer.strides, layer.padding, layer.output_padding, layer.dilation_rate
+    _, (before, _) = transposed_axis(axis, size, kernel, *geometry)
+    return before
 
 
 def is_channels_first(layer: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 
 def number(value: float) -> str:
     """A number inside a formula: six digits.
@@ -24,6 +26,16 @@ def signed(value: float) -> str:
 def counted(count: int, what: str) -> str:
     """A number and what it counts: "1 term", "2 terms"."""
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def summands(values: np.ndarray, shown: int = 4) -> str:
+    """A sum written out, the largest first.
+
+    >>> summands(np.array([1.0, 9, 4, 16, 25]))
+    '25 + 16 + 9 + 4 + ...'
+    """
+    largest = [number(value) for value in np.sort(values)[::-1][:shown]]
+    return " + ".join([*largest, *(["..."] if len(values) > shown else [])])
 
 
 def unsigned_zero(value: float) -> float:

@@ -10,6 +10,7 @@ from .architecture import plot_model
 from .evaluation import confusion_matrix, scatter
 from .explanation import explanation
 from .features import activation_maps, activations, dead_maps, exciting_patches, filters
+from .gradient_explanation import gradient_explanation
 from .gradients import gradient_norm_by_layer, gradient_norms
 from .history import history, loss_curves
 from .picture_filters import filtered
@@ -26,6 +27,7 @@ __all__ = [
     "explanation",
     "filtered",
     "filters",
+    "gradient_explanation",
     "gradient_norm_by_layer",
     "gradient_norms",
     "history",

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import INK, MAPS, SIGNED, TRAINING, WRONG, dress, new_figure, show, write
+from .arithmetic import bars, bars_for, caption, outline, profile, table
+from .style import MAPS, new_figure, show, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from minicnn.explain import Explanation
-
-# Cells in a row up to which numbers are legible, bars in a column, and where the middle of a colour scale begins.
-_NUMBERED, _BARS, _DARK = 7, 12, 0.6
 
 
 def explanation(explained: Explanation, *, path: str | os.PathLike[str] | None = None) -> Figure:
@@ -38,7 +36,7 @@ def explanation(explained: Explanation, *, path: str | os.PathLike[str] | None =
     place = explained.trace.place(explained.slot, explained.position)
     title = f"{explained.layer}, {place}: {explained.value:.4g}"
     draws = _window_panels if explained.window.ndim >= 2 else _bar_panels
-    return write(draws(explained, title), path)
+    return write(draws(explained, title) if explained.window.size else _output_alone(explained, title), path)
 
 
 def _window_panels(explained: Explanation, title: str) -> Figure:
@@ -58,35 +56,34 @@ def _window_panels(explained: Explanation, title: str) -> Figure:
     pixels, *first = explained.trace.map_of(source, tuple(corners[0, 0].tolist()))
     _, *last = explained.trace.map_of(source, tuple(corners[-1, -1].tolist()))
     show(panels[0], pixels, cmap=MAPS)
-    _outline(panels[0], first, last)
+    outline(panels[0], first, last)
     of_many = f", channel {channel} of {terms.values.shape[2]}" if terms.values.ndim == 3 else ""
-    panels[0].set_title(f"{explained.trace.name(source)}{of_many}", fontsize=8, color=INK)
+    caption(panels[0], f"{explained.trace.name(source)}{of_many}")
     for panel, (name, values, seen) in zip(panels[1:-1], tables, strict=True):
-        _table(panel, values, seen)
+        table(panel, values, seen)
         total = f": sum {values.sum():.4g}" if name == "products" else ""
-        panel.set_title(name + total, fontsize=8, color=INK)
+        caption(panel, name + total)
     _output(panels[-1], explained)
     return figure
 
 
 def _bar_panels(explained: Explanation, title: str) -> Figure:
-    terms = explained.arithmetic.terms
-    products, inputs = terms.products.reshape(-1), explained.inputs
-    order = np.argsort(-np.abs(products), kind="stable")
-    shown = order[:_BARS].tolist()
-    names = [", ".join(map(str, inputs[k].position or ["border"])) for k in shown]
-    lengths = products[shown].tolist()
-    if len(order) > _BARS:
-        names.append(f"{len(order) - _BARS} more")
-        lengths.append(float(products[order[_BARS:]].sum()))
-    figure = new_figure(7.5, max(2.6, 0.22 * len(names) + 0.9), title)
+    products, inputs = explained.products.reshape(-1), explained.inputs
+    several = len({given.layer for given in inputs}) > 1
+    names = [f"{given.layer} " * several + ", ".join(map(str, given.position or ["border"])) for given in inputs]
+    figure = new_figure(7.5, max(2.6, 0.22 * bars_for(len(names)) + 0.9), title)
     left, right = figure.subplots(1, 2)
-    left.barh(range(len(names)), lengths, color=[TRAINING if length >= 0 else WRONG for length in lengths])
-    left.set_yticks(range(len(names)), names, fontsize=7)
-    left.invert_yaxis()
-    left.set_title(f"{inputs[0].layer}{', times weights' if terms.weights is not None else ''}", fontsize=8, color=INK)
-    dress(left)
+    bars(left, names, products)
+    before = "what meets" if several else inputs[0].layer
+    caption(left, f"{before}{'' if explained.kernel is None else ', times weights'}")
     _output(right, explained)
+    return figure
+
+
+def _output_alone(explained: Explanation, title: str) -> Figure:
+    """Of a number that nothing of the layer before reaches."""
+    figure = new_figure(3.5, 2.9, title)
+    _output(figure.subplots(), explained)
     return figure
 
 
@@ -95,41 +92,7 @@ def _output(panel: Axes, explained: Explanation) -> None:
     if len(explained.position) == 3:
         pixels, row, column = explained.trace.map_of(explained.slot, explained.position)
         show(panel, pixels, cmap=MAPS)
-        _outline(panel, (row, column), (row, column))
+        outline(panel, (row, column), (row, column))
     else:
-        values = explained.trace.array(explained.slot)[explained.position[:-1]]
-        colors = [TRAINING] * len(values)
-        colors[explained.position[-1]] = WRONG
-        panel.bar(range(len(values)), values, color=colors)
-        dress(panel)
-    panel.set_title(f"{explained.layer}: {explained.value:.4g}", fontsize=8, color=INK)
-
-
-def _outline(panel: Axes, first: Any, last: Any) -> None:
-    """A frame around the cells from the first (row, column) to the last; the panel grows where it lies outside."""
-    from matplotlib.patches import Rectangle
-
-    (top, left), (bottom, right) = first, last
-    height, width = bottom - top + 1, right - left + 1
-    panel.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=WRONG, linewidth=1.5))
-    (west, east), (south, north) = panel.get_xlim(), panel.get_ylim()
-    panel.set_xlim(min(west, left - 0.6), max(east, right + 0.6))
-    panel.set_ylim(max(south, bottom + 0.6), min(north, top - 0.6))
-    panel.set_xticks([])
-    panel.set_yticks([])
-
-
-def _table(panel: Axes, values: np.ndarray, inside: np.ndarray) -> None:
-    """Numbers in cells shaded by their size; padding is empty and says so."""
-    limit = float(np.abs(values).max()) or 1.0
-    panel.imshow(np.where(inside, values, 0.0), cmap=SIGNED, vmin=-limit, vmax=limit)
-    panel.set_xticks([])
-    panel.set_yticks([])
-    if max(values.shape) > _NUMBERED:
-        return
-    size = 8 if values.shape[1] <= 3 else 6 if values.shape[1] <= 5 else 4
-    for (row, column), value in np.ndenumerate(values):
-        # Adding 0 makes 0 of -0.
-        text = f"{value + 0.0:.2g}" if inside[row, column] else "pad"
-        color = "white" if abs(value) > _DARK * limit else INK
-        panel.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
+        profile(panel, explained.trace.array(explained.slot)[explained.position[:-1]], explained.position[-1])
+    caption(panel, f"{explained.layer}: {explained.value:.4g}")

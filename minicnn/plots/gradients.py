@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minicnn
-from minicnn import losses
 from minicnn.device import native, place
+from minicnn.training.outputs import loss_of
 
 from .style import INK, TRAINING, dress, new_figure, write
 
@@ -35,10 +35,10 @@ def gradient_norm_by_layer(model: Model, x: Any, y: Any, loss: Any = None) -> di
     """
     if loss is None and not model.compiled:
         raise ValueError("gradient_norm_by_layer: the model is not compiled, so loss must be given")
-    measure = losses.get(model.trainer.loss if loss is None else loss)
     owners = [layer for layer in model.layers if layer.trainable_weights]
     inputs, targets = (place(part, model.device) for part in (native(x, np.float32), native(y)))
-    value = measure(targets, model(minicnn.Tensor(inputs), training=True))
+    output = model(minicnn.Tensor(inputs), training=True)
+    value = loss_of(model, loss, targets.shape, output.shape)(targets, output)
     weights = [layer.trainable_weights[0] for layer in owners]
     gradients = minicnn.grad(value, weights)
     return {layer.name: float(np.linalg.norm(g.numpy())) for layer, g in zip(owners, gradients, strict=True)}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minicnn.functional as F
 from minicnn import losses, metrics
 from minicnn.autograd import Tensor
+
+if TYPE_CHECKING:
+    from minicnn.models import Model
 
 # Resolved by the shapes of targets and predictions, hence not before both have been seen.
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -108,6 +111,19 @@ def spread(value: Any, names: Sequence[str], what: str, *, share: bool) -> list[
     if value is not None and not share and len(names) > 1:
         raise ValueError(f"compile: {what} must be a list or a dictionary for {len(names)} outputs, got {value!r}")
     return [value] * len(names)
+
+
+def loss_of(model: Model, loss: Any, target_shape: Sequence[int | None], output_shape: Sequence[int | None]) -> Any:
+    """The loss of a model of one output, None where there is none.
+
+    Args:
+        model: compiled or not.
+        loss: name or function; None takes the one that the model was compiled with.
+        target_shape, output_shape: which tell what "crossentropy" means.
+    """
+    if loss is None and model.compiled:
+        (loss,) = spread(model.trainer.loss, model.output_names, "loss", share=True)
+    return losses.get(loss, target_shape, output_shape)
 
 
 def spread_metrics(value: Any, names: Sequence[str]) -> list[list[Any]]:

@@ -73,6 +73,16 @@ def test_a_small_slice_reaches(name, recipe_name, dataset, count, epochs, expect
 
 
 @pytest.mark.network
+def test_pixels_divided_twice_give_the_articles_slow_log():
+    (x, y), _ = real_data.require("fashion-mnist")
+    _, recipe, model = compiled("fashion-softmax", "reported")
+    history = model.fit(
+        preparation(model, recipe.scale)(x), y, batch_size=recipe.batch_size, shuffle=recipe.shuffle, verbose=0
+    )
+    assert history.history["loss"][0] == pytest.approx(2.2214, abs=1e-3)
+
+
+@pytest.mark.network
 @pytest.mark.parametrize("name", KINDS)
 def test_same_bits_for_one_and_two_threads(name):
     """Two epochs of 70 pictures: with every recipe's batch size the last batch is ragged."""

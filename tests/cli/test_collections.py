@@ -294,6 +294,26 @@ def trained_on(tmp_path_factory):
     return path, root / "out" / "model.minicnn"
 
 
+@pytest.mark.parametrize("loss", ["binary_crossentropy", ["mean_squared_error"]])
+def test_evaluate_a_network_of_one_output_from_a_keras_file(run, tmp_path, loss):
+    path = unpacked(tmp_path / "x", classes(4))
+    small = Sequential([layers.Flatten(input_shape=(8, 8, 3)), layers.Dense(1, activation="sigmoid")])
+    small.compile("sgd", loss)
+    small.save("small.keras")
+    result = run("evaluate", "small.keras", "--data", path)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"Test loss \d+\.\d{4}", result.output)
+
+
+def test_evaluate_needs_a_loss(run, tmp_path):
+    small = Sequential([layers.Flatten(input_shape=(8, 8, 3)), layers.Dense(2)], name="small")
+    small.compile("sgd")
+    small.save("small.minicnn")
+    result = run("evaluate", "small.minicnn", "--data", unpacked(tmp_path / "x", classes(4)))
+    assert result.exit_code == 2
+    assert "small was saved without a loss, so there is nothing to measure" in result.stderr
+
+
 def test_evaluate_measures_what_was_held_out(run, tmp_path, trained_on):
     path, model = trained_on
     result = run("evaluate", model, "--data", path)

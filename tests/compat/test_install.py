@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import warnings
 
@@ -113,6 +114,12 @@ def test_installing_twice_changes_the_version_and_uninstalls_once(install):
     assert len(sys.meta_path) == len(before) + 1
     compat.uninstall()
     assert sys.meta_path == before
+
+
+def test_a_process_that_installs_ends_without_a_word():
+    code = "import minicnn.compat.keras as compat; compat.install(); import keras"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_an_unknown_version_leaves_things_as_they_are(install):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import articles, explain, optimizers, plots
+from minicnn import articles, explain, layers, optimizers, plots
 from minicnn.autograd import Tensor, from_dlpack
 from minicnn.device import DeviceMemoryError
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
@@ -317,6 +317,18 @@ def test_what_looks_into_a_network_looks_into_one_on_the_device(cupy: Any) -> No
         for ask, place in ((explain.weight_gradient, (0, 1, 0, 3)), (explain.pixel_gradient, (2, 3, 4))):
             values = [ask(model, x[0], y[0], 0, place).value for model in (here, there)]
             assert values[1] == pytest.approx(values[0], abs=1e-5)
+
+
+def test_stamps_and_responses_on_the_device_are_explained_too(cupy: Any) -> None:
+    parts = (layers.Conv2DTranspose(3, 3, strides=2), layers.LocalResponseNormalization(1))
+    model = minicnn.Sequential([layers.Input((3, 4, 2)), *parts, Flatten(), Dense(2)]).to("cuda")
+    x = np.random.default_rng(0).normal(size=(3, 4, 2))
+    for layer, place in ((0, (2, 4, 1)), (1, (2, 4, 1))):
+        # What the model computed on the device is compared with the terms, computed here.
+        assert np.isfinite(explain.pixel(model, x, layer, place).value)
+        assert explain.pixel_gradient(model, x, [1.0, 2.0], layer, place, loss="mse").value
+    assert explain.weight_gradient(model, x, [1.0, 2.0], 0, (0, 1, 2, 1), loss="mse").value
+    assert explain.pixel_gradient(model, x, [1.0, 2.0], model.input_names[0], (1, 1, 0), loss="mse").value
 
 
 def test_dlpack_shares_memory_both_ways() -> None:

@@ -45,6 +45,18 @@ PIXELS: dict[str, Callable[[], Model]] = {
     "conv channels first softmax": lambda: chain(layers.Conv2D(2, 2, activation="softmax", **FIRST)),
     "depthwise": lambda: chain(layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", activation="elu")),
     "depthwise channels first": lambda: chain(layers.DepthwiseConv2D(2, depth_multiplier=3, **FIRST)),
+    "transposed": lambda: chain(layers.Conv2DTranspose(3, 3, activation="relu")),
+    "transposed strided": lambda: chain(layers.Conv2DTranspose(2, (3, 4), strides=2, padding="same")),
+    "transposed stamps apart": lambda: chain(layers.Conv2DTranspose(2, (1, 2), strides=3, use_bias=False)),
+    "transposed dilated": lambda: chain(
+        layers.Conv2DTranspose(2, (3, 2), dilation_rate=(2, 3), padding=((1, 2), (0, 1)), activation="tanh")
+    ),
+    "transposed larger": lambda: chain(
+        layers.Conv2DTranspose(2, 3, strides=(2, 3), padding=((0, 1), (1, 0)), output_padding=(1, 2))
+    ),
+    "transposed channels first": lambda: chain(
+        layers.Conv2DTranspose(3, (2, 3), strides=(2, 1), padding="same", activation="sigmoid", **FIRST)
+    ),
     "dense": lambda: chain(layers.Dense(3, activation="sigmoid"), shape=(5,)),
     "dense on maps": lambda: chain(layers.Dense(3, activation="relu")),
     "dense softmax": lambda: chain(layers.Dense(4, activation="softmax"), shape=(5,)),
@@ -62,6 +74,10 @@ PIXELS: dict[str, Callable[[], Model]] = {
     "batch norm plain": lambda: chain(layers.BatchNormalization(center=False, scale=False, epsilon=0.1)),
     "batch norm axis": lambda: chain(layers.BatchNormalization(axis=1)),
     "batch norm of units": lambda: chain(layers.BatchNormalization(scale=False), shape=(5,)),
+    "response norm": lambda: chain(layers.LocalResponseNormalization(1)),
+    "response norm of a pixel alone": lambda: chain(layers.LocalResponseNormalization(0, bias=2, alpha=0.5, beta=0.75)),
+    "response norm wide": lambda: chain(layers.LocalResponseNormalization(alpha=1e-4, beta=-0.5)),
+    "response norm channels first": lambda: chain(layers.LocalResponseNormalization(2, 2.0, 0.3, 0.75, **FIRST)),
     "flatten": lambda: chain(layers.Flatten()),
     "flatten channels first": lambda: chain(layers.Conv2D(2, 2, **FIRST), layers.Flatten(**FIRST)),
     "reshape": lambda: chain(layers.Reshape((4, 14, -1))),
@@ -72,8 +88,16 @@ PIXELS: dict[str, Callable[[], Model]] = {
     "add stretched": lambda: merged(layers.Add(), stretched=True),
     "subtract": lambda: merged(layers.Subtract()),
     "average": lambda: merged(layers.Average()),
+    "multiply": lambda: merged(layers.Multiply()),
+    "multiply stretched": lambda: merged(layers.Multiply(), stretched=True),
+    "maximum": lambda: merged(layers.Maximum()),
+    "minimum stretched": lambda: merged(layers.Minimum(), stretched=True),
     "concatenate": lambda: merged(layers.Concatenate()),
     "concatenate rows": lambda: merged(layers.Concatenate(axis=1)),
+    "largest channel": lambda: chain(layers.Lambda("max", arguments={"axis": 3, "keepdims": True})),
+    "smallest of a column": lambda: chain(layers.Lambda("min", arguments={"axis": 1})),
+    "mean of maps": lambda: chain(layers.Lambda("mean", arguments={"axis": (-3, 2)})),
+    "sum of all": lambda: chain(layers.Lambda("sum", arguments={"axis": (1, 2, 3), "keepdims": True})),
     "softmax layer": lambda: chain(layers.Softmax()),
     "softmax along rows": lambda: chain(layers.Softmax(axis=1)),
 }

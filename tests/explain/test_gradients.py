@@ -8,7 +8,7 @@ import pytest
 import minicnn
 from minicnn import Model, explain, layers, losses
 from minicnn.layers import Input
-from tests.explain.cases import ACTIVATION_LAYERS, FIRST, PIXELS, chain, merged, positions, prepared
+from tests.explain.cases import ACTIVATION_LAYERS, FIRST, PIXELS, chain, positions, prepared
 
 
 def weighted_sum(y_true, y_pred):
@@ -57,7 +57,7 @@ def test_pixels_before_every_activation(case):
         agrees(explained.ahead(0), explained.terms[0].gradient, np.abs(expected).max())
 
 
-WEIGHTED = [case for case in PIXELS if case.startswith(("conv", "depthwise", "dense"))]
+WEIGHTED = [case for case in PIXELS if case.startswith(("conv", "depthwise", "transposed", "dense"))]
 
 
 @pytest.mark.parametrize("case", WEIGHTED)
@@ -177,28 +177,43 @@ def test_a_number_added_to_itself():
     assert explained.value == 10 and [term.product for term in explained.terms] == [5, 5]
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", ["sparse_categorical_crossentropy"], {"last": "ce"}])
+def test_the_loss_is_the_one_of_the_model(loss):
+    model, x = prepared(network())
+    expected = explain.pixel_gradient(model, x, 2, "pool", (1, 1, 0), loss="sparse_categorical_crossentropy")
+    model.compile("sgd", loss)
+    assert explain.pixel_gradient(model, x, 2, "pool", (1, 1, 0)).value == expected.value != 0
+
+
 def test_bad_questions():
     model, x = prepared(network())
-    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Model .* is not compiled, so loss must be given"):
+    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Model .* is not compiled with a loss, so loss must"):
+        explain.pixel_gradient(model, x, 2, "first", (0, 0, 0))
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="is not compiled with a loss, so loss must be given"):
         explain.pixel_gradient(model, x, 2, "first", (0, 0, 0))
     ask = {"loss": "sparse_categorical_crossentropy"}
-    with pytest.raises(ValueError, match=r"BatchNormalization 'norm' cannot be explained; .* Conv2D, Dense, Depthwise"):
+    with pytest.raises(ValueError, match=r"BatchNormalization 'norm' cannot be explained; .* Conv2D, Conv2DTr"):
         explain.weight_gradient(model, x, 2, "norm", 0, **ask)
     with pytest.raises(ValueError, match="the model's input cannot be explained; these layers can: Conv2D"):
         explain.weight_gradient(model, x, 2, "picture", 0, **ask)
     with pytest.raises(ValueError, match=r"weight must be 'kernel' or 'bias'.*not 'gamma'"):
         explain.weight_gradient(model, x, 2, "last", (0, 0), weight="gamma", **ask)
-    with pytest.raises(ValueError, match=r"position in first's kernel must be whole numbers \(axis 0 0 to 2, "):
+    with pytest.raises(ValueError, match=r"position in first's kernel must be whole numbers \(row 0 to 2, .* filter"):
         explain.weight_gradient(model, x, 2, "first", (3, 0, 0, 0), **ask)
+    with pytest.raises(ValueError, match=r"position in first's bias must be whole numbers \(filter 0 to 2\), but 3 "):
+        explain.weight_gradient(model, x, 2, "first", 3, weight="bias", **ask)
     model.get_layer("first").trainable = False
     with pytest.raises(ValueError, match="Conv2D 'first' is frozen"):
         explain.weight_gradient(model, x, 2, "first", (0, 0, 0, 0), **ask)
+    with pytest.raises(ValueError, match=r"position in last's kernel must be .* \(input 0 to 17, unit 0 to 3\)"):
+        explain.weight_gradient(model, x, 2, "last", (0, 4), **ask)
     explain.pixel_gradient(model, x, 2, "picture", (0, 0, 0), **ask)
     several = Model(model.input, [model.output, model.get_layer("flat").output])
     with pytest.raises(ValueError, match="has 2 outputs, expected one"):
         explain.pixel_gradient(several, x, 2, "first", (0, 0, 0), **ask)
-    model, x = prepared(merged(layers.Multiply(name="times")))
-    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Multiply 'times' cannot be explained"):
+    model, x = prepared(chain(layers.Lambda("exp", name="exp")))
+    with pytest.raises(ValueError, match=r"explain.pixel_gradient: Lambda 'exp' cannot be explained: its function may"):
         explain.pixel_gradient(model, x, x, model.input_names[0], (0, 0, 0), loss=weighted_sum)
 
 

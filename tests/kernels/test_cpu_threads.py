@@ -22,7 +22,7 @@ def keep_num_threads():
 
 
 def every_kernel(dtype) -> list[np.ndarray]:
-    """One result of each kernel, at sizes that are worth several threads and divide by nothing."""
+    """One result of each kernel, at sizes that make several tiles and divide by nothing."""
     rng = np.random.default_rng(5)
 
     def array(*shape):
@@ -45,13 +45,15 @@ def every_kernel(dtype) -> list[np.ndarray]:
         cpu.avg_pool2d_gradient(average, input_size=(23, 21), **pool),
         cpu.matmul(rows.T, rows), cpu.matmul(rows[:50].reshape(2, -1), array(925, 1200)),
         cpu.matmul(array(61, 700), array(700, 331), array(331)), cpu.matmul(array(61, 700), array(331, 700).T),
+        cpu.matmul(array(40, 1700), array(1700, 35), array(35)),
         cpu.sum_rows(rows), cpu.softmax(rows), *cpu.softmax_cross_entropy(rows, rows), cpu.relu(y),
         cpu.relu_gradient(y, y), cpu.dropout_mask(y, 0.3, key=2**40 + 1, step=3),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_kernel_gives_the_same_bits_with_any_number_of_threads(dtype):
+def test_every_kernel_gives_the_same_bits_with_any_number_of_threads(dtype, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_WAKING", 1000)
     cpu.set_num_threads(1)
     alone = every_kernel(dtype)
     for count in (2, 3, 7):

@@ -63,9 +63,11 @@ def test_dense_blocks_of_generated_shapes(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("sizes", [(5, 300, 33), (60, 700, 130), (300, 260, 17), (257, 1030, 256), (2, 1000, 700)])
+@pytest.mark.parametrize(
+    "sizes", [(5, 300, 33), (60, 700, 130), (31, 1601, 70), (300, 260, 17), (257, 1030, 256), (2, 1000, 700)]
+)
 def test_large_products_are_cut_without_a_seam(sizes: tuple[int, int, int], dtype: str) -> None:
-    """More rows, columns and values of k than one tile or slice holds; measured against float64."""
+    """More rows, columns and values of k than one tile, slice or chunk holds; measured against float64."""
     (M, K, N), generator = sizes, np.random.default_rng(2)
     a, b, bias = (generator.standard_normal(shape).astype(dtype) for shape in ((M, K), (K, N), (N,)))
     b /= np.sqrt(K).astype(dtype)

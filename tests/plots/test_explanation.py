@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from minicnn import Sequential, explain, layers, plots
+from minicnn import Model, Sequential, explain, layers, plots
 
 
 @pytest.fixture
@@ -77,6 +77,16 @@ def test_a_dense_layer(network):
     assert [bar.get_height() for bar in output.patches] == pytest.approx(model.predict(x[np.newaxis])[0].tolist())
     colors = {bar.get_facecolor() for bar in output.patches[:3]}
     assert len(colors) == 1 and output.patches[3].get_facecolor() not in colors
+
+
+def test_branches_are_told_apart():
+    x = layers.Input((3, 3, 1), name="x")
+    model = Model(x, layers.Multiply(name="times")([x, layers.Conv2D(1, 1, name="conv")(x)]))
+    explained = explain.pixel(model, np.ones((3, 3, 1)), "times", (1, 2, 0))
+    values, output = explained.plot().axes
+    named = dict(zip((text.get_text() for text in values.get_yticklabels()), values.patches, strict=True))
+    assert set(named) == {"x 1, 2, 0", "conv 1, 2, 0"} and named["x 1, 2, 0"].get_width() == 1
+    assert values.get_title() == "what meets" and frame(output) == ((1, 2), (2, 3))
 
 
 def test_it_is_written_where_asked_and_the_picture_itself_is_refused(network, tmp_path):

@@ -196,6 +196,8 @@ def test_gradient_norms_are_those_of_backward():
     model.train_on_batch(x, LABELS)
     moved = [np.linalg.norm(new - old) for new, old in zip(model.get_weights()[::2], before[::2], strict=True)]
     np.testing.assert_allclose(list(norms.values()), moved, rtol=1e-3)
+    model.compile("sgd", ["crossentropy"])
+    assert plots.gradient_norm_by_layer(model, x, LABELS).keys() == norms.keys()
     figure = plots.gradient_norms({"relu": norms})
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), list(norms.values()))
     with pytest.raises(ValueError, match="expected at least one network"):

@@ -20,6 +20,7 @@ Some code was published broken, and no Keras runs it: Besbes' article on cats an
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 from contextlib import ExitStack
 
@@ -77,6 +78,10 @@ def uninstall() -> None:
     if _installation is not None:
         installation, _installation = _installation, None
         installation.close()
+
+
+# What generators hold would be closed when modules are gone already, with a message for each.
+atexit.register(uninstall)
 
 
 def _plain_bars() -> ExitStack:
