@@ -23,3 +23,8 @@ def is_real(dtype: np.dtype) -> bool:
 def is_half(dtype: np.dtype) -> bool:
     """Whether numbers of this type have 16 bits, in which activations are kept and nothing is summed."""
     return dtype.itemsize == 2 and is_floating(dtype)
+
+
+def epsilon(dtype: np.dtype) -> float:
+    """What lies between 1 and the next larger number of a floating-point type."""
+    return 2.0**-7 if is_bfloat16(dtype) else float(np.finfo(dtype).eps)

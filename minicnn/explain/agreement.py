@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicnn.kernels.floats import epsilon
+
 
 def check_agreement(what: str, value: float, computed: float, magnitude: float, beside: np.ndarray) -> None:
     """Refuse an explanation that gives another number than the model, beyond the rounding of the dtype.
@@ -12,7 +14,7 @@ def check_agreement(what: str, value: float, computed: float, magnitude: float, 
         what: begins the message.
         value: what the model computed. computed: what the terms give in float64.
         magnitude: the sum of the terms' sizes, which the rounding of a sum grows with.
-        beside: the numbers among which this one stands, in the dtype in which they were computed: the errors of
+        beside: the numbers among which this one stands, in the coarsest dtype that they went through: the errors of
             Winograd's convolutions grow with the largest.
 
     Raises:
@@ -23,7 +25,7 @@ def check_agreement(what: str, value: float, computed: float, magnitude: float, 
         stored = float(np.asarray(computed).astype(beside.dtype))
     if np.array_equal(value, stored, equal_nan=True):
         return
-    tolerance = float(np.finfo(beside.dtype).eps) * (64 * magnitude * (1 + abs(value)) + 128 * peak)
+    tolerance = epsilon(beside.dtype) * (64 * magnitude * (1 + abs(value)) + 128 * peak)
     if not (np.isfinite(value) and abs(value - stored) <= tolerance):
         raise RuntimeError(
             f"{what}: the model computed {value:.9g}, but the terms give {computed:.9g}; does a subclass compute "

@@ -62,7 +62,10 @@ class Explanation:
         self.arithmetic = self._arithmetic()
         self.computed = self.arithmetic.result
         what = f"{trace.operation}: {self.kind} '{self.layer}' at {position}"
-        check_agreement(what, self.value, self.computed, self.arithmetic.magnitude, to_host(trace.tensors[slot].data))
+        # A layer may widen what it was given in 16 bits, and have rounded its weights to them.
+        dtypes = [trace.tensors[other].dtype for other in (slot, *([] if step is None else step.inputs))]
+        beside = to_host(trace.tensors[slot].data).astype(min(dtypes, key=lambda dtype: dtype.itemsize))
+        check_agreement(what, self.value, self.computed, self.arithmetic.magnitude, beside)
 
     def _arithmetic(self) -> Arithmetic:
         step = self.trace.makers.get(self.slot)

@@ -12,7 +12,7 @@ import pytest
 
 import minicnn
 import minicnn.functional as F
-from minicnn import articles, losses, optimizers
+from minicnn import articles, explain, losses, optimizers
 from minicnn.autograd import Tensor, grad
 from minicnn.layers import (
     Activation,
@@ -135,6 +135,16 @@ def test_loss_and_metrics_of_predictions_of_16_bits_are_float32(cupy: Any, polic
     predictions = predictions.astype(np.float32)
     assert loss == pytest.approx(np.mean((predictions - y[:, :3]) ** 2), rel=1e-6)
     assert mae == pytest.approx(np.mean(np.abs(predictions - y[:, :3])), rel=1e-6)
+
+
+def test_numbers_are_explained_to_within_their_16_bits(cupy: Any, policy: str) -> None:
+    model, (x, y) = small(policy), digits(1, 10)
+    for layer, place in ((0, (1, 2, 3)), (1, (0, 1, 2)), (3, (1, 1, 0)), (7, (0, 0, 3)), (9, 5), (10, 4)):
+        found = explain.pixel(model, x[0], layer, place)
+        assert found.value == pytest.approx(found.computed, rel=POLICIES[policy], abs=POLICIES[policy])
+    for ask, place in ((explain.weight_gradient, (0, 1, 0, 3)), (explain.pixel_gradient, (2, 3, 4))):
+        found = ask(model, x[0], y[0], 0, place)
+        assert found.value == pytest.approx(found.computed, rel=POLICIES[policy], abs=POLICIES[policy])
 
 
 def test_a_step_copies_its_batch_there_and_nothing_back(
