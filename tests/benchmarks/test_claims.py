@@ -29,7 +29,7 @@ IN_NOTEBOOKS = {
     "gradients": "gradient_norm_by_layer(deep",
     "shifts": "shift_response(features",
     "parts": "plots.exciting_patches(model, model.layers[4]",
-    "scales": '("pixels 0..255", raw)',
+    "scales": "validation_data=(raw, held_y)",
     "grid": 'vary(articles.get("fashion-conv1x3").build()',
     "sizes": "survey(picture_source(",
     "leaderboard": 'print("id,label")',
