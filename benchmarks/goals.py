@@ -99,7 +99,7 @@ def _growth(results: dict[str, Any]) -> Iterator[Goal]:
             figures[f"{engine}, 2 threads"][measure] / figures[f"{engine}, 1 thread"][measure]
             for engine, measure in (("minicnn", "besbes"), ("NumPy's BLAS", growth.BLAS))
         )
-        yield Goal(f"`besbes`: 2 threads over 1 (BLAS' product in the same rounds: {product:.2f})", True, 1.8, ours)
+        yield Goal(f"`besbes`: 2 threads over 1 (BLAS' product in the same run: {product:.2f})", True, 1.8, ours)
 
 
 def _pictures(results: dict[str, Any]) -> Iterator[Goal]:

@@ -119,7 +119,7 @@ def test_goals_are_read_off_the_results(tmp_path: Path) -> None:
     assert rows["`besbes`: prediction over the fastest other, batch 256 (torch)"][1:] == ["**1.25**", "yes |"]
     assert rows["`besbes`: peak memory over PyTorch's"] == ["at most 0.5", "**0.33**", "yes |"]
     assert rows["whole process over Keras on TensorFlow (lenet5, one epoch)"][1:] == ["**0.30**", "yes |"]
-    assert rows["`besbes`: 2 threads over 1 (BLAS' product in the same rounds: 1.75)"][1:] == ["**1.70**", "no |"]
+    assert rows["`besbes`: 2 threads over 1 (BLAS' product in the same run: 1.75)"][1:] == ["**1.70**", "no |"]
     assert rows["besbes: share of its time that fit waits for pictures"] == ["at most 0.1", "**0.04**", "yes |"]
     (wide,) = (cells for name, cells in rows.items() if name.startswith("forward convolutions"))
     assert wide[1:] == ["**0.90**", "yes |"]
