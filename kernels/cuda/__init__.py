@@ -1,7 +1,7 @@
 """The contract of `minicnn.kernels` on NVIDIA GPUs: CUDA C++ in the `.cu` files beside this one, launched by CuPy.
 
 `product.cuh` is the heart: tiles of matrices, multiplied on the tensor cores or exactly, whose operands need not exist
-as matrices; `convolution.cu` and `matrices.cu` are made of it. `direct.cu` serves convolutions with few channels;
+as matrices; `convolution.cu` and `matrices.cu` are made of it. `direct.cu` serves convolutions in thin groups;
 `columns.cu`, `pooling.cu`, `elementwise.cu`, `softmax.cu`, `optimizer.cu` and `warping.cu` the rest; `samples.cu` puts
 batches together. The modules of Python beside them work out shapes and launch.
 

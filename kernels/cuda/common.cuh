@@ -31,8 +31,12 @@ struct alignas(16) Shared {
     __device__ __forceinline__ const T& operator[](int i) const { return cells[i]; }
     // Four numbers from i on, a multiple of four.
     __device__ __forceinline__ T* four(int i) { return cells + i; }
-    // Two numbers of 16 bits from i on, an even number, as one word.
-    __device__ __forceinline__ uint32 two(int i) const { return *reinterpret_cast<const uint32*>(cells + i); }
+    // The same memory, when its content is not needed any more, for no more bytes of other numbers.
+    template <class Other, int COUNT>
+    __device__ __forceinline__ Shared<Other, COUNT>& as() {
+        static_assert(COUNT * sizeof(Other) <= N * sizeof(T), "as much memory as there is");
+        return reinterpret_cast<Shared<Other, COUNT>&>(*this);
+    }
 };
 #endif
 
@@ -67,9 +71,18 @@ struct Computed<BFloat> {
 template <class T>
 using Wide = typename Computed<T>::Type;
 
+template <class T>
+struct IsHalf {
+    static constexpr bool value = false;
+};
+template <>
+struct IsHalf<Half> {
+    static constexpr bool value = true;
+};
+
 // Four numbers at once, 16 bytes of float and 8 of what has 16 bits, from where so many bytes begin.
 template <class T>
-struct alignas(sizeof(T) < 4 ? 8 : 16) Four {
+struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Four {
     T cells[4];
 };
 
@@ -78,6 +91,14 @@ __device__ __forceinline__ void read_four(Wide<T> (&to)[4], const T* from) {
     HOST_CHECK(reinterpret_cast<uintptr_t>(from) % alignof(Four<T>) == 0, "four numbers that are not aligned");
     Four<T> four = *reinterpret_cast<const Four<T>*>(from);
     for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
+}
+
+template <class T>
+__device__ __forceinline__ void write_four(T* to, const Wide<T>* from) {
+    HOST_CHECK(reinterpret_cast<uintptr_t>(to) % alignof(Four<T>) == 0, "four numbers that are not aligned");
+    Four<T> four;
+    for (int i = 0; i < 4; ++i) four.cells[i] = from[i];
+    *reinterpret_cast<Four<T>*>(to) = four;
 }
 
 // A number that the host knows when it launches a kernel, or one that it writes to `place` before a replay.

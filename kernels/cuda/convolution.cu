@@ -25,34 +25,36 @@ struct Corner {
     int n, row, column;
 };
 
+// Of window m where nothing is pooled.
 __device__ __forceinline__ Corner corner_of(const Windows& w, int m) {
-    int cell = w.cells.split(m), cell_column = w.cell_columns.split(cell);
     int j = w.output_columns.split(m), i = w.output_rows.split(m);
-    return {m, i * w.row_stride + cell * w.cell_row_stride - w.top,
-            j * w.column_stride + cell_column * w.cell_column_stride - w.left};
+    return {m, i * w.row_stride - w.top, j * w.column_stride - w.left};
 }
 
-// Windows as rows, k along them.
+// Whether a number is one of 0..size-1: one comparison for two.
+__device__ __forceinline__ bool is_below(int number, int size) { return (uint32)number < (uint32)size; }
+
+// Windows as rows, k along them. Where they lie is counted in 32 bits, which the host has seen to be enough.
 template <class T>
 struct WindowRows {
     static constexpr bool ALONG_K = true;
     struct Outer {
-        const T* picture;
-        int row, column;
+        int offset, row, column;
     };
     const T* base;
     const Windows& w;
 
     __device__ __forceinline__ Outer outer(int m) const {
-        if (m >= w.windows) return {base, -(1 << 30), 0};  // no tap of it is inside
+        if (m >= w.windows) return {0, -(1 << 30), 0};  // no tap of it is inside
+        int cell = w.cells.split(m), cell_column = w.cell_columns.split(cell);
         Corner corner = corner_of(w, m);
-        return {base + (int64)corner.n * w.height * w.width * w.depth, corner.row, corner.column};
+        corner.row += cell * w.cell_row_stride, corner.column += cell_column * w.cell_column_stride;
+        return {((corner.n * w.height + corner.row) * w.width + corner.column) * w.depth, corner.row, corner.column};
     }
     __device__ __forceinline__ const T* at(const Outer& outer, int k, bool& inside) const {
-        int c = w.channels.split(k), q = w.kernel_columns.split(k);
-        int row = outer.row + k * w.row_tap, column = outer.column + q * w.column_tap;
-        inside = inside && 0 <= row && row < w.height && 0 <= column && column < w.width;
-        return outer.picture + ((int64)row * w.width + column) * w.depth + c;
+        int c = w.channels.split(k), q = w.kernel_columns.split(k), row = k * w.row_tap, column = q * w.column_tap;
+        inside = inside && is_below(outer.row + row, w.height) && is_below(outer.column + column, w.width);
+        return base + (outer.offset + (row * w.width + column) * w.depth + c);
     }
 };
 
@@ -61,22 +63,20 @@ template <class T>
 struct WindowColumns {
     static constexpr bool ALONG_K = false;
     struct Outer {
-        int row, column, c;
-        bool exists;
+        int offset, row, column;
     };
     const T* base;
     const Windows& w;
 
     __device__ __forceinline__ Outer outer(int tap) const {
-        bool exists = tap < w.taps;
-        int c = w.channels.split(tap), q = w.kernel_columns.split(tap);
-        return {tap * w.row_tap, q * w.column_tap, c, exists};
+        if (tap >= w.taps) return {0, -(1 << 30), 0};  // in no window it is inside
+        int c = w.channels.split(tap), q = w.kernel_columns.split(tap), row = tap * w.row_tap, column = q * w.column_tap;
+        return {(row * w.width + column) * w.depth + c, row, column};
     }
     __device__ __forceinline__ const T* at(const Outer& outer, int m, bool& inside) const {
         Corner corner = corner_of(w, m);
-        int row = corner.row + outer.row, column = corner.column + outer.column;
-        inside = inside && outer.exists && 0 <= row && row < w.height && 0 <= column && column < w.width;
-        return base + (((int64)corner.n * w.height + row) * w.width + column) * w.depth + outer.c;
+        inside = inside && is_below(corner.row + outer.row, w.height) && is_below(corner.column + outer.column, w.width);
+        return base + (outer.offset + ((corner.n * w.height + corner.row) * w.width + corner.column) * w.depth);
     }
 };
 
@@ -105,58 +105,45 @@ struct WeightsAlongFilters {
     }
 };
 
-template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward(
-    const T* x, const T* w, const Wide<T>* bias, T* y, Windows windows, int group_filters, int filters, int activation,
-    Wide<T> alpha
-) {
-    int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
-    WindowRows<T> a = {x + group * (int)windows.channels.divisor, windows};
-    Matrix<T, false> b = {w + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
-    __shared__ Shared<T, 2 * Work::STAGE> shared;
-    typename Work::Sums sums;
-    Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    sums.each([&](int i, int j, Wide<T> sum) {
-        i += row, j += column;
-        if (i >= windows.windows || j >= group_filters) return;
-        int f = group * group_filters + j;
-        y[(int64)i * filters + f] = activate(activation, bias ? sum + bias[f] : sum, alpha);
-    });
-}
+#define PRODUCT                                                                                                       \
+    class T, int ROWS, int COLUMNS, int VECTOR_A, int VECTOR_B, template <class, int, int, bool, bool> class Arithmetic
 
-// The same for pools that do not overlap and lie in a tile whole: the picture before pooling is never stored.
-template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) forward_pooled(
+// y; with winners what a max pooling behind the convolution gives, whose pools do not overlap and lie in a tile whole:
+// the picture before pooling is never stored.
+template <PRODUCT>
+__global__ void __launch_bounds__(THREADS) forward(
     const T* x, const T* w, const Wide<T>* bias, T* y, unsigned char* winners, Windows windows, int group_filters,
     int filters, int activation, Wide<T> alpha
 ) {
-    constexpr int LINE = COLUMNS + 4;
     int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {x + group * (int)windows.channels.divisor, windows};
     Matrix<T, false> b = {w + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, Matrix<T, false>>;
-    constexpr int SIZE = 2 * Work::STAGE > ROWS * LINE ? 2 * Work::STAGE : ROWS * LINE;
-    __shared__ Shared<T, SIZE> shared;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR_A, VECTOR_B, Arithmetic, WindowRows<T>, Matrix<T, false>>;
+    __shared__ Shared<T, Work::SIZE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    __syncthreads();  // the last step was read; its memory holds the tile of results now
-    sums.each([&](int i, int j, Wide<T> sum) { shared[i * LINE + j] = sum; });
-    __syncthreads();
+    auto&& tile = Work::spread(sums, shared);
     int cells = windows.cells.divisor, pools = min(ROWS, windows.windows - row) / cells;
-    for (int item = threadIdx.x; item < pools * COLUMNS; item += blockDim.x) {
-        int pool = item / COLUMNS, j = item % COLUMNS;
-        if (column + j >= group_filters) continue;
-        Wide<T> best = minus_infinity<Wide<T>>();
-        int winner = 0;
-        for (int cell = 0; cell < cells; ++cell) {
-            Wide<T> value = shared[(pool * cells + cell) * LINE + j];
-            if (wins(value, best)) best = value, winner = cell;
-        }
+#pragma unroll 1
+    for (int item = threadIdx.x; item < pools * (COLUMNS / 4); item += THREADS) {
+        int pool = item / (COLUMNS / 4), j = item % (COLUMNS / 4) * 4, number = group_filters - column - j;
         int f = group * group_filters + column + j;
+        Wide<T> best[4];
+        unsigned char winner[4] = {0, 0, 0, 0};
+        read_four(best, tile.four(pool * cells * Work::LINE + j));
+        for (int cell = 1; cell < cells; ++cell) {
+            Wide<T> values[4];
+            read_four(values, tile.four((pool * cells + cell) * Work::LINE + j));
+            for (int c = 0; c < 4; ++c) {
+                if (wins(values[c], best[c])) best[c] = values[c], winner[c] = (unsigned char)cell;
+            }
+        }
+        for (int c = 0; c < 4; ++c) {
+            best[c] = activate(activation, bias && c < number ? best[c] + bias[f + c] : best[c], alpha);
+        }
         int64 target = (int64)(row / cells + pool) * filters + f;
-        y[target] = activate(activation, bias ? best + bias[f] : best, alpha);
-        winners[target] = (unsigned char)winner;
+        write_some<VECTOR_B>(y + target, best, number);
+        if (winners) write_some<VECTOR_B>(winners + target, winner, number);
     }
 }
 
@@ -166,44 +153,44 @@ struct Residue {
     int height, width, first_row, first_column, row_stride, column_stride;
 };
 
-template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) input_gradient(
+template <PRODUCT>
+__global__ void __launch_bounds__(THREADS) input_gradient(
     const T* gy, const T* w, T* gx, Windows windows, Taps taps, Residue residue, int all_channels
 ) {
     int group = blockIdx.z, row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowRows<T> a = {gy + group * (int)windows.channels.divisor, windows};
     WeightsAlongFilters<T> b = {w + group * (int)windows.channels.divisor, taps};
-    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowRows<T>, WeightsAlongFilters<T>>;
-    __shared__ Shared<T, 2 * Work::STAGE> shared;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR_A, VECTOR_B, Arithmetic, WindowRows<T>, WeightsAlongFilters<T>>;
+    __shared__ Shared<T, Work::SIZE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    sums.each([&](int i, int c, Wide<T> sum) {
-        i += row, c += column;
-        if (i >= windows.windows || c >= taps.channels) return;
-        int n = i, pixel_column = residue.first_column + residue.columns.split(n) * residue.column_stride;
+    Work::for_fours(sums, shared, [&](int i, int c, const Wide<T>* four) {
+        int n = i + row;
+        if (n >= windows.windows) return;
+        int pixel_column = residue.first_column + residue.columns.split(n) * residue.column_stride;
         int pixel_row = residue.first_row + residue.rows.split(n) * residue.row_stride;
         int64 pixel = ((int64)n * residue.height + pixel_row) * residue.width + pixel_column;
-        gx[pixel * all_channels + group * taps.channels + c] = sum;
+        write_some<1>(gx + (pixel * all_channels + group * taps.channels + column + c), four, taps.channels - column - c);
     });
 }
 
 // Block z sums part z / groups of the windows and writes to its own copy of gw.
-template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic>
-__global__ void __launch_bounds__(THREADS_FOR(ROWS, COLUMNS)) kernel_gradient(
+template <PRODUCT>
+__global__ void __launch_bounds__(THREADS) kernel_gradient(
     const T* x, const T* gy, Wide<T>* gw, Windows windows, int group_filters, int filters, int groups
 ) {
     int group = blockIdx.z % groups, part = blockIdx.z / groups, parts = gridDim.z / groups;
     int row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS;
     WindowColumns<T> a = {x + group * (int)windows.channels.divisor, windows};
     Matrix<T, false> b = {gy + group * group_filters, group_filters, 1, filters};
-    using Work = Product<T, ROWS, COLUMNS, VECTOR, Arithmetic, WindowColumns<T>, Matrix<T, false>>;
-    __shared__ Shared<T, 2 * Work::STAGE> shared;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR_A, VECTOR_B, Arithmetic, WindowColumns<T>, Matrix<T, false>>;
+    __shared__ Shared<T, Work::SIZE> shared;
     typename Work::Sums sums;
     int depth = windows.windows;
     Work::add_up(sums, shared, a, b, row, column, part_of(part, parts, depth), part_of(part + 1, parts, depth));
-    gw += (int64)part * windows.taps * filters;
-    sums.each([&](int i, int j, Wide<T> sum) {
+    gw += (int64)part * windows.taps * filters + group * group_filters;
+    Work::for_fours(sums, shared, [&](int i, int j, const Wide<T>* four) {
         i += row, j += column;
-        if (i < windows.taps && j < group_filters) gw[(int64)i * filters + group * group_filters + j] = sum;
+        if (i < windows.taps) write_some<VECTOR_B>(gw + ((int64)i * filters + j), four, group_filters - j);
     });
 }

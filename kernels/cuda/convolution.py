@@ -9,44 +9,44 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
-from ..composition import dense_blocks
+from ..composition import blocks, dense_blocks
 from ..geometry import Padding, Pair
 from .arrays import Array, contiguous, floating, launch, wide
-from .columns import sum_rows
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
 from .loading import KEPT, REAL, Kernels
-from .matrices import LARGE, NARROW, SMALL, add_parts, arithmetic, cut, is_aligned, tiled
-from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gradient
+from .matrices import LARGE, NARROW, SMALL, THREADS, Cut, add_parts, arithmetic, cut, is_aligned, multiply
+from .pooling import avg_pool2d, max_pool2d
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
-# (type, numbers copied at once, arithmetic)
-_HOW = [("float", 4, "Tensor"), ("float", 1, "Tensor"), ("float", 4, "Exact"), ("float", 1, "Exact"),
-        ("double", 1, "Exact"), ("Half", 4, "Tensor"), ("Half", 1, "Tensor"), ("BFloat", 4, "Tensor"),
-        ("BFloat", 1, "Tensor")]  # fmt: skip
-# With each of the tiles that there is for them: (type, rows, columns, numbers copied at once, arithmetic).
-_TILED = [
-    (real, *tile, vector, arithmetic) for real, vector, arithmetic in _HOW for tile in (SMALL, NARROW, LARGE)
-    if tile == SMALL or (real != "double" and (tile == NARROW or vector == 4))
-]  # fmt: skip
-_POOLED = [how for how in _TILED if how[1:3] != LARGE]
-
-_forward = Kernels("convolution.cu", "forward", combinations=_TILED)
-_forward_pooled = Kernels("convolution.cu", "forward_pooled", combinations=_POOLED)
-_input_gradient = Kernels("convolution.cu", "input_gradient", combinations=_TILED)
-_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_TILED)
+# (type, arithmetic, numbers of either operand copied at once) and the tiles that there are for it, the largest first.
+_TILES: dict[tuple[str, str, int, int], tuple[Pair, ...]] = {
+    **{(real, "Tensor", 4, 4): (LARGE, NARROW, SMALL) for real in ("float", "Half", "BFloat")},
+    **{(real, "Tensor", 1, 1): (SMALL,) for real in ("float", "Half", "BFloat")},
+    ("float", "Tensor", 1, 4): (NARROW, SMALL), ("float", "Exact", 4, 4): (LARGE, SMALL),
+    ("float", "Exact", 1, 1): (SMALL,), ("double", "Exact", 1, 1): (SMALL,),
+}  # fmt: skip
+_PRODUCTS = [
+    (real, *tile, *vectors, arithmetic) for (real, arithmetic, *vectors), tiles in _TILES.items() for tile in tiles
+]
+_forward = Kernels("convolution.cu", "forward", combinations=_PRODUCTS)
+_input_gradient = Kernels(
+    "convolution.cu", "input_gradient", combinations=[how for how in _PRODUCTS if how[3] == how[4]]
+)
+_kernel_gradient = Kernels("convolution.cu", "kernel_gradient", combinations=_PRODUCTS)
 _direct_forward = Kernels("direct.cu", "direct_forward", KEPT, (4, 1))
 _direct_input_gradient = Kernels("direct.cu", "direct_input_gradient", KEPT)
 _direct_kernel_gradient = Kernels("direct.cu", "direct_kernel_gradient", KEPT)
 
-# Up to so many channels or filters to a group, a tile would mostly multiply what is not there.
+# So few channels or filters to each of several groups, or numbers to a window: a tile would mostly multiply what is
+# not there.
 FEW = 4
 # A pool must lie in the rows of a tile whole, of whichever size.
-POOLED_ROWS = 64
+POOLED_ROWS = 32
 # As direct.cu has them.
 FILTERS, LINES = 32, 8
 # Windows that a block of direct_kernel_gradient should have at least.
@@ -61,15 +61,31 @@ def _shape(
     return Shape(N, (H, W), C, (KH, KW), F, strides, padding, dilation, groups)
 
 
+def _has_thin_groups(shape: Shape) -> bool:
+    return shape.groups > 1 and min(shape.group_channels, shape.group_filters) <= FEW
+
+
 def _is_direct(shape: Shape) -> bool:
-    return min(shape.group_channels, shape.group_filters) <= FEW
+    return _has_thin_groups(shape) or shape.taps <= FEW
 
 
-def _how(operation: str, shape: Shape, dtype: np.dtype, *arrays: Array) -> tuple[str, int, str]:
-    """Type, numbers copied at once, and arithmetic."""
-    whole = shape.group_channels % 4 == 0 and shape.group_filters % 4 == 0 and is_aligned(*arrays)
-    vector = 4 if dtype.itemsize <= 4 and whole else 1
-    return REAL[dtype], vector, arithmetic(operation, dtype)
+class _Plan(NamedTuple):
+    """How a product is made: the kernel, and how it is shared among blocks."""
+
+    which: tuple[Any, ...]
+    cut: Cut
+
+
+def _plan(operation: str, dtype: np.dtype, sizes: tuple[int, int, int], groups: int, *axes: tuple[int, Array]) -> _Plan:
+    """For operands with these fast axes and rows, columns and depth of the product; a depth of 0 is not cut up."""
+    a, b = (4 if dtype.itemsize <= 4 and length % 4 == 0 and is_aligned(array) else 1 for length, array in axes)
+    how = REAL[dtype], arithmetic(operation, dtype)
+    tiles = _TILES.get((*how, a, b))
+    if tiles is None:
+        a = b = 1
+        tiles = _TILES[(*how, a, b)]
+    found = cut(*sizes, tiles, groups)
+    return _Plan((how[0], *found.tile, a, b, how[1]), found)
 
 
 def conv2d(
@@ -78,34 +94,34 @@ def conv2d(
 ) -> Array:
     """See `minicnn.kernels.conv2d`."""
     floating("conv2d", x, half=True)
-    return _convolve(x, w, b, _shape(x.shape, w.shape, strides, padding, dilation, groups), "linear", 1.0)
+    return _convolve(x, w, b, _shape(x.shape, w.shape, strides, padding, dilation, groups), "linear", 1.0)[0]
 
 
-def _convolve(x: Array, w: Array, b: Array | None, shape: Shape, activation: str, alpha: float) -> Array:
-    """activation(conv2d(x, w, b))."""
-    dtype = x.dtype
+def _convolve(
+    x: Array, w: Array, b: Array | None, shape: Shape, activation: str, alpha: float, pool: Pool | None = None
+) -> tuple[Array, Array | None]:
+    """activation(conv2d(x, w, b)), or of a max pooling behind it, without the picture before that, with the winners."""
+    dtype, pooled = x.dtype, pool is not None
+    pool = pool or NO_POOL
     x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, wide(dtype))
-    y = cupy.empty((shape.images, *shape.output, shape.filters), dtype)
+    y = cupy.empty((shape.images, *shape.pooled(pool), shape.filters), dtype)
+    winners = cupy.empty(y.shape, np.uint8) if pooled else None
     last = ACTIVATION_NUMBERS[activation], wide(dtype).type(alpha)
     if _is_direct(shape):
-        _convolve_directly(x, w, b, y, None, shape, NO_POOL, *last)
+        _convolve_directly(x, w, b, y, shape, *last)
     elif y.size:
-        plan = windows(shape)
-        real, vector, arithmetic = _how("conv2d", shape, dtype, x, w)
-        rows, columns = int(plan["windows"]), shape.group_filters
-        how = cut(rows, columns, 1, vector, shape.groups, real != "double")
-        arguments = (x, w, b, y, plan, np.int32(columns), np.int32(shape.filters), *last)
-        which = (real, *how.tile, vector, arithmetic)
-        _forward[which]((*how.blocks, shape.groups), how.threads, arguments)
-    return y
+        place = windows(shape, pool)
+        sizes = int(place["windows"]), shape.group_filters, 0
+        plan = _plan("conv2d", dtype, sizes, shape.groups, (shape.group_channels, x), (shape.group_filters, w))
+        arguments = (x, w, b, y, winners, place, np.int32(shape.group_filters), np.int32(shape.filters), *last)
+        _forward[plan.which]((*plan.cut.blocks, shape.groups), THREADS, arguments)
+    return y, winners
 
 
-def _convolve_directly(
-    x: Array, w: Array, b: Array | None, y: Array, winners: Array | None, shape: Shape, pool: Pool, *last: Any
-) -> None:
+def _convolve_directly(x: Array, w: Array, b: Array | None, y: Array, shape: Shape, *last: Any) -> None:
     abreast = 4 if shape.group_filters % 4 == 0 and is_aligned(w) else 1
-    plan = direct(shape, pool, shape.pooled(pool), shape.filters // abreast, "conv2d")
-    launch(_direct_forward[REAL[y.dtype], abreast], int(plan["count"]), x, w, b, y, winners, plan, *last)
+    plan = direct(shape, shape.output, shape.filters // abreast, "conv2d")
+    launch(_direct_forward[REAL[y.dtype], abreast], int(plan["count"]), x, w, b, y, plan, *last)
 
 
 def conv2d_input_gradient(
@@ -118,16 +134,15 @@ def conv2d_input_gradient(
     gy, w = contiguous(gy, dtype), contiguous(w, dtype)
     gx = cupy.empty((shape.images, *input_size, shape.channels), dtype)
     if _is_direct(shape):
-        plan = direct(shape, NO_POOL, input_size, shape.channels, "conv2d_input_gradient")
+        plan = direct(shape, input_size, shape.channels, "conv2d_input_gradient")
         launch(_direct_input_gradient[REAL[dtype]], gx.size, gy, w, gx, plan)
     elif gx.size:
-        real, vector, arithmetic = _how("conv2d_input_gradient", shape, dtype, gy, w)
         for part in gradient_parts(shape):
-            rows, columns = int(part.windows["windows"]), shape.group_channels
-            how = cut(rows, columns, 1, vector, groups, real != "double")
+            sizes = int(part.windows["windows"]), shape.group_channels, 0
+            axes = (shape.group_filters, gy), (shape.group_filters, w)
+            plan = _plan("conv2d_input_gradient", dtype, sizes, groups, *axes)
             arguments = (gy, w, gx, *part, np.int32(shape.channels))
-            which = (real, *how.tile, vector, arithmetic)
-            _input_gradient[which]((*how.blocks, groups), how.threads, arguments)
+            _input_gradient[plan.which]((*plan.cut.blocks, groups), THREADS, arguments)
     return gx
 
 
@@ -139,34 +154,27 @@ def conv2d_kernel_gradient(
     dtype = floating("conv2d_kernel_gradient", x, half=True)
     w_shape = (*kernel_size, x.shape[3] // groups, gy.shape[3])
     shape = _shape(x.shape, w_shape, strides, padding, dilation, groups)
-    if _is_direct(shape):
-        return _direct_weights(x, gy, None, shape, NO_POOL)
-    if not gy.size:
-        return cupy.zeros(w_shape, wide(dtype))
-    x, gy, plan = contiguous(x, dtype), contiguous(gy, dtype), windows(shape)
-    real, vector, arithmetic = _how("conv2d_kernel_gradient", shape, dtype, x, gy)
-    rows, columns = shape.taps, shape.group_filters
-    how = cut(rows, columns, int(plan["windows"]), vector, groups, real != "double")
-    parts = cupy.empty((how.parts, *w_shape), wide(dtype))
-    arguments = (x, gy, parts, plan, np.int32(columns), np.int32(shape.filters), np.int32(groups))
-    which = (real, *how.tile, vector, arithmetic)
-    _kernel_gradient[which]((*how.blocks, groups * how.parts), how.threads, arguments)
-    return add_parts(parts)
-
-
-def _direct_weights(x: Array, gy: Array, winners: Array | None, shape: Shape, pool: Pool) -> Array:
-    """The kernel's gradient from the gradient of y, or of the pooled y and its winners."""
-    dtype = x.dtype
-    w_shape = (*shape.kernel, shape.group_channels, shape.filters)
     if not gy.size:
         return cupy.zeros(w_shape, wide(dtype))
     x, gy = contiguous(x, dtype), contiguous(gy, dtype)
-    winners = None if winners is None else contiguous(winners, winners.dtype)
-    plan = direct(shape, pool, gy.shape[1:3], 1, "conv2d_kernel_gradient")
+    if _has_thin_groups(shape):
+        return _direct_weights(x, gy, shape)
+    place = windows(shape)
+    sizes = shape.taps, shape.group_filters, int(place["windows"])
+    axes = (shape.group_channels, x), (shape.group_filters, gy)
+    plan = _plan("conv2d_kernel_gradient", dtype, sizes, groups, *axes)
+    parts = cupy.empty((plan.cut.parts, *w_shape), wide(dtype))
+    arguments = (x, gy, parts, place, np.int32(shape.group_filters), np.int32(shape.filters), np.int32(groups))
+    _kernel_gradient[plan.which]((*plan.cut.blocks, groups * plan.cut.parts), THREADS, arguments)
+    return add_parts(parts)
+
+
+def _direct_weights(x: Array, gy: Array, shape: Shape) -> Array:
+    plan = direct(shape, shape.output, 1, "conv2d_kernel_gradient")
     blocks = -(-shape.filters // FILTERS), shape.taps
     number = max(1, min(int(plan["count"]) // SHORTEST_PART, 1024 // math.prod(blocks)))
-    parts = cupy.empty((number, *w_shape), wide(dtype))
-    _direct_kernel_gradient[REAL[dtype]]((*blocks, number), (FILTERS, LINES), (x, gy, winners, parts, plan))
+    parts = cupy.empty((number, *shape.kernel, shape.group_channels, shape.filters), wide(x.dtype))
+    _direct_kernel_gradient[REAL[x.dtype]]((*blocks, number), (FILTERS, LINES), (x, gy, parts, plan))
     return add_parts(parts)
 
 
@@ -179,12 +187,12 @@ def conv2d_block(
     floating("conv2d_block", x, half=True)
     shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
     if pool_size is None or pool_strides is None or pool_padding is None:
-        return _convolve(x, w, b, shape, activation, alpha), None
+        return _convolve(x, w, b, shape, activation, alpha)
     pool = Pool(pool_size, pool_strides, pool_padding)
     if pooling == "max" and _is_fusible(shape, pool):
-        y, winners = _fused(x, w, b, shape, pool, activation, alpha)
+        y, winners = _convolve(x, w, b, shape, activation, alpha, pool)
         return y, winners if keep else None
-    before = _convolve(x, w, b, shape, activation, alpha)
+    before, _ = _convolve(x, w, b, shape, activation, alpha)
     if pooling == "avg":
         y = avg_pool2d(before, pool_size=pool_size, strides=pool_strides, padding=pool_padding)
         return y, before if keep else None
@@ -193,74 +201,18 @@ def conv2d_block(
 
 
 def _is_fusible(shape: Shape, pool: Pool) -> bool:
-    """Whether no cell is computed twice, and for products also whether pools lie in a tile whole."""
-    cells = math.prod(pool.size)
-    apart = all(stride >= size for size, stride in zip(pool.size, pool.strides, strict=True))
-    if _is_direct(shape):
-        return apart and cells <= 256
-    return pool.strides == pool.size and POOLED_ROWS % cells == 0 and pool.padding == NO_POOL.padding
+    """Whether pools do not overlap and lie in a tile whole."""
+    within = POOLED_ROWS % math.prod(pool.size) == 0 and pool.padding == NO_POOL.padding
+    return not _is_direct(shape) and pool.strides == pool.size and within
 
 
-def _fused(
-    x: Array, w: Array, b: Array | None, shape: Shape, pool: Pool, activation: str, alpha: float
-) -> tuple[Array, Array]:
-    """max_pool2d(activation(conv2d(x, w, b))) and the winners, without the picture before pooling."""
-    dtype = x.dtype
-    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, wide(dtype))
-    size = shape.pooled(pool)
-    y = cupy.empty((shape.images, *size, shape.filters), dtype)
-    winners = cupy.empty(y.shape, np.uint8)
-    last: Any = ACTIVATION_NUMBERS[activation], wide(dtype).type(alpha)
-    if _is_direct(shape):
-        _convolve_directly(x, w, b, y, winners, shape, pool, *last)
-    elif y.size:
-        plan, columns = windows(shape, pool), shape.group_filters
-        real, vector, arithmetic = _how("conv2d", shape, dtype, x, w)
-        how = tiled(int(plan["windows"]), columns, NARROW if real != "double" and columns <= NARROW[1] else SMALL)
-        arguments = (x, w, b, y, winners, plan, np.int32(columns), np.int32(shape.filters), *last)
-        which = (real, *how.tile, vector, arithmetic)
-        _forward_pooled[which]((*how.blocks, shape.groups), how.threads, arguments)
-    return y, winners
-
-
-def conv2d_block_gradients(
-    gy: Array, y: Array, kept: Array | None, x: Array, w: Array, *, needs_x: bool, needs_w: bool, needs_b: bool,
-    strides: Pair, padding: Padding, dilation: Pair, groups: int, algorithm: str = "auto", activation: str,
-    alpha: float, pool_size: Pair | None, pool_strides: Pair | None, pool_padding: Padding | None,
-    pooling: str = "max",
-) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
-    """See `minicnn.kernels.conv2d_block_gradients`."""
-    floating("conv2d_block_gradients", gy, half=True)
-    shape = _shape(x.shape, w.shape, strides, padding, dilation, groups)
-    geometry: Any = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
-    average = pool_size is not None and pooling == "avg"
-    if average:
-        window: Any = {"pool_size": pool_size, "strides": pool_strides, "padding": pool_padding}
-        gy, y = avg_pool2d_gradient(gy, input_size=shape.output, **window), kept
-    g = activation_gradient(gy, y, activation, alpha)
-    gb = sum_rows(g.reshape(-1, shape.filters)) if needs_b else None
-    gx = gw = None
-    if not average and pool_size is not None and pool_strides is not None and pool_padding is not None:
-        pool = Pool(pool_size, pool_strides, pool_padding)
-        if needs_w and _is_direct(shape) and kept is not None and kept.dtype == np.uint8:
-            # Through the winners alone: one window in so many cells, and no larger array in between.
-            gw, needs_w = _direct_weights(x, g, kept, shape, pool), False
-        if needs_x or needs_w:
-            g = max_pool2d_gradient(
-                g, kept, input_size=shape.output, pool_size=pool_size, strides=pool_strides, padding=pool_padding
-            )
-    if needs_x:
-        gx = conv2d_input_gradient(g, w, input_size=shape.size, **geometry)
-    if needs_w:
-        gw = conv2d_kernel_gradient(x, g, kernel_size=shape.kernel, **geometry)
-    return gx, gw, gb
+_, conv2d_block_gradients = blocks(lambda: sys.modules[__package__], activation_gradient)
 
 
 def dense_block(x: Array, w: Array, b: Array | None, *, activation: str, alpha: float) -> Array:
-    """See `minicnn.kernels.dense_block`: a convolution of pictures of one cell."""
+    """See `minicnn.kernels.dense_block`."""
     floating("dense_block", x, half=True)
-    shape = _shape((len(x), 1, 1, x.shape[1]), (1, 1, *w.shape), (1, 1), NO_POOL.padding, (1, 1), 1)
-    return _convolve(x[:, None, None], w[None, None], b, shape, activation, alpha)[:, 0, 0]
+    return multiply(x, w, b, None, ACTIVATION_NUMBERS[activation], alpha)
 
 
 _, _dense_block_gradients = dense_blocks(lambda: sys.modules[__package__], activation_gradient)

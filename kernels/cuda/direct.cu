@@ -1,16 +1,15 @@
-// Convolutions with few channels or filters to a group, where the tiles of a product would stay mostly empty: a thread
-// makes its numbers alone. Neighbouring threads take neighbouring filters (or channels), so that they read the weights
-// side by side and the picture's number from one address.
+// Convolutions with few channels or filters to each of their groups, or few numbers to a window, where the tiles of a
+// product would stay mostly empty: a thread makes its numbers alone. Neighbouring threads take neighbouring filters (or
+// channels), so that they read the weights side by side and the picture's number from one address.
 #include "activation.cuh"
 #include "common.cuh"
 
 struct Direct {
     Divider counted_rows, counted_columns, counted_depth;  // of what the threads are counted over
     int height, width, channels;                           // of x
-    int output_height, output_width, filters;              // of y before pooling
+    int output_height, output_width, filters;              // of y
     int kernel_height, kernel_width, group_channels, group_filters;
     int row_stride, column_stride, row_tap, column_tap, top, left;
-    int pool_height, pool_width, pool_row_stride, pool_column_stride, pool_top, pool_left;
     int count;  // threads that have work
 };
 
@@ -42,32 +41,17 @@ __device__ __forceinline__ void window_sums(
     }
 }
 
-// Convolution, pooling of any geometry (a window of one cell is none), bias and activation.
+// Convolution, bias and activation.
 template <class T, int ABREAST>
-__global__ void direct_forward(
-    const T* x, const T* w, const Wide<T>* bias, T* y, unsigned char* winners, Direct d, int activation, Wide<T> alpha
-) {
+__global__ void direct_forward(const T* x, const T* w, const Wide<T>* bias, T* y, Direct d, int activation, Wide<T> alpha) {
     for (int index = first_element(); index < d.count; index += element_step()) {
         int n = index, f = d.counted_depth.split(n) * ABREAST;
-        int oj = d.counted_columns.split(n), oi = d.counted_rows.split(n);
-        int i = oi * d.pool_row_stride - d.pool_top, j = oj * d.pool_column_stride - d.pool_left;
-        Wide<T> best[ABREAST], sums[ABREAST];
-        int winner[ABREAST];
-        for (int a = 0; a < ABREAST; ++a) best[a] = minus_infinity<Wide<T>>(), winner[a] = 0;
-        for (int ph = max(0, -i); ph < d.pool_height && i + ph < d.output_height; ++ph) {
-            for (int pw = max(0, -j); pw < d.pool_width && j + pw < d.output_width; ++pw) {
-                window_sums(sums, x, w, d, n, i + ph, j + pw, f);
-#pragma unroll
-                for (int a = 0; a < ABREAST; ++a) {
-                    if (wins(sums[a], best[a])) best[a] = sums[a], winner[a] = ph * d.pool_width + pw;
-                }
-            }
-        }
+        int j = d.counted_columns.split(n), i = d.counted_rows.split(n);
+        Wide<T> sums[ABREAST];
+        window_sums(sums, x, w, d, n, i, j, f);
 #pragma unroll
         for (int a = 0; a < ABREAST; ++a) {
-            int64 target = (int64)index * ABREAST + a;
-            y[target] = activate(activation, bias ? best[a] + bias[f + a] : best[a], alpha);
-            if (winners) winners[target] = (unsigned char)winner[a];
+            y[(int64)index * ABREAST + a] = activate(activation, bias ? sums[a] + bias[f + a] : sums[a], alpha);
         }
     }
 }
@@ -111,11 +95,9 @@ __device__ T sum_of_lines(Shared<T, FILTERS * LINES>& shared, T sum) {
 }
 
 // The weights' gradient at one tap and channel of 32 filters, from one part of the windows: block (filters, tap and
-// channel, part). With winners, gy is that of the pooling and stands at the winner's place, the only one to count.
+// channel, part).
 template <class T>
-__global__ void direct_kernel_gradient(
-    const T* x, const T* gy, const unsigned char* winners, Wide<T>* gw, Direct d
-) {
+__global__ void direct_kernel_gradient(const T* x, const T* gy, Wide<T>* gw, Direct d) {
     __shared__ Shared<Wide<T>, FILTERS * LINES> shared;
     int f = blockIdx.x * FILTERS + threadIdx.x, tap = blockIdx.y, part = blockIdx.z, parts = gridDim.z;
     int c = tap % d.group_channels, q = tap / d.group_channels % d.kernel_width;
@@ -126,13 +108,6 @@ __global__ void direct_kernel_gradient(
         c += f / d.group_filters * d.group_channels;
         for (int m = (int)((int64)windows * part / parts) + threadIdx.y; m < last; m += LINES) {
             int n = m, j = d.counted_columns.split(n), i = d.counted_rows.split(n);
-            if (winners) {
-                int winner = winners[(int64)m * d.filters + f];
-                i = i * d.pool_row_stride - d.pool_top + winner / d.pool_width;
-                j = j * d.pool_column_stride - d.pool_left + winner % d.pool_width;
-                // The winner of a window of minus infinities may stand in the padding.
-                if (i < 0 || i >= d.output_height || j < 0 || j >= d.output_width) continue;
-            }
             int row = i * d.row_stride - d.top + p * d.row_tap, column = j * d.column_stride - d.left + q * d.column_tap;
             if (row < 0 || row >= d.height || column < 0 || column >= d.width) continue;
             Wide<T> g = gy[(int64)m * d.filters + f];

@@ -1,35 +1,57 @@
 // Matrix products, also of transposed matrices, and sums of the parts of a long sum.
+#include "activation.cuh"
 #include "product.cuh"
 
-// Block z sums part z of k and writes to its own copy of `out`.
-template <class T, template <class, int, int, int, bool, bool> class Arithmetic, int TILE, int VECTOR, bool ALONG_A,
-          bool ALONG_B>
-__global__ void __launch_bounds__(THREADS_FOR(TILE, TILE)) multiply(
-    const T* a, int64 a_step, const T* b, int64 b_step, const Wide<T>* bias, Wide<T>* out, int rows, int columns,
-    int depth
+// activation(a b + bias) to `out`; where there are `parts`, block z sums part z of k alone and writes to its own.
+template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, bool, bool> class Arithmetic,
+          bool ALONG_A, bool ALONG_B>
+__global__ void __launch_bounds__(THREADS) multiply(
+    const T* a, int a_step, const T* b, int b_step, const Wide<T>* bias, T* out, Wide<T>* parts, int rows, int columns,
+    int depth, int activation, Wide<T> alpha
 ) {
     Matrix<T, ALONG_A> left = {a, rows, ALONG_A ? a_step : 1, ALONG_A ? 1 : a_step};
     Matrix<T, ALONG_B> right = {b, columns, ALONG_B ? b_step : 1, ALONG_B ? 1 : b_step};
-    using Work = Product<T, TILE, TILE, VECTOR, Arithmetic, Matrix<T, ALONG_A>, Matrix<T, ALONG_B>>;
-    __shared__ Shared<T, 2 * Work::STAGE> shared;
+    using Work = Product<T, ROWS, COLUMNS, VECTOR, VECTOR, Arithmetic, Matrix<T, ALONG_A>, Matrix<T, ALONG_B>>;
+    __shared__ Shared<T, Work::SIZE> shared;
     typename Work::Sums sums;
-    int row = blockIdx.x * TILE, column = blockIdx.y * TILE, parts = gridDim.z, part = blockIdx.z;
-    Work::add_up(sums, shared, left, right, row, column, part_of(part, parts, depth), part_of(part + 1, parts, depth));
-    out += (int64)part * rows * columns;
-    sums.each([&](int i, int j, Wide<T> sum) {
+    int row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS, number = gridDim.z, part = blockIdx.z;
+    int first = part_of(part, number, depth), last = part_of(part + 1, number, depth);
+    Work::add_up(sums, shared, left, right, row, column, first, last);
+    Work::for_fours(sums, shared, [&](int i, int j, Wide<T>* four) {
         i += row, j += column;
-        if (i < rows && j < columns) out[(int64)i * columns + j] = bias ? sum + bias[j] : sum;
+        if (i >= rows) return;
+        int64 target = (int64)i * columns + j;
+        if (parts) {
+            write_some<1>(parts + ((int64)part * rows * columns + target), four, columns - j);
+            return;
+        }
+        for (int c = 0; c < 4; ++c) {
+            four[c] = activate(activation, bias && j + c < columns ? four[c] + bias[j + c] : four[c], alpha);
+        }
+        write_some<1>(out + target, four, columns - j);
     });
 }
 
-// Adds the parts in their order, and the bias.
+constexpr int ABREAST = 32;
+constexpr int LINES = 8;
+
+// activation(the sum of the parts + bias). Each of LINES threads adds every LINES-th part of a number, in their order, and
+// the first of them what they found.
 template <class T>
 __global__ void add_parts(
-    const Wide<T>* parts, const Wide<T>* bias, T* out, int64 count, int number, int columns
+    const Wide<T>* parts, const Wide<T>* bias, T* out, int64 count, int number, int columns, int activation,
+    Wide<T> alpha
 ) {
-    for (int64 i = first_element(); i < count; i += element_step()) {
-        Wide<T> sum = parts[i];
-        for (int part = 1; part < number; ++part) sum += parts[part * count + i];
-        out[i] = bias ? sum + bias[i % columns] : sum;
+    __shared__ Shared<Wide<T>, ABREAST * LINES> found;
+    int64 i = (int64)blockIdx.x * ABREAST + threadIdx.x;
+    Wide<T> sum = 0;
+    if (i < count) {
+#pragma unroll 4
+        for (int part = threadIdx.y; part < number; part += LINES) sum += parts[part * count + i];
     }
+    found[threadIdx.y * ABREAST + threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y || i >= count) return;
+    for (int line = 1; line < LINES; ++line) sum += found[line * ABREAST + threadIdx.x];
+    out[i] = activate(activation, bias ? sum + bias[i % columns] : sum, alpha);
 }

@@ -12,23 +12,31 @@ import numpy as np
 from ..dispatch import tf32_is_used
 from ..floats import is_half
 from ..geometry import Pair
-from .arrays import Array, contiguous, floating, launch, on_device, wide
+from .arrays import Array, contiguous, floating, on_device, wide
 from .loading import KEPT, REAL, Kernels
 
-# (type, arithmetic, tile, numbers copied at once)
-_HOW = [
-    (*how, *tile) for how in (("float", "Tensor"), ("float", "Exact"), ("Half", "Tensor"), ("BFloat", "Tensor"))
-    for tile in ((128, 4), (64, 4), (64, 1))
-]  # fmt: skip
+# Tiles, by rows and columns.
+LARGE, MEDIUM, NARROW, SMALL = (128, 64), (64, 64), (128, 32), (32, 32)
+# (type, arithmetic, numbers copied at once) and the tiles that there are for it, the largest first.
+_TILES: dict[tuple[str, str, int], tuple[Pair, ...]] = {
+    **{(real, "Tensor", 4): (LARGE, MEDIUM, SMALL) for real in ("float", "Half", "BFloat")},
+    **{(real, "Tensor", 1): (SMALL,) for real in ("float", "Half", "BFloat")},
+    ("float", "Exact", 4): (LARGE, SMALL), ("float", "Exact", 1): (SMALL,), ("double", "Exact", 1): (SMALL,),
+}  # fmt: skip
 # Whether a and b have k as their fast axis.
 _LAYOUTS = [(a, b) for a in ("true", "false") for b in ("true", "false")]
 _multiply = Kernels(
     "matrices.cu", "multiply",
-    combinations=[(*how, *layout) for how in (*_HOW, ("double", "Exact", 64, 1)) for layout in _LAYOUTS],
+    combinations=[
+        (real, *tile, vector, arithmetic, *layout) for (real, arithmetic, vector), tiles in _TILES.items()
+        for tile in tiles for layout in _LAYOUTS
+    ],
 )  # fmt: skip
 _add_parts = Kernels("matrices.cu", "add_parts", KEPT)
 
-LARGE, SMALL, NARROW = (128, 128), (64, 64), (128, 32)
+# Threads of a block that makes a tile, and as matrices.cu has them, of one that adds parts.
+THREADS = (128,)
+ABREAST, LINES = 32, 8
 # As many blocks as should at least be at work; a power of two near what large devices hold. Not the device's own
 # number: the bits of a result must not depend on it.
 WANTED_BLOCKS = 256
@@ -70,31 +78,28 @@ class Cut(NamedTuple):
     blocks: Pair
     parts: int  # of the sum over k
 
-    @property
-    def threads(self) -> tuple[int]:
-        """Threads to a block: THREADS_FOR of product.cuh."""
-        return (256 if math.prod(self.tile) > 64 * 64 else 128,)
-
-
-def tiled(rows: int, columns: int, tile: Pair, parts: int = 1) -> Cut:
-    """A product in tiles of this size."""
-    return Cut(tile, (-(-rows // tile[0]), -(-columns // tile[1])), parts)
-
 
 @lru_cache(maxsize=4096)
-def cut(rows: int, columns: int, depth: int, vector: int, groups: int = 1, narrow: bool = False) -> Cut:
-    """Large tiles read memory less often; where there are too few of them, the sums over k are cut up.
+def cut(rows: int, columns: int, depth: int, tiles: tuple[Pair, ...], groups: int = 1) -> Cut:
+    """Large tiles read memory less often; too few of them, or too large ones, leave processors idle.
 
     Args:
-        rows, columns, depth: of one of `groups` products.
-        vector: numbers copied at once.
-        narrow: whether there are tiles for few columns.
+        rows, columns, depth: of one of `groups` products; a depth of 0 is not cut up.
+        tiles: those to choose from, the largest first.
     """
-    how = tiled(rows, columns, LARGE)
-    if vector != 4 or math.prod(how.blocks) * groups < WANTED_BLOCKS // 2:
-        how = tiled(rows, columns, NARROW if narrow and columns <= NARROW[1] else SMALL)
-    parts = min(WANTED_BLOCKS // max(math.prod(how.blocks) * groups, 1), depth // SHORTEST_PART)
-    return how._replace(parts=max(parts, 1))
+    most_parts = max(depth // SHORTEST_PART, 1)
+    for tile in tiles:
+        blocks = -(-rows // tile[0]), -(-columns // tile[1])
+        at_work = math.prod(blocks) * groups
+        is_full = math.prod(blocks) * math.prod(tile) <= 1.25 * _padded(rows, columns, tiles[-1])
+        if tile == tiles[-1] or (is_full and at_work * most_parts >= WANTED_BLOCKS):
+            break
+    return Cut(tile, blocks, max(1, min(WANTED_BLOCKS // max(at_work, 1), most_parts)))
+
+
+def _padded(rows: int, columns: int, tile: Pair) -> int:
+    """The numbers that tiles of this size make, those beyond the edges included."""
+    return -(-rows // tile[0]) * tile[0] * -(-columns // tile[1]) * tile[1]
 
 
 class Operand(NamedTuple):
@@ -123,41 +128,53 @@ def is_aligned(*arrays: Array) -> bool:
 
 def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
+    return multiply(a, b, bias, out)
+
+
+def multiply(
+    a: Array, b: Array, bias: Array | None = None, out: Array | None = None, activation: int = 0, alpha: float = 1.0
+) -> Array:
+    """activation(a b + bias), to `out`, which is of a's dtype or, without bias and activation, of the wide one."""
     dtype = floating("matmul", a, half=True)
     (M, K), N = a.shape, b.shape[1]
     out = cupy.empty((M, N), dtype) if out is None else out
     bias = None if bias is None else contiguous(bias, wide(dtype))
+    last = np.int32(activation), wide(dtype).type(alpha)
     if not out.size:
         return out
     if not K:
-        out[...] = 0 if bias is None else bias
-        return out
+        return add_parts(cupy.zeros((1, M, N), wide(dtype)), out, bias, *last)
     left, right = _operand(a, dtype, 1), _operand(b, dtype, 0)
     lines = K if left.along_k == "true" else M, K if right.along_k == "true" else N
     whole = all(number % 4 == 0 for number in (*lines, left.step, right.step))
     vector = 4 if dtype.itemsize <= 4 and whole and is_aligned(left.array, right.array) else 1
-    how = cut(M, N, K, vector)
-    # What is summed is wide; what is to be kept in 16 bits is rounded afterwards.
-    at_once = how.parts == 1 and out.dtype == wide(dtype)
-    target, added = (out, bias) if at_once else (cupy.empty((how.parts, M, N), wide(dtype)), None)
-    kernel = _multiply[
-        REAL[dtype], arithmetic("matmul", dtype), how.tile[0], vector, left.along_k, right.along_k
-    ]
+    how = REAL[dtype], arithmetic("matmul", dtype)
+    plan = cut(M, N, K, _TILES[(*how, vector)])
+    parts = None
+    if plan.parts > 1:
+        parts = cupy.empty((plan.parts, M, N), wide(dtype))
+    elif out.dtype != dtype:
+        parts = out
+    kernel = _multiply[(how[0], *plan.tile, vector, how[1], left.along_k, right.along_k)]
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
-        (*how.blocks, how.parts), how.threads,
-        (left.array, np.int64(left.step), right.array, np.int64(right.step), added, target, *sizes),
+        (*plan.blocks, plan.parts), THREADS,
+        (left.array, np.int32(left.step), right.array, np.int32(right.step), bias, out if parts is None else None, parts,
+         *sizes, *last),
     )  # fmt: skip
-    return out if at_once else add_parts(target, out, bias)
+    return add_parts(parts, out, bias, *last) if plan.parts > 1 else out
 
 
-def add_parts(parts: Array, out: Array | None = None, bias: Array | None = None) -> Array:
-    """Sum an array over its first axis, in order, into `out`; a bias goes along the last axis."""
+def add_parts(
+    parts: Array, out: Array | None = None, bias: Array | None = None, activation: int = 0, alpha: float = 1.0
+) -> Array:
+    """activation(the sum over the first axis, in order, + bias along the last axis), to `out`."""
     if out is None and len(parts) == 1:
         return parts[0]
     out = cupy.empty(parts.shape[1:], parts.dtype) if out is None else out
-    launch(
-        _add_parts[REAL[out.dtype]], out.size, parts, bias, out, np.int64(out.size), np.int32(len(parts)),
-        np.int32(out.shape[-1]),
+    _add_parts[REAL[out.dtype]](
+        (-(-out.size // ABREAST),), (ABREAST, LINES),
+        (parts, bias, out, np.int64(out.size), np.int32(len(parts)), np.int32(out.shape[-1]), np.int32(activation),
+         wide(out.dtype).type(alpha)),
     )  # fmt: skip
     return out

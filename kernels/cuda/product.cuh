@@ -7,18 +7,23 @@
 // picture is read where it is, and what lies outside is zero (implicit im2col).
 //
 // The block walks along k in steps of DEPTH. While it multiplies the tiles of one step in shared memory, those of the
-// next are on their way there.
+// next steps are on their way there.
 #pragma once
 
+#include "fragments.cuh"
 #include "staging.cuh"
 
 constexpr int DEPTH = 16;
+constexpr int THREADS = 128;
+// Every device gives a block so much without being asked.
+constexpr int SHARED_BYTES = 48 * 1024;
 
 // How a tile of EXTENT rows (or columns) and DEPTH lies in shared memory: with k as the fast axis where memory has it
 // so, else with the other. The lines are longer than their content, by as much as keeps the accesses of a warp below on
 // different banks.
-template <class T, int EXTENT, bool ALONG_K>
+template <class T, int EXTENT, bool ALONG>
 struct Layout {
+    static constexpr bool ALONG_K = ALONG;
     static constexpr int LINE = !ALONG_K ? EXTENT + 8 : sizeof(T) < 4 ? DEPTH + 8 : DEPTH + 4;
     static constexpr int SIZE = (ALONG_K ? EXTENT : DEPTH) * LINE;
     static __device__ __forceinline__ int at(int outer, int k) {
@@ -28,7 +33,7 @@ struct Layout {
 
 // Brings a source's tiles to shared memory, VECTOR numbers at a time: neighbouring threads copy neighbouring numbers.
 // What a source can say of a row (or column) once and for all, it says in the beginning.
-template <class T, int EXTENT, int VECTOR, int THREADS, class Source>
+template <class T, int EXTENT, int VECTOR, class Source>
 struct Loader {
     static constexpr bool ALONG_K = Source::ALONG_K;
     static constexpr int PER_LINE = (ALONG_K ? DEPTH : EXTENT) / VECTOR;
@@ -60,7 +65,7 @@ struct Loader {
 };
 
 // Multiplies tiles by multiply-adds of T. The block's threads stand 16 to a row; each has ROWS * COLUMNS / THREADS sums.
-template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
+template <class T, int ROWS, int COLUMNS, bool ALONG_A, bool ALONG_B>
 struct Exact {
     static constexpr int LINES = THREADS / 16;
     static constexpr int HEIGHT = ROWS / LINES, WIDTH = COLUMNS / 16;
@@ -122,69 +127,48 @@ struct Exact {
     }
 };
 
-// What a lane gives the tensor cores at a time: a float rounded to TF32, or a pair of what has 16 bits.
-template <bool ALONG_K, int LINE, int N>
-__device__ __forceinline__ float operand(const Shared<float, N>& shared, int i) {
-    return to_tf32(shared[i]);
-}
-template <bool ALONG_K, int LINE, class T, int N>
-__device__ __forceinline__ Pair<T> operand(const Shared<T, N>& shared, int i) {
-    return {ALONG_K ? shared.two(i) : (uint32)shared[i].bits | (uint32)shared[i + LINE].bits << 16};
-}
-
-// Multiplies tiles on the tensor cores, operands rounded to TF32 or of 16 bits. The warps stand two to a column of the
-// tile; each has TALL x WIDE fragments of 16 x 8 sums.
-template <class T, int ROWS, int COLUMNS, int THREADS, bool ALONG_A, bool ALONG_B>
+// Multiplies tiles on the tensor cores, in TF32 or 16 bits. The four warps stand two by two; each has TALL x WIDE
+// fragments of 16 x 8 sums.
+template <class T, int ROWS, int COLUMNS, bool ALONG_A, bool ALONG_B>
 struct Tensor {
-    static constexpr int WARPS_ABREAST = THREADS / 64;
-    static constexpr int TALL = ROWS / 2 / 16, WIDE = COLUMNS / WARPS_ABREAST / 8;
-    static constexpr int PER_WORD = 4 / sizeof(T);  // numbers along k in an operand
+    static constexpr int TALL = ROWS / 2 / 16, WIDE = COLUMNS / 2 / 8;
+    static_assert(TALL > 0 && WIDE % 2 == 0, "two columns of fragments are read at once");
     using A = Layout<T, ROWS, ALONG_A>;
     using B = Layout<T, COLUMNS, ALONG_B>;
-    using Operand = decltype(operand<ALONG_A, A::LINE>(*(const Shared<T, 1>*)nullptr, 0));
     float sums[TALL][WIDE][4] = {};
 
     static __device__ __forceinline__ int first_row() { return (int)threadIdx.x / 32 % 2 * (ROWS / 2); }
-    static __device__ __forceinline__ int first_column() { return (int)threadIdx.x / 64 * (COLUMNS / WARPS_ABREAST); }
-    static __device__ __forceinline__ int group() { return (int)threadIdx.x % 32 / 4; }
-    static __device__ __forceinline__ int member() { return (int)threadIdx.x % 4; }
+    static __device__ __forceinline__ int first_column() { return (int)threadIdx.x / 64 * (COLUMNS / 2); }
 
     template <int N>
     __device__ __forceinline__ void multiply(Shared<T, N>& shared, int a_first, int b_first) {
 #pragma unroll
-        for (int k = member() * PER_WORD; k < DEPTH; k += 8 * PER_WORD) {
-            Operand a[TALL][4], b[WIDE][2];
+        for (int k = 0; k < DEPTH; k += 8 * PER_WORD<T>) {
+            uint32 a[TALL][4], b[WIDE / 2][4];
 #pragma unroll
-            for (int i = 0; i < TALL; ++i) {
-                int row = first_row() + i * 16 + group();
-                for (int part = 0; part < 4; ++part) {
-                    int first = a_first + A::at(row + part % 2 * 8, k + part / 2 * 4 * PER_WORD);
-                    a[i][part] = operand<ALONG_A, A::LINE>(shared, first);
-                }
-            }
+            for (int i = 0; i < TALL; ++i) read_fragments<A, true>(a[i], shared, a_first, first_row() + i * 16, k);
 #pragma unroll
-            for (int j = 0; j < WIDE; ++j) {
-                int column = first_column() + j * 8 + group();
-                for (int part = 0; part < 2; ++part) {
-                    b[j][part] = operand<ALONG_B, B::LINE>(shared, b_first + B::at(column, k + part * 4 * PER_WORD));
-                }
+            for (int j = 0; j < WIDE / 2; ++j) {
+                read_fragments<B, false>(b[j], shared, b_first, first_column() + j * 16, k);
             }
 #pragma unroll
             for (int i = 0; i < TALL; ++i) {
 #pragma unroll
-                for (int j = 0; j < WIDE; ++j) multiply_fragments(sums[i][j], a[i], b[j]);
+                for (int j = 0; j < WIDE; ++j) multiply_fragments<T>(sums[i][j], a[i], &b[j / 2][j % 2 * 2]);
             }
         }
     }
 
     template <class Use>
     __device__ __forceinline__ void each(const Use& use) const {
+        int group = (int)threadIdx.x % 32 / 4, member = (int)threadIdx.x % 4;
 #pragma unroll
         for (int i = 0; i < TALL; ++i) {
 #pragma unroll
             for (int j = 0; j < WIDE; ++j) {
+#pragma unroll
                 for (int part = 0; part < 4; ++part) {
-                    use(first_row() + i * 16 + group() + part / 2 * 8, first_column() + j * 8 + member() * 2 + part % 2,
+                    use(first_row() + i * 16 + group + part / 2 * 8, first_column() + j * 8 + member * 2 + part % 2,
                         sums[i][j][part]);
                 }
             }
@@ -192,43 +176,82 @@ struct Tensor {
     }
 };
 
-// Threads to a tile.
-#define THREADS_FOR(ROWS, COLUMNS) ((ROWS) * (COLUMNS) > 64 * 64 ? 256 : 128)
-
 // A block's work on its tile of ROWS x COLUMNS.
-template <class T, int ROWS, int COLUMNS, int VECTOR, template <class, int, int, int, bool, bool> class Arithmetic,
-          class SourceA, class SourceB>
+template <class T, int ROWS, int COLUMNS, int VECTOR_A, int VECTOR_B,
+          template <class, int, int, bool, bool> class Arithmetic, class SourceA, class SourceB>
 struct Product {
-    static constexpr int THREADS = THREADS_FOR(ROWS, COLUMNS);
-    using LoaderA = Loader<T, ROWS, VECTOR, THREADS, SourceA>;
-    using LoaderB = Loader<T, COLUMNS, VECTOR, THREADS, SourceB>;
-    using Sums = Arithmetic<T, ROWS, COLUMNS, THREADS, SourceA::ALONG_K, SourceB::ALONG_K>;
+    using LoaderA = Loader<T, ROWS, VECTOR_A, SourceA>;
+    using LoaderB = Loader<T, COLUMNS, VECTOR_B, SourceB>;
+    using Sums = Arithmetic<T, ROWS, COLUMNS, SourceA::ALONG_K, SourceB::ALONG_K>;
     static constexpr int STAGE = LoaderA::Tile::SIZE + LoaderB::Tile::SIZE;
+    static constexpr int STAGES = 4 * STAGE * sizeof(T) <= SHARED_BYTES ? 4 : 3;
+    // The tile of sums, when all has been added up, lies where the last steps lay; its lines are longer than its rows,
+    // so that columns lie on different banks.
+    static constexpr int LINE = COLUMNS + 4;
+    static constexpr int SUMS_SIZE = ROWS * LINE * (sizeof(Wide<T>) / sizeof(T));
+    static constexpr int SIZE = STAGES * STAGE > SUMS_SIZE ? STAGES * STAGE : SUMS_SIZE;
+    static_assert(SIZE * sizeof(T) <= SHARED_BYTES, "a block has no more");
 
     // Adds up the products of first <= k < last for the tile that begins at (row, column).
-    template <int N>
     static __device__ __forceinline__ void add_up(
-        Sums& sums, Shared<T, N>& shared, const SourceA& a, const SourceB& b, int row, int column, int first, int last
+        Sums& sums, Shared<T, SIZE>& shared, const SourceA& a, const SourceB& b, int row, int column, int first, int last
     ) {
-        static_assert(N >= 2 * STAGE, "two stages, one to read and one to fill");
         LoaderA load_a(a, row);
         LoaderB load_b(b, column);
         auto fetch = [&](int k, int stage) {
-            load_a.load(shared, stage * STAGE, k, last);
-            load_b.load(shared, stage * STAGE + LoaderA::Tile::SIZE, k, last);
+            if (k < last) {
+                load_a.load(shared, stage * STAGE, k, last);
+                load_b.load(shared, stage * STAGE + LoaderA::Tile::SIZE, k, last);
+            }
             commit_copies();
         };
-        if (first < last) fetch(first, 0);
-        int stage = 0;
-        for (int k = first; k < last; k += DEPTH, stage ^= 1) {
-            wait_for_copies<0>();
-            // What all threads have copied is there, and nobody reads the other stage any more.
+#pragma unroll
+        for (int stage = 0; stage < STAGES - 1; ++stage) fetch(first + stage * DEPTH, stage);
+        int stage = 0, filled = STAGES - 1;
+        for (int k = first; k < last; k += DEPTH) {
+            wait_for_copies<STAGES - 2>();
+            // What all threads have copied is there, and nobody reads the stage before it any more.
             __syncthreads();
-            if (k + DEPTH < last) fetch(k + DEPTH, stage ^ 1);
+            fetch(k + (STAGES - 1) * DEPTH, filled);
             sums.multiply(shared, stage * STAGE, stage * STAGE + LoaderA::Tile::SIZE);
+            filled = stage;
+            stage = stage + 1 == STAGES ? 0 : stage + 1;
+        }
+    }
+
+    // The sums where all threads can read them: four side by side from four(i * LINE + j) on.
+    static __device__ __forceinline__ auto spread(const Sums& sums, Shared<T, SIZE>& shared)
+        -> decltype(shared.template as<Wide<T>, ROWS * LINE>()) {
+        auto&& tile = shared.template as<Wide<T>, ROWS * LINE>();
+        __syncthreads();  // the last step has been read
+        sums.each([&](int i, int j, Wide<T> sum) { tile[i * LINE + j] = sum; });
+        __syncthreads();
+        return shared.template as<Wide<T>, ROWS * LINE>();
+    }
+
+    // Calls use(i, j, sums) for four sums side by side of the tile at a time, in rows and columns of the tile.
+    template <class Use>
+    static __device__ __forceinline__ void for_fours(const Sums& sums, Shared<T, SIZE>& shared, const Use& use) {
+        auto&& tile = spread(sums, shared);
+#pragma unroll 1
+        for (int item = threadIdx.x; item < ROWS * COLUMNS / 4; item += THREADS) {
+            int i = item / (COLUMNS / 4), j = item % (COLUMNS / 4) * 4;
+            Wide<T> four[4];
+            read_four(four, tile.four(i * LINE + j));
+            use(i, j, four);
         }
     }
 };
+
+// Up to four numbers side by side to where those that exist belong; at once if there is room for all (VECTOR 4).
+template <int VECTOR, class T>
+__device__ __forceinline__ void write_some(T* to, const Wide<T>* from, int number) {
+    if (VECTOR == 4) {
+        if (number > 0) write_four(to, from);
+    } else {
+        for (int c = 0; c < 4 && c < number; ++c) to[c] = from[c];
+    }
+}
 
 // A matrix that exists. `outer` counts the rows of a, or the columns of b.
 template <class T, bool ALONG>
@@ -236,13 +259,12 @@ struct Matrix {
     static constexpr bool ALONG_K = ALONG;
     using Outer = int;
     const T* base;
-    int outers;
-    int64 outer_step, k_step;
+    int outers, outer_step, k_step;
 
     __device__ __forceinline__ int outer(int index) const { return index; }
     __device__ __forceinline__ const T* at(int outer, int k, bool& inside) const {
         inside = inside && outer < outers;
-        return base + outer * outer_step + k * k_step;
+        return base + (int64)outer * outer_step + (int64)k * k_step;
     }
 };
 

@@ -32,7 +32,6 @@ DIRECT = np.dtype(
     + [(name, np.int32) for name in (
         "height", "width", "channels", "output_height", "output_width", "filters", "kernel_height", "kernel_width",
         "group_channels", "group_filters", "row_stride", "column_stride", "row_tap", "column_tap", "top", "left",
-        "pool_height", "pool_width", "pool_row_stride", "pool_column_stride", "pool_top", "pool_left",
         "count")]
 )  # fmt: skip
 
@@ -101,7 +100,8 @@ def windows(shape: Shape, pool: Pool = NO_POOL) -> np.ndarray:
     rows, columns = shape.pooled(pool)
     cells = math.prod(pool.size)
     count = shape.images * rows * columns * cells
-    check_count("conv2d", count)
+    # All of both pictures is counted in 32 bits, not the windows alone.
+    check_count("conv2d", max(count * shape.filters, shape.images * math.prod(shape.size) * shape.channels))
     (SH, SW), (PH, PW) = shape.strides, pool.size
     return _record(
         WINDOWS, output_rows=divider(rows), output_columns=divider(columns), cells=divider(cells),
@@ -150,7 +150,8 @@ class Part(NamedTuple):
 @lru_cache(maxsize=1024)
 def gradient_parts(shape: Shape) -> tuple[Part, ...]:
     """The products that an input gradient is made of."""
-    check_count("conv2d_input_gradient", shape.images * math.prod(shape.size))
+    pixels, windows = shape.images * math.prod(shape.size), shape.images * math.prod(shape.output)
+    check_count("conv2d_input_gradient", max(pixels * shape.channels, windows * shape.filters))
     axes = [
         list(residues(*axis))
         for axis in zip(shape.size, shape.kernel, shape.strides, (pad[0] for pad in shape.padding), shape.dilation,
@@ -182,7 +183,7 @@ def _part(shape: Shape, rows: AxisResidue, columns: AxisResidue) -> Part:
 
 
 @lru_cache(maxsize=1024)
-def direct(shape: Shape, pool: Pool, counted: Pair, depth: int, operation: str) -> np.ndarray:
+def direct(shape: Shape, counted: Pair, depth: int, operation: str) -> np.ndarray:
     """The same for direct.cu; its threads are counted over pictures of the size `counted`, and `depth` if not 1."""
     count = shape.images * math.prod(counted) * depth
     check_count(operation, count)
@@ -192,7 +193,5 @@ def direct(shape: Shape, pool: Pool, counted: Pair, depth: int, operation: str) 
         output_width=shape.output[1], filters=shape.filters, kernel_height=shape.kernel[0],
         kernel_width=shape.kernel[1], group_channels=shape.group_channels, group_filters=shape.group_filters,
         row_stride=shape.strides[0], column_stride=shape.strides[1], row_tap=shape.dilation[0],
-        column_tap=shape.dilation[1], top=shape.padding[0][0], left=shape.padding[1][0], pool_height=pool.size[0],
-        pool_width=pool.size[1], pool_row_stride=pool.strides[0], pool_column_stride=pool.strides[1],
-        pool_top=pool.padding[0][0], pool_left=pool.padding[1][0], count=count,
+        column_tap=shape.dilation[1], top=shape.padding[0][0], left=shape.padding[1][0], count=count,
     )  # fmt: skip

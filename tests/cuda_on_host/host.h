@@ -421,6 +421,7 @@ template <class T, int N>
 class Shared {
 public:
     Shared() : cells_(static_cast<T*>(host::block->shared(N * sizeof(T)))) {}
+    explicit Shared(T* cells) : cells_(cells) {}
     Shared(const Shared&) = delete;
     T& operator[](int i) {
         host::check(0 <= i && i < N, "an index outside shared memory");
@@ -430,13 +431,15 @@ public:
         host::check(0 <= i && i < N, "an index outside shared memory");
         return cells_[i];
     }
-    unsigned two(int i) const {
-        host::check(0 <= i && i + 1 < N && i % 2 == 0, "two numbers outside shared memory, or not aligned");
-        return cells_[i].bits | static_cast<unsigned>(cells_[i + 1].bits) << 16;
-    }
     T* four(int i) {
         host::check(0 <= i && i + 3 < N && i % 4 == 0, "four numbers outside shared memory, or not aligned");
         return cells_ + i;
+    }
+    // The bytes keep what was written there: nobody may read it as other numbers, nor write before all have read it.
+    template <class Other, int COUNT>
+    Shared<Other, COUNT> as() {
+        static_assert(COUNT * sizeof(Other) <= N * sizeof(T), "as much memory as there is");
+        return Shared<Other, COUNT>(reinterpret_cast<Other*>(cells_));
     }
     void arrive(int i, const T* from, int count) {
         host::check(0 <= i && i + count <= N && i % count == 0, "a copy beside shared memory, or not aligned");
@@ -464,53 +467,51 @@ inline void host_wait(int pending) {
     for (std::size_t& group : fiber.groups) group -= end;
 }
 
-// The nearest number with TF32's 10 bits of mantissa; halves go away from zero, as cvt.rna does.
-inline float host_tf32(float x) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &x, 4);
-    if ((bits & 0x7F800000u) != 0x7F800000u) bits = (bits + 0x1000u) & ~0x1FFFu;
-    std::memcpy(&x, &bits, 4);
-    return x;
-}
-
-// d += a b for the fragments that mma.sync.m16n8k8 spreads over a warp (PTX ISA, "Matrix Fragments for mma.m16n8k8").
-inline void host_mma(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
-    struct Operands {
-        float a[4], b[2];
-    } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
-    auto slots = host::block->exchange(mine);
-    auto of = [&](int lane) { return reinterpret_cast<const Operands*>(slots[lane]); };
-    int lane = host::current->number % 32, group = lane / 4, column = lane % 4 * 2;
-    for (int k = 0; k < 8; ++k) {
-        float upper = of(group * 4 + k % 4)->a[k / 4 * 2], lower = of(group * 4 + k % 4)->a[k / 4 * 2 + 1];
-        for (int j = 0; j < 2; ++j) {
-            float weight = of((column + j) * 4 + k % 4)->b[k / 4];
-            d[j] += upper * weight;
-            d[2 + j] += lower * weight;
+// What ldmatrix gives (PTX ISA, "Warp-level matrix load instruction"): all lanes ask for lines by the same rule, so that
+// nobody has to be asked.
+template <bool TRANSPOSED, class T, int N, class Line>
+void host_read_matrices(unsigned (&words)[4], const Shared<T, N>& shared, const Line& line) {
+    constexpr int IN_WORD = 4 / sizeof(T);
+    int lane = host::current->number % 32, row = lane / 4, word = lane % 4;
+    for (int matrix = 0; matrix < 4; ++matrix) {
+        T numbers[IN_WORD];
+        for (int i = 0; i < IN_WORD; ++i) {
+            int number = word * IN_WORD + i, from = line(matrix * 8 + (TRANSPOSED ? number : row));
+            host::check(from * sizeof(T) % 16 == 0, "a line of a matrix that is not aligned");
+            numbers[i] = shared[from + (TRANSPOSED ? row : number)];
         }
+        std::memcpy(&words[matrix], numbers, 4);
     }
 }
 
-// The same for mma.sync.m16n8k16 of pairs (PTX ISA, "Matrix Fragments for mma.m16n8k16").
-template <class T, template <class> class Pair>
-void host_mma(float (&d)[4], const Pair<T> (&a)[4], const Pair<T> (&b)[2]) {
+// The numbers of a word, as the tensor cores read them: TF32 is a float without its last 13 bits.
+template <class T>
+float host_number(unsigned word, int place) {
+    if constexpr (sizeof(T) == 4) return same_bits<float>(word & ~0x1FFFu);
+    else {
+        T number;
+        number.bits = static_cast<unsigned short>(word >> place * 16);
+        return number;
+    }
+}
+
+// d += a b for the fragments that mma.sync.m16n8k8 (of TF32) and m16n8k16 (of 16 bits) spread over a warp (PTX ISA,
+// "Matrix Fragments for mma.m16n8k8" and "... for mma.m16n8k16").
+template <class T>
+void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned* b) {
+    constexpr int IN_WORD = 4 / sizeof(T);
     struct Operands {
-        Pair<T> a[4], b[2];
+        unsigned a[4], b[2];
     } mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     auto slots = host::block->exchange(mine);
     auto of = [&](int lane) { return reinterpret_cast<const Operands*>(slots[lane]); };
-    auto one = [](Pair<T> pair, int k) {
-        T number;
-        number.bits = static_cast<unsigned short>(pair.word >> k % 2 * 16);
-        return static_cast<float>(number);
-    };
     int lane = host::current->number % 32, group = lane / 4, column = lane % 4 * 2;
-    for (int k = 0; k < 16; ++k) {
-        int member = k % 8 / 2, part = k / 8;
-        float upper = one(of(group * 4 + member)->a[part * 2], k);
-        float lower = one(of(group * 4 + member)->a[part * 2 + 1], k);
+    for (int k = 0; k < 8 * IN_WORD; ++k) {
+        int word = k / IN_WORD, member = word % 4, part = word / 4, place = k % IN_WORD;
+        float upper = host_number<T>(of(group * 4 + member)->a[part * 2], place);
+        float lower = host_number<T>(of(group * 4 + member)->a[part * 2 + 1], place);
         for (int j = 0; j < 2; ++j) {
-            float weight = one(of((column + j) * 4 + member)->b[part], k);
+            float weight = host_number<T>(of((column + j) * 4 + member)->b[part], place);
             d[j] += upper * weight;
             d[2 + j] += lower * weight;
         }

@@ -329,18 +329,20 @@ def _batches(draw: Callable[..., Array]) -> Iterator[Sample]:
 
 
 def _large() -> Iterator[Sample]:
-    """What takes large tiles: once as many as there must be for them, else a few with edges."""
+    """What takes large tiles: once as many as there must be for them, else one of each, with edges."""
     draw = _drawer("float32")
     yield Sample("matmul", (draw(2048, 8), draw(8, 1024)), {})
     for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False)):
         draw, tolerance = _drawer(dtype), TOLERANCE["tf32" if tf32 else dtype]
         how = {"tf32": tf32, "tolerance": tolerance, "large": True}
-        for a, b in itertools.product((False, True), repeat=2):
-            left, right = draw(132, 36), draw(36, 136)
+        for rows, a, b in itertools.product((124, 60), (False, True), (False, True)):
+            left, right = draw(rows, 36), draw(36, 60)
             operands = np.asfortranarray(left) if a else left, np.asfortranarray(right) if b else right
             yield Sample("matmul", operands, {}, **how)
-        x, gy = draw(2, 9, 8, 8), draw(2, 9, 8, 132)
         options = {"strides": (1, 1), "padding": SAME, "dilation": (1, 1), "groups": 1}
-        yield Sample("conv2d", (x, draw(3, 3, 8, 132), None), options, **how)
-        yield Sample("conv2d_input_gradient", (x, draw(3, 3, 132, 8)), {"input_size": (9, 8), **options}, **how)
-        yield Sample("conv2d_kernel_gradient", (draw(2, 9, 8, 16), gy), {"kernel_size": (3, 3), **options}, **how)
+        for C, F, x_channels in ((8, 60, 12), (8, 28, 12), (13, 28, 13)):
+            x, gy = draw(2, 9, 7, C), draw(2, 9, 7, F)
+            yield Sample("conv2d", (x, draw(3, 3, C, F), None), options, **how)
+            yield Sample("conv2d_input_gradient", (x, draw(3, 3, F, C)), {"input_size": (9, 7), **options}, **how)
+            x = draw(2, 9, 7, x_channels)
+            yield Sample("conv2d_kernel_gradient", (x, gy), {"kernel_size": (3, 3), **options}, **how)

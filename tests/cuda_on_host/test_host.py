@@ -132,26 +132,50 @@ def test_a_copy_arrives_when_it_is_waited_for(waits):
 
 
 def test_fragments_multiply_as_the_ptx_manual_lays_them_out():
-    """Also that operands lose all but ten bits: 1 + 2**-11 becomes 1 + 2**-10."""
+    """Also that operands lose all but ten bits: 1 + 2**-11 becomes 1, a little more than that 1 + 2**-10."""
     from minicnn.kernels.cuda import loading
 
     source = loading.source("convolution.cu") + """
     template <class T>
     __global__ void fragments(const T* a, const T* b, T* d) {
         int g = threadIdx.x / 4, t = threadIdx.x % 4;
-        float left[4] = {a[g * 8 + t], a[(g + 8) * 8 + t], a[g * 8 + t + 4], a[(g + 8) * 8 + t + 4]};
-        float right[2] = {b[t * 8 + g], b[(t + 4) * 8 + g]}, sums[4] = {};
-        for (float& x : left) x = to_tf32(x);
-        multiply_fragments(sums, left, right);
+        float rows[4] = {a[g * 8 + t], a[(g + 8) * 8 + t], a[g * 8 + t + 4], a[(g + 8) * 8 + t + 4]};
+        float columns[2] = {b[t * 8 + g], b[(t + 4) * 8 + g]}, sums[4] = {};
+        uint32 left[4], right[2];
+        for (int i = 0; i < 4; ++i) left[i] = operand<T>(__float_as_uint(rows[i]));
+        for (int i = 0; i < 2; ++i) right[i] = operand<T>(__float_as_uint(columns[i]));
+        multiply_fragments<T>(sums, left, right);
         for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
     }"""
     generator = np.random.default_rng(0)
     a, b = generator.integers(-9, 9, (16, 8)).astype(np.float32), generator.integers(-9, 9, (8, 8)).astype(np.float32)
-    a[3, 5] = 1 + 2**-11
+    a[3, 5], a[9, 2] = 1 + 2**-11, 1 + 3 * 2**-12
     d = stand_in.empty((16, 8), np.float32)
     Function(source, "fragments<float>", ("fragments<float>",))((1,), (32,), (*map(stand_in.asarray, (a, b)), d))
-    a[3, 5] = 1 + 2**-10
+    a[3, 5], a[9, 2] = 1, 1 + 2**-10
     np.testing.assert_array_equal(d.get(), a @ b)
+
+
+def test_tf32_loses_as_much_as_it_gains():
+    """Numbers of ten bits stay, no number becomes another by more than the last of them, NaN and infinity stay, too."""
+    from minicnn.kernels.cuda import loading
+
+    source = loading.source("convolution.cu") + """
+    template <class T>
+    __global__ void cut_off(const T* x, T* y, int count) {
+        for (int i = threadIdx.x; i < count; i += 32) y[i] = __uint_as_float(operand<T>(__float_as_uint(x[i])) & ~0x1FFFu);
+    }"""
+    exact = (1 + np.arange(1024) / 1024).astype(np.float32)
+    spread = np.exp2(np.random.default_rng(0).uniform(-9, 9, 20000)).astype(np.float32)
+    odd = np.float32([np.nan, -np.nan, np.inf, -np.inf, 0, -0.0])
+    x = np.concatenate([exact, -exact * 2**40, spread, odd, np.uint32([0x7FFFFFFF, 0xFFFFFFFF]).view(np.float32)])
+    y = stand_in.empty(x.shape, np.float32)
+    Function(source, "cut_off<float>", ("cut_off<float>",))((1,), (32,), (stand_in.asarray(x), y, np.int32(x.size)))
+    found = y.get()
+    np.testing.assert_array_equal(found[: 2 * 1024], x[: 2 * 1024])
+    np.testing.assert_array_equal(found[-len(odd) - 2 :], x[-len(odd) - 2 :])
+    error = found[2048:][: len(spread)] / spread.astype(np.float64) - 1
+    assert abs(error).max() < 2**-10 and abs(error.mean()) < 2**-16
 
 
 @pytest.mark.parametrize(("name", "dtype"), SHORT)
@@ -162,8 +186,8 @@ def test_fragments_of_pairs_multiply_as_the_ptx_manual_lays_them_out(name, dtype
     template <class T>
     __global__ void fragments_of(const T* a, const T* b, float* d) {
         int g = threadIdx.x / 4, t = threadIdx.x % 4;
-        auto pair = [](T low, T high) { return Pair<T>{(uint32)low.bits | (uint32)high.bits << 16}; };
-        Pair<T> left[4], right[2];
+        auto pair = [](T low, T high) { return (uint32)low.bits | (uint32)high.bits << 16; };
+        uint32 left[4], right[2];
         for (int i = 0; i < 4; ++i) {
             const T* from = a + (g + i % 2 * 8) * 16 + 2 * t + i / 2 * 8;
             left[i] = pair(from[0], from[1]);
@@ -173,7 +197,7 @@ def test_fragments_of_pairs_multiply_as_the_ptx_manual_lays_them_out(name, dtype
             right[i] = pair(b[k * 8 + g], b[(k + 1) * 8 + g]);
         }
         float sums[4] = {};
-        multiply_fragments(sums, left, right);
+        multiply_fragments<T>(sums, left, right);
         for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
     }"""
     generator = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from tests.cuda_on_host.launching import Settings
 from tests.cuda_on_host.samples import Sample, samples
 
 # What a thread waits at.
-WAITS = re.compile(r"__syncthreads\(\);|wait_for_copies<0>\(\);")
+WAITS = re.compile(r"__syncthreads\(\);|wait_for_copies<STAGES - 2>\(\);")
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_a_batch_beyond_32_bit_indices_is_refused_before_anything_is_allocated(c
     from minicnn.kernels.cuda import arrays, windows
 
     shape = windows.Shape(70_000, (128, 128), 8, (1, 1), 8, (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-    with pytest.raises(ValueError, match=r"conv2d: an array of 1,146,880,000 numbers is too large .* smaller batch"):
+    with pytest.raises(ValueError, match=r"conv2d: an array of 9,175,040,000 numbers is too large .* smaller batch"):
         windows.windows(shape)
     arrays.check_count("conv2d", arrays.MOST_ELEMENTS)
 
@@ -85,7 +85,7 @@ def test_tensor_cores_are_used_where_there_are_some_and_rounding_is_allowed(
         options: dict[str, Any] = {"padding": ((0, 0), (0, 0)), "strides": (1, 1), "dilation": (1, 1), "groups": 1}
         with kernels.use_tf32(tf32):
             kernels.conv2d(x, w, None, **options)
-        assert Settings.launched == {f"forward<float, 128, 32, 4, {arithmetic}>"}
+        assert Settings.launched == {f"forward<float, 32, 32, 4, 4, {arithmetic}>"}
     finally:
         matrices.capability.cache_clear()
 
