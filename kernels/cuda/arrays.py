@@ -53,7 +53,8 @@ def on_device(array: Array) -> Array:
 
 def contiguous(array: Array, dtype: Any) -> Array:
     """The array itself if it is C-contiguous and of this dtype, else a copy that is."""
-    return cupy.ascontiguousarray(on_device(array), dtype)
+    whole = cupy.ascontiguousarray(on_device(array), dtype)
+    return whole if array.ndim else whole.reshape(())  # CuPy gives what has no axes one
 
 
 def check_count(operation: str, count: int) -> None:

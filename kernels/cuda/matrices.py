@@ -40,6 +40,8 @@ ABREAST, LINES = 32, 8
 # As many blocks as should at least be at work; a power of two near what large devices hold. Not the device's own
 # number: the bits of a result must not depend on it.
 WANTED_BLOCKS = 256
+# And of large tiles so many, one to each of a large device's multiprocessors.
+ENOUGH_BLOCKS = 128
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
 # Ten times the compute capability from which on tensor cores multiply such numbers.
@@ -92,7 +94,7 @@ def cut(rows: int, columns: int, depth: int, tiles: tuple[Pair, ...], groups: in
         blocks = -(-rows // tile[0]), -(-columns // tile[1])
         at_work = math.prod(blocks) * groups
         is_full = math.prod(blocks) * math.prod(tile) <= 1.25 * _padded(rows, columns, tiles[-1])
-        if tile == tiles[-1] or (is_full and at_work * most_parts >= WANTED_BLOCKS):
+        if tile == tiles[-1] or (is_full and at_work * most_parts >= ENOUGH_BLOCKS):
             break
     return Cut(tile, blocks, max(1, min(WANTED_BLOCKS // max(at_work, 1), most_parts)))
 

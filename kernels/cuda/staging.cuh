@@ -19,12 +19,9 @@ __device__ __forceinline__ void copy_async(Shared<T, N>& shared, int i, const T*
     }
     uint32 to = (uint32)__cvta_generic_to_shared(&shared[i]);
     int bytes = inside ? BYTES : 0;  // what is not copied is zero
-    if (BYTES == 16) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
-    } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(BYTES), "r"(bytes)
-                     : "memory");
-    }
+    // Through the first cache: the windows of a convolution share most of their numbers.
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(BYTES), "r"(bytes)
+                 : "memory");
 #else
     for (int c = 0; c < COUNT; ++c) shared[i + c] = inside ? from[c] : (T)0;
 #endif

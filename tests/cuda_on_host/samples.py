@@ -115,13 +115,13 @@ def _large_tiles() -> Iterator[None]:
     """With products made in large tiles even where these are too few for a GPU, so that small samples do."""
     from minicnn.kernels.cuda import matrices
 
-    before = matrices.WANTED_BLOCKS
-    matrices.WANTED_BLOCKS = 1
+    before = matrices.WANTED_BLOCKS, matrices.ENOUGH_BLOCKS
+    matrices.WANTED_BLOCKS = matrices.ENOUGH_BLOCKS = 1
     matrices.cut.cache_clear()
     try:
         yield
     finally:
-        matrices.WANTED_BLOCKS = before
+        matrices.WANTED_BLOCKS, matrices.ENOUGH_BLOCKS = before
         matrices.cut.cache_clear()
 
 

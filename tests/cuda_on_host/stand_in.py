@@ -364,8 +364,10 @@ def array(values: Any, dtype: Any = None, copy: bool = True, order: Any = "K") -
 
 
 def ascontiguousarray(values: Any, dtype: Any = None) -> ndarray:
-    """The array itself if it is contiguous, else a copy that is."""
+    """The array itself if it is contiguous, else a copy that is; at least one axis long."""
     values = asarray(values, dtype)
+    if not values.ndim:
+        return values.reshape(1)
     return values if values.flags.c_contiguous else _do(np.ascontiguousarray, values)
 
 

@@ -64,7 +64,7 @@ def test_nothing_is_copied_to_the_device_behind_the_users_back(cupy: Any) -> Non
         lambda: kernels.matmul(cupy.asarray(x[0, 0]), x[0, 0].T),
         lambda: kernels.batch_norm(cupy.asarray(x[0, 0]), *[cupy.zeros(8, "f4")] * 3, np.ones(8, "f4"), epsilon=0.1),
     ):
-        with pytest.raises(TypeError, match="NumPy"):
+        with pytest.raises(TypeError, match="NumPy|numpy"):  # the second is CuPy's own
             call()
 
 
