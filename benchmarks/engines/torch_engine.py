@@ -135,8 +135,8 @@ class Engine:
 
 
 def _random(device: str, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(shape, generator=generator).to(device) for shape in shapes]
+    generator = torch.Generator(device).manual_seed(0)
+    return [torch.randn(shape, generator=generator, device=device) for shape in shapes]
 
 
 def _product(size: int, device: str) -> Callable[[], Any]:
@@ -161,7 +161,8 @@ def _flat(case: FlatCase, device: str) -> Callable[[], Any]:
         (p,) = _random(device, (case.count,))
         p.grad = torch.ones_like(p)
         kind = torch.optim.SGD if case.what == "sgd" else torch.optim.Adam
-        options: Any = {"momentum": 0.9} if case.what == "sgd" else {}
+        # An Adam that a graph replays has to count its steps on the GPU.
+        options: Any = {"momentum": 0.9} if case.what == "sgd" else {"capturable": device == "cuda"}
         return kind([p.requires_grad_()], lr=1e-3, fused=True, **options).step
     (x,) = _random(device, rows)
     if case.what == "copy":

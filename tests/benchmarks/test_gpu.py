@@ -193,6 +193,24 @@ def test_both_engines_have_every_pass(ours: Any, case: Any) -> None:
             assert array is None or np.isfinite(array.get()).all()
 
 
+@pytest.mark.gpu
+def test_a_repeated_step_reads_the_numbers_of_one_step(ours: Any, cupy: Any) -> None:
+    from minicnn import kernels
+    from minicnn.kernels import reference
+
+    arrays = [np.linspace(0.1, 1.0, 64, dtype=np.float32) + shift for shift in range(4)]
+    there = [cupy.asarray(array) for array in arrays]
+    options: Any = {
+        "learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.1, "step": 3,
+    }  # fmt: skip
+    step = ours.repeated(lambda: kernels.adam_step(*there, **options), 2)
+    assert np.array_equal(there[0].get(), arrays[0])
+    step()
+    for _ in range(2):
+        reference.adam_step(*arrays, **options)
+    np.testing.assert_allclose(there[0].get(), arrays[0], rtol=1e-5)
+
+
 def test_the_traffic_of_a_pass_is_every_array_once() -> None:
     case = ConvCase(2, 6, 6, 3, 4, (3, 3))
     assert traffic(case, "forward") == 4 * (2 * 36 * 3 + 9 * 3 * 4 + 2 * 36 * 4)
@@ -203,12 +221,13 @@ def test_the_traffic_of_a_pass_is_every_array_once() -> None:
 
 
 @pytest.mark.gpu
-def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["relu", "adam", "dropout"])
+def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     calls: list[int] = []
     repeated = ours.repeated
     monkeypatch.setattr(ours, "repeated", lambda run, times: calls.append(times) or repeated(run, times))
     monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
-    monkeypatch.setitem(GPU_CASES, "small", FlatCase("relu", 64))
+    monkeypatch.setitem(GPU_CASES, "small", FlatCase(what, 2**12))
     speeds = worker.Worker("minicnn", 1, "cuda").layer("small", 0.0)
     assert calls == [worker.CALLS] and speeds["forward"] > 0
 
