@@ -11,6 +11,7 @@ from .report import OURS, best_other, medians
 
 # Articles whose networks are so small that asking for the kernels is most of PyTorch's work.
 SMALL = ("lenet5", "fashion-conv1x3", "eastmount")
+MEASURES = ("train", "kernels a step", "device MiB")
 WIDE = 64  # channels from which on a convolution shall come near the limit
 
 
@@ -49,21 +50,26 @@ def markdown(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {_version(found)}" for name, found in facts["versions"].items())
     lines = [
         f"{facts['chip']} (capability {facts['capability']}, {facts['memory, GiB']} GiB), driver {facts['driver']}, "
-        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}. Medians of {results['rounds']} rounds in "
-        "turns; float32, operands of products rounded to TF32.",
+        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}. Medians of "
+        f"{_rounds(results)} in turns; float32, operands of products rounded to TF32.",
         "",
     ]
-    if "kernels" in results:
+    if results.get("kernels"):
         lines += [*kernel_table(results["kernels"]), ""]
-    if "networks" in results:
+    if results.get("networks"):
         lines += [*network_table(results["networks"]), ""]
-    if "process" in results:
+    if results.get("process"):
         lines += [_process_line(results["process"]), ""]
-    lines += [f"Failed: {name}: {why}" for name, why in facts.get("failed", {}).items()]
+    # Compilers explain at length.
+    lines += [f"Failed: {name}: {why.partition(chr(10))[0]}" for name, why in facts.get("failed", {}).items()]
     if facts["missing"]:
         missing = [f"{name} ({why})" for name, why in sorted(facts["missing"].items())]
         lines.append(f"Not here: {'; '.join(missing)}.")
     return "\n".join(lines).rstrip()
+
+
+def _rounds(results: dict[str, Any]) -> str:
+    return ", ".join(f"{count} rounds ({part})" for part, count in results["rounds"].items() if results.get(part))
 
 
 def _version(found: dict[str, str]) -> str:
@@ -110,8 +116,8 @@ def network_table(networks: dict[str, Any]) -> list[str]:
     for name, network in networks.items():
         figures = medians(network)
         for engine, values in figures.items():
-            kernels = f"{values['kernels a step']:.0f}" if "kernels a step" in values else ""
-            lines.append(f"| {name} | {engine} | {values['train']:,.0f} | {kernels} | {values['device MiB']:,.0f} |")
+            cells = [f"{values[what]:,.0f}" if what in values else "" for what in MEASURES]
+            lines.append(f"| {name} | {engine} | {' | '.join(cells)} |")
         theirs = {engine: values for engine, values in figures.items() if engine.startswith("torch")}
         if OURS in figures and theirs:
             engine, speed = best_other(theirs, "train")

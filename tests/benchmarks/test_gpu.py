@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import engines, gpu, gpu_report, worker
+from benchmarks import driver, engines, gpu, gpu_networks, gpu_report, worker
 from benchmarks.cases import CASES, ConvCase, DenseCase
 from benchmarks.flat_cases import _COST, COPY, FLAT, GPU_CASES, LARGE_PRODUCT, FlatCase, traffic
 from benchmarks.workloads import WORKLOADS, Conv, Dense, Dropout, Pool, Workload
@@ -96,7 +99,7 @@ def test_networks_show_each_engine_and_the_goals() -> None:
 
 
 def test_the_whole_report_names_chip_driver_versions_and_what_is_missing(tmp_path: Path) -> None:
-    results = {"rounds": 3, "about": about(), "process": {"cold, s": 30.0, "warm, s": 7.25}}
+    results = {"rounds": gpu.ROUNDS, "about": about(), "process": {"cold, s": 30.0, "warm, s": 7.25}}
     gpu.write(results, tmp_path)
     text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     for expected in (
@@ -129,25 +132,31 @@ def test_every_engine_of_the_gpu_is_left_out_where_it_sees_none() -> None:
 
 
 class FakeEngine:
-    """Answers as a worker would, at once."""
+    """Answers as a worker would, at once; one whose name begins with what it is asked for fails, or never answers."""
 
     def __init__(self, name: str) -> None:
         self.name, self.versions = name, {name: "1"}
+        self.closed = threading.Event()
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        if do == "layer":
-            if self.name == "torch" and arguments["case"].startswith("adam"):
-                raise gpu.driver.EngineFailed("torch: out of memory")
-            return {"forward": 1.0}
-        answers = {"agree": {"predictions": [[1.0]], "losses": [1.0]}, "train": 5.0, "device_memory": 7.0}
-        return answers.get(do) if do != "kernels" or self.name == "minicnn" else 12.0
+        if self.name.startswith(do) or str(arguments.get("case")).startswith(f"adam for {self.name}"):
+            raise driver.EngineFailed(f"{self.name}: out of memory\nin detail")
+        if do == "prepare" and self.name == "endless":
+            self.closed.wait(30)
+            raise driver.EngineFailed("endless: the process ended with status -9")
+        answers: dict[str, Any] = {
+            "agree": {"predictions": [[0.5 if self.name == "wrong" else 1.0]], "losses": [1.0]}, "train": 5.0,
+            "layer": {"forward": 1.0}, "device_memory": 7.0, "kernels": None if self.name == "keras-jax" else 12.0,
+        }  # fmt: skip
+        return answers.get(do)
+
+    def close(self) -> None:
+        self.closed.set()
 
 
-def test_a_run_asks_every_engine_in_turns(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import contextlib
-
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The benchmark, with engines that answer at once; which were started where."""
     asked: list[Any] = []
 
     @contextlib.contextmanager
@@ -157,19 +166,66 @@ def test_a_run_asks_every_engine_in_turns(
 
     monkeypatch.setattr(gpu, "why_no_gpu", lambda: None)
     monkeypatch.setattr(gpu, "chip", lambda: {key: about()[key] for key in about() if key not in ("versions",)})
-    monkeypatch.setattr(gpu.driver, "running", running)
+    monkeypatch.setattr(driver, "running", running)
+    return asked
+
+
+def test_a_run_asks_every_engine_in_turns(
+    fakes: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gpu.FLAT, "adam for torch", FlatCase("adam"))
+    monkeypatch.setitem(GPU_CASES, "adam for torch", FlatCase("adam"))
     arguments = ["--parts", "kernels", "networks", "--quick", "--out", str(tmp_path), "--engines", "minicnn", "torch"]
-    assert gpu.main([*arguments, "--only", "lenet5", "relu, 16 Mi", "adam, 16 Mi"]) == 0
+    assert gpu.main([*arguments, "--only", "lenet5", "relu, 16 Mi", "adam for torch"]) == 0
     found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
-    assert asked == [(["minicnn", "torch"], "cuda")] * 2
+    assert fakes == [(["minicnn", "torch"], "cuda")] * 2
     assert list(found["kernels"]) == [
-        f"{COPY}: forward", f"{LARGE_PRODUCT}: forward", "relu, 16 Mi: forward", "adam, 16 Mi: forward"]  # fmt: skip
-    assert found["kernels"]["adam, 16 Mi: forward"] == {"minicnn": [1.0]}
-    assert found["about"]["failed"] == {**about()["failed"], "torch, adam, 16 Mi": "torch: out of memory"}
-    rounds = found["networks"]["lenet5"]["rounds"]
-    assert rounds["torch"] == {"train": [5.0], "device MiB": [7.0], "kernels a step": [12.0]}
-    assert rounds["minicnn"] == {"train": [5.0], "device MiB": [7.0]}
-    assert "| lenet5 | torch | 5 | 12 | 7 |" in capsys.readouterr().out
+        f"{COPY}: forward", f"{LARGE_PRODUCT}: forward", "relu, 16 Mi: forward", "adam for torch: forward"]  # fmt: skip
+    assert found["kernels"]["adam for torch: forward"] == {"minicnn": [1.0]}
+    assert found["about"]["failed"]["torch, adam for torch"] == "torch: out of memory\nin detail"
+    assert found["rounds"] == {"kernels": 1, "networks": 1}
+    network = found["networks"]["lenet5"]
+    assert network["pictures"] == 468 * 128 and network["agreement"] == {"predictions": 0.0, "losses": 0.0}
+    assert network["rounds"]["torch"] == {"train": [5.0], "device MiB": [7.0], "kernels a step": [12.0]}
+    shown = capsys.readouterr().out
+    assert "| lenet5 | torch | 5 | 12 | 7 |" in shown
+    assert "Failed: torch, adam for torch: torch: out of memory\n" in shown
+
+
+def test_engines_that_fail_are_left_out_of_the_network_and_named(fakes: list[Any]) -> None:
+    names = ["minicnn", "torch", "keras-jax", "agree", "prepare", "train", "kernels", "wrong", "endless"]
+    options = argparse.Namespace(
+        engines=names, threads=1, only=["fashion-conv1x3"], rounds={"networks": 2}, patience=0.5
+    )  # fmt: skip
+    facts: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for _ in gpu_networks.measure(options, facts, found):
+        pass
+    rounds = found["fashion-conv1x3"]["rounds"]
+    assert rounds["minicnn"] == {"train": [5.0, 5.0], "device MiB": [7.0], "kernels a step": [12.0]}
+    assert rounds["keras-jax"] == {"train": [5.0, 5.0], "device MiB": [7.0]}
+    assert rounds["kernels"] == {"train": [5.0, 5.0]} and len(rounds) == 4
+    why = {name: f"{name}: out of memory\nin detail" for name in names}
+    assert facts["failed"] == {
+        "agree, fashion-conv1x3": why["agree"], "prepare, fashion-conv1x3": why["prepare"],
+        "train, fashion-conv1x3": why["train"], "counting, kernels, fashion-conv1x3": why["kernels"],
+        "wrong, fashion-conv1x3": "differs from the others by 0.5 in its predictions",
+        "endless, fashion-conv1x3": "was not ready within 0.5 s",
+    }  # fmt: skip
+
+
+def test_an_epoch_is_whole_batches_of_about_as_many_pictures_as_the_data_has() -> None:
+    assert {name: gpu_networks.epoch_of(name) for name in WORKLOADS} == {
+        "eastmount": 59_968, "khuyen": 59_904, "lenet5": 59_904, "fashion-conv1x3": 59_904,
+        "besbes": 3_200}  # fmt: skip
+
+
+def test_a_process_that_has_ended_is_an_engine_that_failed() -> None:
+    engine = driver.Engine("numpy", 1)
+    engine.process.kill()
+    with pytest.raises(driver.EngineFailed, match="numpy: the process ended with status"):
+        engine.ask("versions")
+    engine.close()
 
 
 # --- what the engines do ---------------------------------------------------------------------------------------------
@@ -242,8 +298,8 @@ def test_our_engine_trains_on_the_device(ours: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
     asked = worker.Worker("minicnn", 1, "cuda")
     assert len(asked.agree("small")["losses"]) == 5
-    asked.prepare("small")
-    assert asked.train() > 0 and asked.device_memory() > 0
+    asked.prepare("small", 16)
+    assert len(asked.x) == 16 and asked.train() > 0 and asked.device_memory() > 0
     assert asked.versions()["kernels"] == "cuda"
     if not device.on_gpu:
         assert asked.kernels() is None  # nobody can count them
