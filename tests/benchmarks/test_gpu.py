@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +75,9 @@ def test_the_tables_compare_with_pytorch_and_with_the_limits_of_the_same_run() -
     assert rows[CONVOLUTION, "forward"] == [
         f"{seconds * 1e6:.1f}", "0.50", f"{least * 1e6:.1f} (memory)", f"{least / seconds:.2f}"]  # fmt: skip
     assert rows[CONVOLUTION, "block"][1] == ""
-    assert f"of the limit: {least / seconds:.2f} at least (goal 0.7)" in lines[-1]
+    (goal,) = gpu_report.goals({"kernels": kernels})
+    assert goal.value == pytest.approx(least / seconds) and goal.reached
+    assert goal.measure.endswith(f"the least ({CONVOLUTION}, forward; 1 of 1 reach it)")
 
 
 def test_a_pass_with_many_operations_to_a_byte_waits_for_arithmetic() -> None:
@@ -83,34 +87,88 @@ def test_a_pass_with_many_operations_to_a_byte_waits_for_arithmetic() -> None:
     assert limits.seconds(FLAT["relu, 16 Mi"], "forward") == (2 * 4 * 2**24 / 1e12, "memory")
 
 
-def test_networks_show_each_engine_and_the_goals() -> None:
-    def figures(train: float) -> dict[str, list[float]]:
-        return {"train": [train] * 3, "device MiB": [100.0], "kernels a step": [30.0]}
+def figures(train: float) -> dict[str, list[float]]:
+    return {"train": [train] * 3, "device MiB": [100.0], "kernels a step": [30.0]}
 
-    rounds = {"minicnn": figures(9e5), "torch": figures(2e5), "torch-reduce-overhead": figures(6e5)}
-    rounds["keras-jax"] = {"train": [3e5], "device MiB": [200.0]}
-    lines = gpu_report.network_table({"lenet5": {"rounds": rounds}, "besbes": {"rounds": rounds}})
+
+ROUNDS = {
+    "lenet5": {
+        "minicnn": figures(9e5), "torch": figures(2e5), "torch-reduce-overhead": figures(6e5),
+        "keras-jax": {"train": [3e5], "device MiB": [200.0]},
+    },
+    "besbes": {"minicnn": figures(4e4), "torch": figures(6e4)},
+    "khuyen": {"torch": figures(1e5)},
+}  # fmt: skip
+NETWORKS = {name: {"rounds": rounds} for name, rounds in ROUNDS.items()}
+
+
+def test_networks_show_each_engine_and_how_we_compare() -> None:
+    lines = gpu_report.network_table(NETWORKS)
     assert "| lenet5 | minicnn | 900,000 | 30 | 100 |" in lines
     assert "| lenet5 | keras-jax | 300,000 |  | 200 |" in lines
-    assert lines[-1] == (
-        "Training, lenet5: 1.50 times torch-reduce-overhead (goal 1.0), 4.50 times torch, eager (goal 3.0); "
-        "besbes: 1.50 times torch-reduce-overhead (goal 1.0)."
-    )
+    assert gpu_report.ratio_table(NETWORKS)[2:] == [
+        "| `lenet5` | 900,000 | 600,000 (torch-reduce-overhead) | **1.50** | 67% | 4.50 | 3.00 |",
+        "| `besbes` | 40,000 | 60,000 (torch) | **0.67** | 150% | 0.67 |  |",
+        "| geometric mean | | | **1.00** | | 1.73 | 3.00 |",
+    ]
+
+
+def test_the_readme_shows_the_ratios_and_every_goal() -> None:
+    run = {"s": 7.25, "accuracy": 0.9901}
+    process = {"cold": {"s": 30.0, "accuracy": 0.99}, "warm": run, "strict float32": {"s": 9.0, "accuracy": 0.9971}}
+    text = gpu_report.summary({"rounds": gpu.ROUNDS, "about": about(), "networks": NETWORKS, "process": process})
+    for expected in (
+        "| `lenet5`: training over PyTorch's fastest (torch-reduce-overhead) | at least 1 | **1.50** | yes |",
+        "| `lenet5`: training over PyTorch eager | at least 3 | **4.50** | yes |",
+        "| `besbes`: training over PyTorch's fastest (torch) | at least 1 | **0.67** | no |",
+        "| `minicnn train eastmount --device cuda`: seconds, kernels compiled before | at most 10 | **7.25** | yes |",
+        "| `minicnn train eastmount --device cuda`: points between its accuracy with TF32 and in strict float32 | "
+        "at most 0.5 | **0.70** | no |",
+        "medians of 3 epochs in turns on an NVIDIA Imaginary with driver 580.1, 2026-01-01",
+    ):  # fmt: skip
+        assert expected in text
+    assert "`besbes`: training over PyTorch eager" not in text  # its kernels take longer than asking for them
 
 
 def test_the_whole_report_names_chip_driver_versions_and_what_is_missing(tmp_path: Path) -> None:
-    results = {"rounds": gpu.ROUNDS, "about": about(), "process": {"cold, s": 30.0, "warm, s": 7.25}}
+    process = {"cold": {"s": 30.0, "accuracy": 0.99}, "warm": {"failed": "minicnn: MNIST is not there"}}
+    results = {"rounds": gpu.ROUNDS, "about": about(), "networks": NETWORKS, "process": process}
     gpu.write(results, tmp_path)
     text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     for expected in (
         "NVIDIA Imaginary (capability 9.0, 80.0 GiB), driver 580.1, CUDA runtime 13000, 2026-01-01; minicnn minicnn 1",
-        "start to result: 7.2 s (goal 10), the first time 30.0 s",
-        "Failed: torch, relu, 16 Mi: out of memory", "Not here: keras-jax (no jax).",
+        "Medians of 3 rounds (networks) in turns", "- cold: 30.0 s, test accuracy 0.9900",
+        "- warm: minicnn: MNIST is not there", "Failed: torch, relu, 16 Mi: out of memory",
+        "Not here: keras-jax (no jax).",
     ):  # fmt: skip
         assert expected in text
     assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8")) == results
-    results["process"] = {"failed": ["minicnn: MNIST is not there"]}
-    assert "failed: minicnn: MNIST is not there" in gpu_report.markdown(results)
+
+
+def test_the_command_is_run_cold_warm_and_in_strict_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], str, str]] = []
+    answers = iter([(0, "Test loss 0.0301\nTest accuracy 0.9912   (the article: 0.99)\n"), (1, ""), (0, "Done\n")])
+
+    def run(command: list[str], env: dict[str, str], **options: Any) -> Any:
+        seen.append((command, env["CUPY_CACHE_DIR"], env["MINICNN_TF32"]))
+        status, said = next(answers)
+        return subprocess.CompletedProcess(command, status, said, "Traceback\nMemoryError\n" if status else "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    found: dict[str, Any] = {}
+    for _ in gpu.measure_process(argparse.Namespace(patience=5.0), {}, found):
+        pass
+    assert found["cold"]["accuracy"] == 0.9912 and 0 <= found["cold"]["s"] < 5
+    assert found["warm"] == {"failed": "MemoryError"} and found["strict float32"] == {"failed": "Done"}
+    command, cache, _ = seen[0]
+    assert command[1:8] == ["-m", "minicnn", "train", "eastmount", "--device", "cuda", "--epochs"]
+    assert {folder for _, folder, _ in seen} == {cache} and [strict for *_, strict in seen] == ["1", "1", "0"]
+    assert not Path(cache).exists()
+
+
+def test_a_training_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_report, "COMMAND", "this")  # says the Zen of Python, and takes longer
+    assert gpu._train(dict(os.environ), 0.001) == {"failed": "had not ended after 0.001 s"}
 
 
 def test_without_a_gpu_it_says_why_in_one_line(
