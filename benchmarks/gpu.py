@@ -33,7 +33,7 @@ from .flat_cases import COPY, FLAT, LARGE_PRODUCT
 
 RESULTS = driver.ROOT / "benchmarks" / "results"
 # Of each engine, in turns; a round of the networks is an epoch of each.
-ROUNDS = {"kernels": 5, "networks": 3}
+ROUNDS = {"kernels": 3, "networks": 3}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -150,12 +150,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=list(MEASURE), default=list(MEASURE), help="default: all")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="networks, and kernels as the table has them")
     parser.add_argument("--engines", nargs="+", choices=list(GPU_ENGINES), default=list(GPU_ENGINES))
-    parser.add_argument("--rounds", type=int, help="turns of each engine; default: 5 of kernels, 3 of networks")
+    parser.add_argument("--rounds", type=int, help="turns of each engine; default: 3")
     parser.add_argument("--patience", type=float, default=300.0, help="seconds in which the networks must be compiled")
     parser.add_argument("--threads", type=int, default=4, help="of the processor")
     parser.add_argument("--quick", action="store_true", help="one round, a moment for each kernel")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
-    parser.add_argument("--readme", action="store_true", help="renew the README's table, which is of the networks")
+    parser.add_argument("--readme", action="store_true", help="renew the README's tables")
     options = parser.parse_args(arguments)
     if options.readme and "networks" not in options.parts:
         parser.error("the README's table is made from the networks")

@@ -126,7 +126,7 @@ def network_table(networks: dict[str, Any]) -> list[str]:
 
 
 def ratio_table(networks: dict[str, Any]) -> list[str]:
-    """A row for each network: minicnn's speed beside the others', and the geometric means."""
+    """A row for each network: minicnn's speed beside the others', and the geometric means; none without PyTorch."""
     lines = [
         "| network | pictures/s | PyTorch's fastest | over it | of its time | over PyTorch eager | over Keras on JAX |",
         "|---|---|---|---|---|---|---|",
@@ -141,6 +141,8 @@ def ratio_table(networks: dict[str, Any]) -> list[str]:
         over, eager, keras = map(_cell, ratios)
         theirs = f"{speed:,.0f} ({engine})"
         lines.append(f"| `{name}` | {ours:,.0f} | {theirs} | **{over}** | {speed / ours:.0%} | {eager} | {keras} |")
+    if not columns[0]:
+        return []
     over, eager, keras = (_cell(statistics.geometric_mean(column) if column else None) for column in columns)
     return [*lines, f"| geometric mean | | | **{over}** | | {eager} | {keras} |"]
 
@@ -210,7 +212,8 @@ def _wide_shares(kernels: dict[str, Any]) -> list[tuple[float, str]]:
 
 def goal_table(results: dict[str, Any]) -> list[str]:
     """The goals as a table."""
-    return [*HEAD, *(goal.row() for goal in goals(results))]
+    rows = [goal.row() for goal in goals(results)]
+    return [*HEAD, *rows] if rows else []
 
 
 def summary(results: dict[str, Any]) -> str:
