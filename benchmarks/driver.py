@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ class Engine:
         """Wake the worker, let it answer, stop it again."""
         self.process.send_signal(signal.SIGCONT)
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # where it has ended, there is no reply either
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
         reply = self._reply()
         self.process.send_signal(signal.SIGSTOP)
         if "error" in reply:
@@ -77,6 +79,10 @@ class Engine:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # what was asked last may still lie there
+                pipe.close()
 
 
 @contextmanager
@@ -94,17 +100,19 @@ def running(
             engine.close()
 
 
-def progress(what: str, number: int, rounds: int) -> None:
+def progress(what: str, number: int, count: int, of: str = "round") -> None:
     """Say on standard error which round is done."""
-    print(f"{what}: round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    print(f"{what}: {of} {number + 1} of {count}", file=sys.stderr, flush=True)
 
 
 def start(names: Sequence[str], threads: int, device: str = "cpu") -> tuple[list[Engine], dict[str, str]]:
-    """The engines that run here, and why the others do not."""
+    """The engines that run here, and why the others do not; all are started at once."""
     running, missing = [], {}
-    for name in names:
+    with ThreadPoolExecutor(len(names) or 1) as pool:
+        found = [pool.submit(Engine, name, threads, device) for name in names]
+    for name, started in zip(names, found, strict=True):
         try:
-            engine = Engine(name, threads, device)
+            engine = started.result()
         except EngineFailed as error:
             missing[name] = str(error)
             continue

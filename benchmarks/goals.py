@@ -14,6 +14,7 @@ from .cases import CASES, PRODUCT, ConvCase
 from .networks import PREDICT_BATCHES
 
 KERAS = "keras-tensorflow"
+HEAD = "| measure | goal | measured | reached |", "|---|---|---|---|"
 
 
 class Goal(NamedTuple):
@@ -125,7 +126,7 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
 def table(folder: Path) -> str:
     """The goals that the results in a folder speak of."""
     parts = _load(folder)
-    lines = ["| measure | goal | measured | reached |", "|---|---|---|---|"]
+    lines = [*HEAD]
     lines += [goal.row() for part, results in parts.items() for goal in _OF_PART[part](results)]
     machines = {f"{results['about']['processor']} ({results['about']['date']})" for results in parts.values()}
     return "\n".join([*lines, "", "Measured on " + "; ".join(sorted(machines)) + "."])

@@ -14,29 +14,30 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from minicnn.device import why_no_gpu
 
-from . import driver, gpu_report, report
+from . import driver, gpu_networks, gpu_report, report
 from .cases import ARTICLES, SWEEP
 from .engines import GPU_ENGINES
 from .flat_cases import COPY, FLAT, LARGE_PRODUCT
-from .networks import check_agreement
-from .workloads import WORKLOADS
 
 RESULTS = driver.ROOT / "benchmarks" / "results"
-PARTS = ("kernels", "networks", "process")
-# Products rounded to TF32 keep ten bits: so far may engines be apart that all are right.
-PREDICTIONS, LOSSES = 1e-2, 5e-2
+# Of each engine, in turns; a round of the networks is an epoch of each.
+ROUNDS = {"kernels": 3, "networks": 3}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure the parts that are wanted; the files are written anew after each."""
+    """Measure the parts that are wanted; the files are written anew whenever there is something more."""
     options = _options(arguments)
     reason = why_no_gpu()
     if reason is not None:
@@ -44,9 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     results: dict[str, Any] = {"rounds": options.rounds, "about": report.about(options.threads) | chip()}
     for part in options.parts:
-        results[part] = globals()[f"measure_{part}"](options, results["about"])
-        write(results, options.out)
+        results[part] = {}
+        for _ in MEASURE[part](options, results["about"], results[part]):
+            write(results, options.out)
     print(gpu_report.markdown(results))
+    if options.readme:
+        report.update_readme(driver.ROOT / "README.md", gpu_report.MARKS, gpu_report.summary(results))
     return 0
 
 
@@ -79,83 +83,84 @@ def write(results: dict[str, Any], folder: Path) -> None:
     (folder / "gpu.md").write_text(gpu_report.markdown(results) + "\n", encoding="utf-8")
 
 
-def measure_kernels(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
+def measure_kernels(options: argparse.Namespace, about: dict[str, Any], found: driver.Rounds) -> Iterator[None]:
     """Case and pass -> engine -> GFLOP/s (kernels bound by memory: numbers) of each round."""
     layers = [*dict.fromkeys(map(str, (*ARTICLES, *SWEEP)))]
     cases = [str(COPY), str(LARGE_PRODUCT), *(case for case in FLAT if case != str(COPY)), *layers]
     chosen = cases[:2] + [case for case in cases[2:] if not options.only or case in options.only]
     wanted = [name for name in options.engines if name in ("minicnn", "torch", "torch-channels-last")]
-    rounds: driver.Rounds = {}
     with driver.running(wanted, options.threads, about, "cuda") as engines:
         for done, case in enumerate(chosen):
-            for _ in range(options.rounds):
+            for _ in range(options.rounds["kernels"]):
                 for engine in engines:
                     for what, speed in _speeds(engine, case, options, about).items():
-                        rounds.setdefault(f"{case}: {what}", {}).setdefault(engine.name, []).append(speed)
-            print(f"kernels: {done + 1} of {len(chosen)}", file=sys.stderr, flush=True)
-    return rounds
+                        found.setdefault(f"{case}: {what}", {}).setdefault(engine.name, []).append(speed)
+            driver.progress("kernels", done, len(chosen), "case")
+            if done > 0:  # without copy and product there is no table
+                yield
 
 
 def _speeds(engine: driver.Engine, case: str, options: argparse.Namespace, about: dict[str, Any]) -> dict[str, float]:
     """What a case gives; a case that an engine cannot do is left out of the tables, and named."""
     try:
-        speeds: dict[str, float] = engine.ask("layer", case=case, seconds=0.005 if options.quick else 0.02)
+        speeds: dict[str, float] = engine.ask("layer", case=case, seconds=0.005 if options.quick else 0.01)
     except driver.EngineFailed as error:
         about.setdefault("failed", {})[f"{engine.name}, {case}"] = str(error)
         return {}
     return speeds
 
 
-def measure_networks(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
-    """Network -> `agreement`, and in `rounds` engine -> measure -> figures."""
-    found = {}
-    for name in [name for name in WORKLOADS if not options.only or name in options.only]:
-        # New processes for each: what one network took of the GPU's memory would be counted with the next.
-        with driver.running(options.engines, options.threads, about, "cuda") as engines:
-            agreement = check_agreement(name, engines, PREDICTIONS, LOSSES)
-            rounds: driver.Rounds = {engine.name: {"train": []} for engine in engines}
-            for engine in engines:
-                engine.ask("prepare", workload=name)
-            for number in range(options.rounds):
-                for engine in engines:
-                    rounds[engine.name]["train"].append(engine.ask("train"))
-                driver.progress(name, number, options.rounds)
-            for engine in engines:
-                rounds[engine.name]["device MiB"] = [engine.ask("device_memory")]
-                kernels = engine.ask("kernels")
-                if kernels is not None:
-                    rounds[engine.name]["kernels a step"] = [kernels]
-        found[name] = {"agreement": agreement, "rounds": rounds}
-    return found
+def measure_process(options: argparse.Namespace, about: dict[str, Any], found: dict[str, Any]) -> Iterator[None]:
+    """Seconds that six epochs of MNIST take, Python's start and all, and the test accuracy that they reach.
+
+    Cold is without a single kernel compiled before; the others follow. In strict float32 some kernels are others, so
+    that only its accuracy is of interest.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        for run, more in {"cold": {}, "warm": {}, "strict float32": {"MINICNN_TF32": "0"}}.items():
+            found[run] = _train(os.environ | {"CUPY_CACHE_DIR": cache, "MINICNN_TF32": "1"} | more, options.patience)
+            yield
 
 
-def measure_process(options: argparse.Namespace, about: dict[str, Any]) -> dict[str, Any]:
-    """Seconds that six epochs of MNIST take, Python's start and all; the first run warms the caches of kernels."""
-    command = [sys.executable, "-m", "minicnn", "train", "eastmount", "--device", "cuda", "--epochs", "6"]
-    seconds = []
-    for _ in range(2):
+def _train(environment: dict[str, str], patience: float) -> dict[str, Any]:
+    """Seconds and accuracy of one run, or why there are none."""
+    with tempfile.TemporaryDirectory() as results:
+        command = [sys.executable, "-m", *gpu_report.COMMAND.split(), "--epochs", "6", "--out", f"{results}/run"]
         begin = time.perf_counter()
-        run = subprocess.run(command, cwd=driver.ROOT, capture_output=True, text=True, check=False)
-        seconds.append(time.perf_counter() - begin)
-        if run.returncode:
-            return {"failed": (run.stderr.strip() or run.stdout.strip()).splitlines()[-1:]}
-    return {"cold, s": seconds[0], "warm, s": seconds[1]}
+        try:
+            run = subprocess.run(
+                command, cwd=driver.ROOT, env=environment, capture_output=True, text=True, check=False, timeout=patience
+            )
+        except subprocess.TimeoutExpired:
+            return {"failed": f"had not ended after {patience:g} s"}
+        seconds = time.perf_counter() - begin
+    accuracy = re.search(r"^Test accuracy (\S+)", run.stdout, re.MULTILINE)
+    if run.returncode or accuracy is None:
+        return {"failed": (run.stderr.strip() or run.stdout.strip() or "it said nothing").splitlines()[-1]}
+    return {"s": seconds, "accuracy": float(accuracy[1])}
+
+
+MEASURE = {"kernels": measure_kernels, "networks": gpu_networks.measure, "process": measure_process}
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
+    parser.add_argument("--parts", nargs="+", choices=list(MEASURE), default=list(MEASURE), help="default: all")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="networks, and kernels as the table has them")
     parser.add_argument("--engines", nargs="+", choices=list(GPU_ENGINES), default=list(GPU_ENGINES))
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each engine; medians are reported")
+    parser.add_argument("--rounds", type=int, help="turns of each engine; default: 3")
+    parser.add_argument("--patience", type=float, default=300.0, help="seconds in which the networks must be compiled")
     parser.add_argument("--threads", type=int, default=4, help="of the processor")
     parser.add_argument("--quick", action="store_true", help="one round, a moment for each kernel")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--readme", action="store_true", help="renew the README's tables")
     options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds = 1
+    if options.readme and "networks" not in options.parts:
+        parser.error("the README's table is made from the networks")
+    rounds = 1 if options.quick else options.rounds
+    options.rounds = dict.fromkeys(ROUNDS, rounds) if rounds else ROUNDS
     return options
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .cases import CASES, ConvCase
 from .flat_cases import COPY, FLAT, GPU_CASES, LARGE_PRODUCT, traffic
+from .goals import HEAD, Goal
 from .report import OURS, best_other, medians
+
+# Between these in the README stands what `summary` makes.
+MARKS = "<!-- benchmark gpu: begin -->", "<!-- benchmark gpu: end -->"
+COMMAND = "minicnn train eastmount --device cuda"
 
 # Articles whose networks are so small that asking for the kernels is most of PyTorch's work.
 SMALL = ("lenet5", "fashion-conv1x3", "eastmount")
-WIDE = 64  # channels from which on a convolution shall come near the limit
+MEASURES = ("train", "kernels a step", "device MiB")
+# Channels from which on a convolution shall come near the limit, and how near.
+WIDE, WIDE_GOAL = 64, 0.7
 
 
 class Limits(NamedTuple):
@@ -49,21 +57,27 @@ def markdown(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {_version(found)}" for name, found in facts["versions"].items())
     lines = [
         f"{facts['chip']} (capability {facts['capability']}, {facts['memory, GiB']} GiB), driver {facts['driver']}, "
-        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}. Medians of {results['rounds']} rounds in "
-        "turns; float32, operands of products rounded to TF32.",
+        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}. Medians of "
+        f"{_rounds(results)} in turns; float32, operands of products rounded to TF32.",
         "",
     ]
-    if "kernels" in results:
+    if results.get("kernels"):
         lines += [*kernel_table(results["kernels"]), ""]
-    if "networks" in results:
-        lines += [*network_table(results["networks"]), ""]
-    if "process" in results:
-        lines += [_process_line(results["process"]), ""]
-    lines += [f"Failed: {name}: {why}" for name, why in facts.get("failed", {}).items()]
+    if results.get("networks"):
+        lines += [*ratio_table(results["networks"]), "", *network_table(results["networks"]), ""]
+    if results.get("process"):
+        lines += [*process_table(results["process"]), ""]
+    lines += [*goal_table(results), ""]
+    # Compilers explain at length.
+    lines += [f"Failed: {name}: {why.partition(chr(10))[0]}" for name, why in facts.get("failed", {}).items()]
     if facts["missing"]:
         missing = [f"{name} ({why})" for name, why in sorted(facts["missing"].items())]
         lines.append(f"Not here: {'; '.join(missing)}.")
     return "\n".join(lines).rstrip()
+
+
+def _rounds(results: dict[str, Any]) -> str:
+    return ", ".join(f"{count} rounds ({part})" for part, count in results["rounds"].items() if results.get(part))
 
 
 def _version(found: dict[str, str]) -> str:
@@ -71,7 +85,7 @@ def _version(found: dict[str, str]) -> str:
 
 
 def kernel_table(kernels: dict[str, Any]) -> list[str]:
-    """A row for each pass: its time, times PyTorch's, and the share of the limit; below, how wide convolutions do."""
+    """A row for each pass: its time, times PyTorch's, and the share of the limit."""
     best = limits(kernels)
     lines = [
         f"Copies on the device: {best.bandwidth / 1e9:,.0f} GB/s. The product of two {LARGE_PRODUCT.size} x "
@@ -81,13 +95,7 @@ def kernel_table(kernels: dict[str, Any]) -> list[str]:
         "| kernel | pass | microseconds | over the faster PyTorch | limit, microseconds | of the limit |",
         "|---|---|---|---|---|---|",
     ]
-    shares = []
-    for name, figures in kernels.items():
-        label, _, what = name.rpartition(": ")
-        case = (CASES | GPU_CASES)[label]
-        found = _medians(figures)
-        if OURS not in found or case in (COPY, LARGE_PRODUCT):
-            continue
+    for label, what, case, found in _passes(kernels):
         seconds = case.operations(what) / found[OURS] / 1e9
         least, why = best.seconds(case, what)
         others = [speed for engine, speed in found.items() if engine != OURS]
@@ -95,37 +103,128 @@ def kernel_table(kernels: dict[str, Any]) -> list[str]:
         lines.append(
             f"| {label} | {what} | {seconds * 1e6:.1f} | {ratio} | {least * 1e6:.1f} ({why}) | {least / seconds:.2f} |"
         )
-        if isinstance(case, ConvCase) and min(case.C, case.F) >= WIDE and what in ("forward", "by x", "by w"):
-            shares.append(least / seconds)
-    if shares:
-        least_share = f"{min(shares):.2f} at least (goal 0.7)"
-        lines += ["", f"Single passes with {WIDE} channels or more, of the limit: {least_share}."]
     return lines
 
 
+def _passes(kernels: dict[str, Any]) -> Iterator[tuple[str, str, Any, dict[str, float]]]:
+    """Label, pass and case of what minicnn was measured in, and each engine's figure."""
+    for name, figures in kernels.items():
+        label, _, what = name.rpartition(": ")
+        case = (CASES | GPU_CASES)[label]
+        if OURS in figures and case not in (COPY, LARGE_PRODUCT):
+            yield label, what, case, _medians(figures)
+
+
 def network_table(networks: dict[str, Any]) -> list[str]:
-    """A row for each engine, and the ratios that are aimed at."""
+    """A row for each engine."""
     lines = ["| network | engine | pictures/s | kernels a step | device MiB |", "|---|---|---|---|---|"]
-    goals = []
+    for name, network in networks.items():
+        for engine, values in medians(network).items():
+            cells = [f"{values[what]:,.0f}" if what in values else "" for what in MEASURES]
+            lines.append(f"| {name} | {engine} | {' | '.join(cells)} |")
+    return lines
+
+
+def ratio_table(networks: dict[str, Any]) -> list[str]:
+    """A row for each network: minicnn's speed beside the others', and the geometric means; none without PyTorch."""
+    lines = [
+        "| network | pictures/s | PyTorch's fastest | over it | of its time | over PyTorch eager | over Keras on JAX |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    columns: list[list[float]] = [[], [], []]
+    for name, figures in _compared(networks):
+        engine, speed = best_other(_pytorch(figures), "train")
+        ours = figures[OURS]["train"]
+        ratios = [_over(figures, other) for other in (engine, "torch", "keras-jax")]
+        for column, ratio in zip(columns, ratios, strict=True):
+            column += [] if ratio is None else [ratio]
+        over, eager, keras = map(_cell, ratios)
+        theirs = f"{speed:,.0f} ({engine})"
+        lines.append(f"| `{name}` | {ours:,.0f} | {theirs} | **{over}** | {speed / ours:.0%} | {eager} | {keras} |")
+    if not columns[0]:
+        return []
+    over, eager, keras = (_cell(statistics.geometric_mean(column) if column else None) for column in columns)
+    return [*lines, f"| geometric mean | | | **{over}** | | {eager} | {keras} |"]
+
+
+def _compared(networks: dict[str, Any]) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
+    """The networks that both minicnn and PyTorch trained, and their figures."""
     for name, network in networks.items():
         figures = medians(network)
-        for engine, values in figures.items():
-            kernels = f"{values['kernels a step']:.0f}" if "kernels a step" in values else ""
-            lines.append(f"| {name} | {engine} | {values['train']:,.0f} | {kernels} | {values['device MiB']:,.0f} |")
-        theirs = {engine: values for engine, values in figures.items() if engine.startswith("torch")}
-        if OURS in figures and theirs:
-            engine, speed = best_other(theirs, "train")
-            goals.append(f"{name}: {figures[OURS]['train'] / speed:.2f} times {engine} (goal 1.0)")
-            if name in SMALL and "torch" in theirs:
-                ratio = figures[OURS]["train"] / theirs["torch"]["train"]
-                goals[-1] += f", {ratio:.2f} times torch, eager (goal 3.0)"
-    return [*lines, *(["", "Training, " + "; ".join(goals) + "."] if goals else [])]
+        if OURS in figures and _pytorch(figures):
+            yield name, figures
 
 
-def _process_line(process: dict[str, Any]) -> str:
-    if "warm, s" not in process:
-        return f"`minicnn train eastmount --device cuda` failed: {' '.join(process['failed'])}"
-    return (
-        f"`minicnn train eastmount --device cuda`, six epochs of MNIST, start to result: {process['warm, s']:.1f} s "
-        f"(goal 10), the first time {process['cold, s']:.1f} s."
-    )
+def _pytorch(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {engine: values for engine, values in figures.items() if engine.startswith("torch")}
+
+
+def _over(figures: dict[str, dict[str, float]], other: str) -> float | None:
+    return figures[OURS]["train"] / figures[other]["train"] if other in figures else None
+
+
+def _cell(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def process_table(process: dict[str, Any]) -> list[str]:
+    """Six epochs from start to result, and what they reach."""
+    lines = [f"`{COMMAND}`, six epochs of MNIST, from the start of Python to the result:", ""]
+    for run, found in process.items():
+        failed = found.get("failed")
+        lines.append(f"- {run}: " + (failed or f"{found['s']:.1f} s, test accuracy {found['accuracy']:.4f}"))
+    return lines
+
+
+def goals(results: dict[str, Any]) -> Iterator[Goal]:
+    """What was aimed at, beside what was reached, of the parts that were measured."""
+    for name, figures in _compared(results.get("networks", {})):
+        engine, speed = best_other(_pytorch(figures), "train")
+        yield Goal(f"`{name}`: training over PyTorch's fastest ({engine})", True, 1.0, figures[OURS]["train"] / speed)
+        eager = _over(figures, "torch")
+        if name in SMALL and eager is not None:
+            yield Goal(f"`{name}`: training over PyTorch eager", True, 3.0, eager)
+    shares = _wide_shares(results.get("kernels", {}))
+    if shares:
+        share, name = min(shares)
+        reached = sum(round(each, 2) >= WIDE_GOAL for each, _ in shares)
+        measure = f"convolutions' passes from {WIDE} channels on, of the chip's limit: the least ({name}; "
+        yield Goal(f"{measure}{reached} of {len(shares)} reach it)", True, WIDE_GOAL, share)
+    runs = {run: found for run, found in results.get("process", {}).items() if "s" in found}
+    if "warm" in runs:
+        yield Goal(f"`{COMMAND}`: seconds, kernels compiled before", False, 10.0, runs["warm"]["s"])
+    if {"warm", "strict float32"} <= set(runs):
+        points = 100 * abs(runs["warm"]["accuracy"] - runs["strict float32"]["accuracy"])
+        yield Goal(f"`{COMMAND}`: points between its accuracy with TF32 and in strict float32", False, 0.5, points)
+
+
+def _wide_shares(kernels: dict[str, Any]) -> list[tuple[float, str]]:
+    """How much of the limit each single pass of a wide convolution reaches."""
+    if not kernels:
+        return []
+    best = limits(kernels)
+    return [
+        (best.seconds(case, what)[0] / (case.operations(what) / found[OURS] / 1e9), f"{label}, {what}")
+        for label, what, case, found in _passes(kernels)
+        if isinstance(case, ConvCase) and min(case.C, case.F) >= WIDE and what in ("forward", "by x", "by w")
+    ]
+
+
+def goal_table(results: dict[str, Any]) -> list[str]:
+    """The goals as a table."""
+    rows = [goal.row() for goal in goals(results)]
+    return [*HEAD, *rows] if rows else []
+
+
+def summary(results: dict[str, Any]) -> str:
+    """What the README shows between the marks."""
+    facts = results["about"]
+    rounds = results["rounds"]["networks"]
+    return "\n".join([
+        *ratio_table(results["networks"]),
+        "",
+        f"Training steps, medians of {rounds} epochs in turns on an {facts['chip']} with driver {facts['driver']}, "
+        f"{facts['date']}; the products' operands are rounded to TF32 by all.",
+        "",
+        *goal_table(results),
+    ])  # fmt: skip

@@ -41,26 +41,43 @@ def _turn(engine: driver.Engine, figures: dict[str, list[float]], quick: bool) -
         )
 
 
-def check_agreement(
-    name: str, engines: list[driver.Engine], predictions: float = 1e-4, losses: float = 1e-3
-) -> dict[str, float]:
+def check_agreement(name: str, engines: list[driver.Engine]) -> dict[str, float]:
     """The largest difference of any engine from the median of all, in probabilities and in the first losses.
 
     Raises:
         SystemExit: an engine computes something else; then its speed would mean nothing.
     """
-    answers = [engine.ask("agree", workload=name) for engine in engines]
-    worst = {}
+    worst, wrong = compare([engine.ask("agree", workload=name) for engine in engines])
+    for engine, difference in zip(engines, wrong, strict=True):
+        if difference is not None:
+            raise SystemExit(f"{name}: {engine.name} {difference}")
+    return worst
+
+
+def compare(
+    answers: list[dict[str, Any]], predictions: float = 1e-4, losses: float = 1e-3
+) -> tuple[dict[str, float], list[str | None]]:
+    """How far engines' answers are from the median of all.
+
+    Args:
+        answers: of each engine, to "agree" of `worker.Worker`.
+        predictions, losses: how far is allowed.
+
+    Returns:
+        The largest difference that is allowed, in either, and for each engine why its answer is not.
+    """
+    worst: dict[str, float] = {}
+    wrong: list[str | None] = [None] * len(answers)
     for what, allowed in (("predictions", predictions), ("losses", losses)):
         flat = [_flat(answer[what]) for answer in answers]
         whole = max(map(len, flat))
         middle = [statistics.median(values) for values in zip(*[f for f in flat if len(f) == whole], strict=True)]
         gaps = [max((abs(a - b) for a, b in zip(values, middle, strict=False)), default=0.0) for values in flat]
-        worst[what] = max(gaps)
-        for engine, gap in zip(engines, gaps, strict=True):
+        worst[what] = max((gap for gap in gaps if gap <= allowed), default=0.0)
+        for number, gap in enumerate(gaps):
             if not gap <= allowed:
-                raise SystemExit(f"{name}: {engine.name} differs from the others by {gap:.3g} in its {what}")
-    return worst
+                wrong[number] = f"differs from the others by {gap:.3g} in its {what}"
+    return worst, wrong
 
 
 def _flat(values: Any) -> list[float]:

@@ -21,6 +21,8 @@ from .workloads import WORKLOADS, Workload
 
 # Of a kernel on a GPU, in one graph.
 CALLS = 20
+# In which kernels are counted: a profiler takes its time over each.
+STEPS = 100
 
 
 def _workload(name: str) -> Workload:
@@ -56,12 +58,13 @@ class Worker:
         losses = [] if self.most_pictures else self.engine.losses(x, y, 5)
         return {"predictions": predictions.tolist(), "losses": losses}
 
-    def prepare(self, workload: str) -> None:
-        """Build the network and train one epoch to warm up."""
+    def prepare(self, workload: str, samples: int | None = None) -> None:
+        """Build the network and train one epoch, of the workload's own number of pictures or this one, to warm up."""
         self.work = _workload(workload)
-        self.x, self.y = (array[: self.most_pictures] for array in self.work.data())
+        self.x, self.y = (array[: self.most_pictures] for array in self.work.data(samples))
         self.engine.build(self.work, dropout=True)
         self.engine.epoch(self.x, self.y)
+        self.wait()
 
     def train(self) -> float:
         """Pictures a second over one epoch."""
@@ -71,9 +74,12 @@ class Worker:
         return len(self.x) / (time.perf_counter() - start)
 
     def kernels(self) -> float | None:
-        """Kernels that the GPU runs for a training step, on the average of an epoch."""
-        found = count_kernels(lambda: self.engine.epoch(self.x, self.y))
-        return None if found is None else found / -(-len(self.x) // self.work.batch_size)
+        """Kernels that the GPU runs for a training step, on the average of a short epoch."""
+        size = self.work.batch_size
+        x, y = self.x[: STEPS * size], self.y[: STEPS * size]
+        self.engine.epoch(x, y)  # brings them there
+        found = count_kernels(lambda: self.engine.epoch(x, y))
+        return None if found is None else found / -(-len(x) // size)
 
     def device_memory(self) -> float:
         """The most memory of the GPU that this process took, in MiB."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import goals, report, reproduction
+from benchmarks import goals, gpu_report, report, reproduction
 from minicnn.cli import cli
 from minicnn.cli import reproduction as rows_of
 from minicnn.cli.reproduction_table import table
@@ -76,6 +76,13 @@ def test_the_benchmark_table_is_the_one_of_the_results():
 def test_the_table_of_goals_is_the_one_of_the_results():
     table = README.split(report.GOALS[0])[1].split(report.GOALS[1])[0]
     assert table.strip() == goals.table(ROOT / "benchmarks" / "results")
+
+
+@pytest.mark.skipif(gpu_report.MARKS[0] not in README, reason="the README shows no table of a GPU")
+def test_the_gpu_table_is_the_one_of_the_results():
+    results = json.loads((ROOT / "benchmarks" / "results" / "gpu.json").read_text(encoding="utf-8"))
+    table = README.split(gpu_report.MARKS[0])[1].split(gpu_report.MARKS[1])[0]
+    assert table.strip() == gpu_report.summary(results)
 
 
 def test_the_reproduction_table_is_the_one_of_the_rows():

@@ -18,6 +18,9 @@ from ..cases import ConvCase, DenseCase, ProductCase
 from ..flat_cases import FlatCase
 from ..workloads import Conv, Dense, Dropout, Pool, Workload
 
+# That change from step to step, of one pass.
+MOST_NUMBERS = 8
+
 
 class Engine:
     def __init__(self, threads: int, kernels: str, device: str = "cpu") -> None:
@@ -39,7 +42,10 @@ class Engine:
         _cupy().cuda.Device().synchronize()
 
     def repeated(self, run: Callable[[], Any], times: int) -> Callable[[], Any]:
-        graph = Graph(lambda: [run() for _ in range(times)], DeviceNumbers(_cupy().empty(8, np.uint8)))
+        # What could be another number next time, as a learning rate, is read from there.
+        numbers = DeviceNumbers(_cupy().empty(MOST_NUMBERS * times * DeviceNumbers.WORD, np.uint8))
+        graph = Graph(lambda: [run() for _ in range(times)], numbers)
+        numbers.device.set(numbers.host)
         return graph.launch
 
     def device_memory(self) -> float:
@@ -99,8 +105,9 @@ def _cupy() -> Any:
 
 
 def _random(device: str, *shapes: tuple[int, ...]) -> list[Any]:
-    generator = np.random.default_rng(0)
-    return [place(generator.standard_normal(shape, np.float32), device) for shape in shapes]
+    # Some of the arrays are so large that drawing each number would take longer than all measuring.
+    numbers = np.random.default_rng(0).standard_normal(2**20, np.float32)
+    return [place(np.resize(numbers, shape), device) for shape in shapes]
 
 
 def _flat(case: FlatCase, device: str) -> Callable[[], Any]:

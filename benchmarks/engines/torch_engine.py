@@ -88,6 +88,7 @@ class Engine:
             self.optimizer = torch.optim.SGD(
                 parameters, workload.learning_rate, momentum=workload.momentum, fused=True
             )  # fmt: skip
+        self.plain = self.model
         if self.variant == "compiled":
             self.model = torch.compile(self.model, mode=self.mode)
         self.loss = nn.CrossEntropyLoss()
@@ -117,9 +118,11 @@ class Engine:
         return [self._step(pictures, labels).item() for _ in range(steps)]
 
     def predict(self, x: np.ndarray, batch_size: int) -> np.ndarray:
-        self.model.eval()
+        # On a GPU predictions are not timed: compiling them, too, would only take longer.
+        model = self.model if self.device == "cpu" else self.plain
+        model.eval()
         with torch.inference_mode():
-            parts = [torch.softmax(self.model(part), 1) for part in self._pictures(x).split(batch_size)]
+            parts = [torch.softmax(model(part), 1) for part in self._pictures(x).split(batch_size)]
         return torch.cat(parts).cpu().numpy()
 
     def layer(self, case: Any, what: str) -> Callable[[], Any] | None:
@@ -135,8 +138,8 @@ class Engine:
 
 
 def _random(device: str, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(shape, generator=generator).to(device) for shape in shapes]
+    generator = torch.Generator(device).manual_seed(0)
+    return [torch.randn(shape, generator=generator, device=device) for shape in shapes]
 
 
 def _product(size: int, device: str) -> Callable[[], Any]:
@@ -161,7 +164,8 @@ def _flat(case: FlatCase, device: str) -> Callable[[], Any]:
         (p,) = _random(device, (case.count,))
         p.grad = torch.ones_like(p)
         kind = torch.optim.SGD if case.what == "sgd" else torch.optim.Adam
-        options: Any = {"momentum": 0.9} if case.what == "sgd" else {}
+        # An Adam that a graph replays has to count its steps on the GPU.
+        options: Any = {"momentum": 0.9} if case.what == "sgd" else {"capturable": device == "cuda"}
         return kind([p.requires_grad_()], lr=1e-3, fused=True, **options).step
     (x,) = _random(device, rows)
     if case.what == "copy":

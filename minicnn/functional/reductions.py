@@ -73,8 +73,11 @@ class Mean(Sum):
     def backward(self, gy: Tensor) -> Tensor:
         """Every summand receives its share of gy."""
         if not is_grad_enabled():
-            share = (gy.data / self.count).reshape(_kept(self.before, self.axes))
-            return Tensor(array_module(share).broadcast_to(share, self.before))
+            kept, xp = gy.data.reshape(_kept(self.before, self.axes)), array_module(gy.data)
+            if xp is np:
+                return Tensor(np.broadcast_to(kept / self.count, self.before))
+            # Kernels take no array with strides of 0: dividing all makes the copy that they would need.
+            return Tensor(xp.broadcast_to(kept, self.before) / self.count)
         return super().backward(divide(gy, self.count))
 
 

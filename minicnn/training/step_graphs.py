@@ -156,7 +156,7 @@ class StepGraph:
 
     def _work(self) -> None:
         for total in self._sums:
-            total.value = 0.0
+            total.value = _Nothing()
         for rows, room in self._takes:
             take_rows(rows, room)
         self.trainer.full_step(self._batch)
@@ -237,7 +237,7 @@ class _Sum:
         setattr(self.owner, self.name, value)
 
     def note(self) -> None:
-        """See what a step has made of zero; let the graph add it where it lies on the device."""
+        """See what a step has made of nothing; let the graph add it where it lies on the device."""
         if array_module(self.value) is np:
             self.each_step = self.value
         else:
@@ -253,6 +253,13 @@ class _Sum:
         """After a launch."""
         if self.each_step is not None:
             self.value += self.each_step
+
+
+class _Nothing:
+    """A sum before anything is added: no kernel has to add to zero."""
+
+    def __add__(self, value: Any) -> Any:
+        return value
 
 
 def _form(part: Any) -> tuple[Any, ...]:

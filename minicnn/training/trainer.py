@@ -77,6 +77,7 @@ class Trainer:
         self._warned_of_loss = False
         self._replays: Replays | None = None
         self._graphs: StepGraphs | None = None
+        self._beginning: Tensor | None = None
         #: The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
         self.loss_total: Any = 0.0
         #: How many these were.
@@ -93,7 +94,7 @@ class Trainer:
         self._replays = self._graphs = None
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("outputs", "last", "_replays", "_graphs")
+        derived = ("outputs", "last", "_replays", "_graphs", "_beginning")
         return {**self.__dict__, **dict.fromkeys(derived), "_joined": (), "_regularised": []}
 
     @property
@@ -261,11 +262,20 @@ class Trainer:
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
         try:
-            loss.backward()
+            loss.backward(self._one(loss))
         except MemoryError as error:
             if self.model.device == "cpu" or self.model.graph is None:
                 raise
             raise self.model.graph.explain_memory("the way back", batch.size) from error
+
+    def _one(self, loss: Tensor) -> Tensor | None:
+        """What the way back begins with, kept on a GPU, where each step would have to make it anew."""
+        xp = array_module(loss.data)
+        if xp is np:
+            return None
+        if self._beginning is None or self._beginning.dtype != loss.dtype:
+            self._beginning = Tensor(xp.ones_like(loss.data))
+        return self._beginning
 
     def test_step(self, batch: Batch) -> None:
         """Add a batch to the running means without training on it."""
@@ -308,7 +318,7 @@ class Trainer:
             weights = None if batch.weights is None else batch.weights[index]
             value = output.loss_of(batch.y[index], _widened(predictions[index]), weights)
             if len(outputs) > 1:
-                output.total = output.total + _number(value) * batch.size
+                output.total = output.total + _sum(_number(value), batch.size)
             if output.weight != 1.0:
                 value = value * output.weight
             total = value if total is None else total + value
@@ -318,7 +328,7 @@ class Trainer:
 
     def _measure(self, batch: Batch, predictions: list[Tensor], loss: Any) -> None:
         self.last = batch
-        self.loss_total = self.loss_total + loss * batch.size
+        self.loss_total = self.loss_total + _sum(loss, batch.size)
         self.samples += batch.size
         for index, output in enumerate(self.outputs or ()):
             if not output.metrics or batch.y is None:
@@ -411,9 +421,15 @@ def _widened(prediction: Tensor) -> Tensor:
 
 
 def _number(loss: Any) -> Any:
-    """A loss as a number; on a GPU a float64 array of no axes, which nobody has to wait for."""
+    """A loss as a number; on a GPU an array of no axes, which nobody has to wait for."""
     array = as_array(loss)
-    return float(array) if array_module(array) is np else array.astype(np.float64)
+    return float(array) if array_module(array) is np else array
+
+
+def _sum(loss: Any, size: int) -> Any:
+    """The sum of the losses of so many samples, given their mean as `_number` gives it, in float64."""
+    xp = array_module(loss)
+    return loss * size if xp is np else xp.multiply(loss, size, dtype=np.float64)
 
 
 def make_layout(model: Model, operation: str) -> Layout:

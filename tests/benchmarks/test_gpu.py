@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import os
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import engines, gpu, gpu_report, worker
+from benchmarks import driver, engines, gpu, gpu_networks, gpu_report, worker
 from benchmarks.cases import CASES, ConvCase, DenseCase
 from benchmarks.flat_cases import _COST, COPY, FLAT, GPU_CASES, LARGE_PRODUCT, FlatCase, traffic
 from benchmarks.workloads import WORKLOADS, Conv, Dense, Dropout, Pool, Workload
@@ -70,7 +75,9 @@ def test_the_tables_compare_with_pytorch_and_with_the_limits_of_the_same_run() -
     assert rows[CONVOLUTION, "forward"] == [
         f"{seconds * 1e6:.1f}", "0.50", f"{least * 1e6:.1f} (memory)", f"{least / seconds:.2f}"]  # fmt: skip
     assert rows[CONVOLUTION, "block"][1] == ""
-    assert f"of the limit: {least / seconds:.2f} at least (goal 0.7)" in lines[-1]
+    (goal,) = gpu_report.goals({"kernels": kernels})
+    assert goal.value == pytest.approx(least / seconds) and goal.reached
+    assert goal.measure.endswith(f"the least ({CONVOLUTION}, forward; 1 of 1 reach it)")
 
 
 def test_a_pass_with_many_operations_to_a_byte_waits_for_arithmetic() -> None:
@@ -80,34 +87,88 @@ def test_a_pass_with_many_operations_to_a_byte_waits_for_arithmetic() -> None:
     assert limits.seconds(FLAT["relu, 16 Mi"], "forward") == (2 * 4 * 2**24 / 1e12, "memory")
 
 
-def test_networks_show_each_engine_and_the_goals() -> None:
-    def figures(train: float) -> dict[str, list[float]]:
-        return {"train": [train] * 3, "device MiB": [100.0], "kernels a step": [30.0]}
+def figures(train: float) -> dict[str, list[float]]:
+    return {"train": [train] * 3, "device MiB": [100.0], "kernels a step": [30.0]}
 
-    rounds = {"minicnn": figures(9e5), "torch": figures(2e5), "torch-reduce-overhead": figures(6e5)}
-    rounds["keras-jax"] = {"train": [3e5], "device MiB": [200.0]}
-    lines = gpu_report.network_table({"lenet5": {"rounds": rounds}, "besbes": {"rounds": rounds}})
+
+ROUNDS = {
+    "lenet5": {
+        "minicnn": figures(9e5), "torch": figures(2e5), "torch-reduce-overhead": figures(6e5),
+        "keras-jax": {"train": [3e5], "device MiB": [200.0]},
+    },
+    "besbes": {"minicnn": figures(4e4), "torch": figures(6e4)},
+    "khuyen": {"torch": figures(1e5)},
+}  # fmt: skip
+NETWORKS = {name: {"rounds": rounds} for name, rounds in ROUNDS.items()}
+
+
+def test_networks_show_each_engine_and_how_we_compare() -> None:
+    lines = gpu_report.network_table(NETWORKS)
     assert "| lenet5 | minicnn | 900,000 | 30 | 100 |" in lines
     assert "| lenet5 | keras-jax | 300,000 |  | 200 |" in lines
-    assert lines[-1] == (
-        "Training, lenet5: 1.50 times torch-reduce-overhead (goal 1.0), 4.50 times torch, eager (goal 3.0); "
-        "besbes: 1.50 times torch-reduce-overhead (goal 1.0)."
-    )
+    assert gpu_report.ratio_table(NETWORKS)[2:] == [
+        "| `lenet5` | 900,000 | 600,000 (torch-reduce-overhead) | **1.50** | 67% | 4.50 | 3.00 |",
+        "| `besbes` | 40,000 | 60,000 (torch) | **0.67** | 150% | 0.67 |  |",
+        "| geometric mean | | | **1.00** | | 1.73 | 3.00 |",
+    ]
+
+
+def test_the_readme_shows_the_ratios_and_every_goal() -> None:
+    run = {"s": 7.25, "accuracy": 0.9901}
+    process = {"cold": {"s": 30.0, "accuracy": 0.99}, "warm": run, "strict float32": {"s": 9.0, "accuracy": 0.9971}}
+    text = gpu_report.summary({"rounds": gpu.ROUNDS, "about": about(), "networks": NETWORKS, "process": process})
+    for expected in (
+        "| `lenet5`: training over PyTorch's fastest (torch-reduce-overhead) | at least 1 | **1.50** | yes |",
+        "| `lenet5`: training over PyTorch eager | at least 3 | **4.50** | yes |",
+        "| `besbes`: training over PyTorch's fastest (torch) | at least 1 | **0.67** | no |",
+        "| `minicnn train eastmount --device cuda`: seconds, kernels compiled before | at most 10 | **7.25** | yes |",
+        "| `minicnn train eastmount --device cuda`: points between its accuracy with TF32 and in strict float32 | "
+        "at most 0.5 | **0.70** | no |",
+        "medians of 3 epochs in turns on an NVIDIA Imaginary with driver 580.1, 2026-01-01",
+    ):  # fmt: skip
+        assert expected in text
+    assert "`besbes`: training over PyTorch eager" not in text  # its kernels take longer than asking for them
 
 
 def test_the_whole_report_names_chip_driver_versions_and_what_is_missing(tmp_path: Path) -> None:
-    results = {"rounds": 3, "about": about(), "process": {"cold, s": 30.0, "warm, s": 7.25}}
+    process = {"cold": {"s": 30.0, "accuracy": 0.99}, "warm": {"failed": "minicnn: MNIST is not there"}}
+    results = {"rounds": gpu.ROUNDS, "about": about(), "networks": NETWORKS, "process": process}
     gpu.write(results, tmp_path)
     text = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     for expected in (
         "NVIDIA Imaginary (capability 9.0, 80.0 GiB), driver 580.1, CUDA runtime 13000, 2026-01-01; minicnn minicnn 1",
-        "start to result: 7.2 s (goal 10), the first time 30.0 s",
-        "Failed: torch, relu, 16 Mi: out of memory", "Not here: keras-jax (no jax).",
+        "Medians of 3 rounds (networks) in turns", "- cold: 30.0 s, test accuracy 0.9900",
+        "- warm: minicnn: MNIST is not there", "Failed: torch, relu, 16 Mi: out of memory",
+        "Not here: keras-jax (no jax).",
     ):  # fmt: skip
         assert expected in text
     assert json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8")) == results
-    results["process"] = {"failed": ["minicnn: MNIST is not there"]}
-    assert "failed: minicnn: MNIST is not there" in gpu_report.markdown(results)
+
+
+def test_the_command_is_run_cold_warm_and_in_strict_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], str, str]] = []
+    answers = iter([(0, "Test loss 0.0301\nTest accuracy 0.9912   (the article: 0.99)\n"), (1, ""), (0, "Done\n")])
+
+    def run(command: list[str], env: dict[str, str], **options: Any) -> Any:
+        seen.append((command, env["CUPY_CACHE_DIR"], env["MINICNN_TF32"]))
+        status, said = next(answers)
+        return subprocess.CompletedProcess(command, status, said, "Traceback\nMemoryError\n" if status else "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    found: dict[str, Any] = {}
+    for _ in gpu.measure_process(argparse.Namespace(patience=5.0), {}, found):
+        pass
+    assert found["cold"]["accuracy"] == 0.9912 and 0 <= found["cold"]["s"] < 5
+    assert found["warm"] == {"failed": "MemoryError"} and found["strict float32"] == {"failed": "Done"}
+    command, cache, _ = seen[0]
+    assert command[1:8] == ["-m", "minicnn", "train", "eastmount", "--device", "cuda", "--epochs"]
+    assert {folder for _, folder, _ in seen} == {cache} and [strict for *_, strict in seen] == ["1", "1", "0"]
+    assert not Path(cache).exists()
+
+
+def test_a_training_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_report, "COMMAND", "this")  # says the Zen of Python, and takes longer
+    assert gpu._train(dict(os.environ), 0.001) == {"failed": "had not ended after 0.001 s"}
 
 
 def test_without_a_gpu_it_says_why_in_one_line(
@@ -129,25 +190,31 @@ def test_every_engine_of_the_gpu_is_left_out_where_it_sees_none() -> None:
 
 
 class FakeEngine:
-    """Answers as a worker would, at once."""
+    """Answers as a worker would, at once; one whose name begins with what it is asked for fails, or never answers."""
 
     def __init__(self, name: str) -> None:
         self.name, self.versions = name, {name: "1"}
+        self.closed = threading.Event()
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        if do == "layer":
-            if self.name == "torch" and arguments["case"].startswith("adam"):
-                raise gpu.driver.EngineFailed("torch: out of memory")
-            return {"forward": 1.0}
-        answers = {"agree": {"predictions": [[1.0]], "losses": [1.0]}, "train": 5.0, "device_memory": 7.0}
-        return answers.get(do) if do != "kernels" or self.name == "minicnn" else 12.0
+        if self.name.startswith(do) or str(arguments.get("case")).startswith(f"adam for {self.name}"):
+            raise driver.EngineFailed(f"{self.name}: out of memory\nin detail")
+        if do == "prepare" and self.name == "endless":
+            self.closed.wait(30)
+            raise driver.EngineFailed("endless: the process ended with status -9")
+        answers: dict[str, Any] = {
+            "agree": {"predictions": [[0.5 if self.name == "wrong" else 1.0]], "losses": [1.0]}, "train": 5.0,
+            "layer": {"forward": 1.0}, "device_memory": 7.0, "kernels": None if self.name == "keras-jax" else 12.0,
+        }  # fmt: skip
+        return answers.get(do)
+
+    def close(self) -> None:
+        self.closed.set()
 
 
-def test_a_run_asks_every_engine_in_turns(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import contextlib
-
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The benchmark, with engines that answer at once; which were started where."""
     asked: list[Any] = []
 
     @contextlib.contextmanager
@@ -157,19 +224,66 @@ def test_a_run_asks_every_engine_in_turns(
 
     monkeypatch.setattr(gpu, "why_no_gpu", lambda: None)
     monkeypatch.setattr(gpu, "chip", lambda: {key: about()[key] for key in about() if key not in ("versions",)})
-    monkeypatch.setattr(gpu.driver, "running", running)
+    monkeypatch.setattr(driver, "running", running)
+    return asked
+
+
+def test_a_run_asks_every_engine_in_turns(
+    fakes: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gpu.FLAT, "adam for torch", FlatCase("adam"))
+    monkeypatch.setitem(GPU_CASES, "adam for torch", FlatCase("adam"))
     arguments = ["--parts", "kernels", "networks", "--quick", "--out", str(tmp_path), "--engines", "minicnn", "torch"]
-    assert gpu.main([*arguments, "--only", "lenet5", "relu, 16 Mi", "adam, 16 Mi"]) == 0
+    assert gpu.main([*arguments, "--only", "lenet5", "relu, 16 Mi", "adam for torch"]) == 0
     found = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
-    assert asked == [(["minicnn", "torch"], "cuda")] * 2
+    assert fakes == [(["minicnn", "torch"], "cuda")] * 2
     assert list(found["kernels"]) == [
-        f"{COPY}: forward", f"{LARGE_PRODUCT}: forward", "relu, 16 Mi: forward", "adam, 16 Mi: forward"]  # fmt: skip
-    assert found["kernels"]["adam, 16 Mi: forward"] == {"minicnn": [1.0]}
-    assert found["about"]["failed"] == {**about()["failed"], "torch, adam, 16 Mi": "torch: out of memory"}
-    rounds = found["networks"]["lenet5"]["rounds"]
-    assert rounds["torch"] == {"train": [5.0], "device MiB": [7.0], "kernels a step": [12.0]}
-    assert rounds["minicnn"] == {"train": [5.0], "device MiB": [7.0]}
-    assert "| lenet5 | torch | 5 | 12 | 7 |" in capsys.readouterr().out
+        f"{COPY}: forward", f"{LARGE_PRODUCT}: forward", "relu, 16 Mi: forward", "adam for torch: forward"]  # fmt: skip
+    assert found["kernels"]["adam for torch: forward"] == {"minicnn": [1.0]}
+    assert found["about"]["failed"]["torch, adam for torch"] == "torch: out of memory\nin detail"
+    assert found["rounds"] == {"kernels": 1, "networks": 1}
+    network = found["networks"]["lenet5"]
+    assert network["pictures"] == 468 * 128 and network["agreement"] == {"predictions": 0.0, "losses": 0.0}
+    assert network["rounds"]["torch"] == {"train": [5.0], "device MiB": [7.0], "kernels a step": [12.0]}
+    shown = capsys.readouterr().out
+    assert "| lenet5 | torch | 5 | 12 | 7 |" in shown
+    assert "Failed: torch, adam for torch: torch: out of memory\n" in shown
+
+
+def test_engines_that_fail_are_left_out_of_the_network_and_named(fakes: list[Any]) -> None:
+    names = ["minicnn", "torch", "keras-jax", "agree", "prepare", "train", "kernels", "wrong", "endless"]
+    options = argparse.Namespace(
+        engines=names, threads=1, only=["fashion-conv1x3"], rounds={"networks": 2}, patience=0.5
+    )  # fmt: skip
+    facts: dict[str, Any] = {}
+    found: dict[str, Any] = {}
+    for _ in gpu_networks.measure(options, facts, found):
+        pass
+    rounds = found["fashion-conv1x3"]["rounds"]
+    assert rounds["minicnn"] == {"train": [5.0, 5.0], "device MiB": [7.0], "kernels a step": [12.0]}
+    assert rounds["keras-jax"] == {"train": [5.0, 5.0], "device MiB": [7.0]}
+    assert rounds["kernels"] == {"train": [5.0, 5.0]} and len(rounds) == 4
+    why = {name: f"{name}: out of memory\nin detail" for name in names}
+    assert facts["failed"] == {
+        "agree, fashion-conv1x3": why["agree"], "prepare, fashion-conv1x3": why["prepare"],
+        "train, fashion-conv1x3": why["train"], "counting, kernels, fashion-conv1x3": why["kernels"],
+        "wrong, fashion-conv1x3": "differs from the others by 0.5 in its predictions",
+        "endless, fashion-conv1x3": "was not ready within 0.5 s",
+    }  # fmt: skip
+
+
+def test_an_epoch_is_whole_batches_of_about_as_many_pictures_as_the_data_has() -> None:
+    assert {name: gpu_networks.epoch_of(name) for name in WORKLOADS} == {
+        "eastmount": 59_968, "khuyen": 59_904, "lenet5": 59_904, "fashion-conv1x3": 59_904,
+        "besbes": 3_200}  # fmt: skip
+
+
+def test_a_process_that_has_ended_is_an_engine_that_failed() -> None:
+    engine = driver.Engine("numpy", 1)
+    engine.process.kill()
+    with pytest.raises(driver.EngineFailed, match="numpy: the process ended with status"):
+        engine.ask("versions")
+    engine.close()
 
 
 # --- what the engines do ---------------------------------------------------------------------------------------------
@@ -193,6 +307,24 @@ def test_both_engines_have_every_pass(ours: Any, case: Any) -> None:
             assert array is None or np.isfinite(array.get()).all()
 
 
+@pytest.mark.gpu
+def test_a_repeated_step_reads_the_numbers_of_one_step(ours: Any, cupy: Any) -> None:
+    from minicnn import kernels
+    from minicnn.kernels import reference
+
+    arrays = [np.linspace(0.1, 1.0, 64, dtype=np.float32) + shift for shift in range(4)]
+    there = [cupy.asarray(array) for array in arrays]
+    options: Any = {
+        "learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.1, "step": 3,
+    }  # fmt: skip
+    step = ours.repeated(lambda: kernels.adam_step(*there, **options), 2)
+    assert np.array_equal(there[0].get(), arrays[0])
+    step()
+    for _ in range(2):
+        reference.adam_step(*arrays, **options)
+    np.testing.assert_allclose(there[0].get(), arrays[0], rtol=1e-5)
+
+
 def test_the_traffic_of_a_pass_is_every_array_once() -> None:
     case = ConvCase(2, 6, 6, 3, 4, (3, 3))
     assert traffic(case, "forward") == 4 * (2 * 36 * 3 + 9 * 3 * 4 + 2 * 36 * 4)
@@ -203,12 +335,13 @@ def test_the_traffic_of_a_pass_is_every_array_once() -> None:
 
 
 @pytest.mark.gpu
-def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["relu", "adam", "dropout"])
+def test_a_pass_is_timed_as_one_graph_of_many(ours: Any, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     calls: list[int] = []
     repeated = ours.repeated
     monkeypatch.setattr(ours, "repeated", lambda run, times: calls.append(times) or repeated(run, times))
     monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
-    monkeypatch.setitem(GPU_CASES, "small", FlatCase("relu", 64))
+    monkeypatch.setitem(GPU_CASES, "small", FlatCase(what, 2**12))
     speeds = worker.Worker("minicnn", 1, "cuda").layer("small", 0.0)
     assert calls == [worker.CALLS] and speeds["forward"] > 0
 
@@ -223,8 +356,8 @@ def test_our_engine_trains_on_the_device(ours: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(worker.engines, "load", lambda *arguments: ours)
     asked = worker.Worker("minicnn", 1, "cuda")
     assert len(asked.agree("small")["losses"]) == 5
-    asked.prepare("small")
-    assert asked.train() > 0 and asked.device_memory() > 0
+    asked.prepare("small", 16)
+    assert len(asked.x) == 16 and asked.train() > 0 and asked.device_memory() > 0
     assert asked.versions()["kernels"] == "cuda"
     if not device.on_gpu:
         assert asked.kernels() is None  # nobody can count them

@@ -433,6 +433,21 @@ def test_a_step_of_lenet5_is_few_kernels(cupy: Any, steps: list[str]) -> None:
     assert len(streams.Graph.launched) == 1 and streams.Graph.launched[0] <= 60
 
 
+def test_around_the_loss_there_is_little_to_do(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean, its share of each sample, and the running sum: nothing is filled, converted or copied for them."""
+    if device.on_gpu:
+        pytest.skip("counted on the stand-in")
+    noted: list[str] = []
+    note = streams.Graph.note
+    monkeypatch.setattr(streams.Graph, "note", lambda *a: (noted.append(a[3]), note(*a)))
+    model = minicnn.Sequential([minicnn.Input((4,)), layers.Dense(3, activation="softmax")]).to("cuda")
+    model.compile("sgd", SPARSE)
+    for _ in range(2):
+        model.train_on_batch(np.ones((2, 4), np.float32), np.arange(2))
+    others = [what for what in noted if "<" not in what and what != "copyto"]
+    assert others == ["sum", "__truediv__", "__truediv__", "multiply", "__iadd__"]
+
+
 def test_measuring_between_epochs_costs_no_graph(cupy: Any, steps: list[str]) -> None:
     compare(simple, steps, validation_data=tuple(array[:5] for array in data()), epochs=3)
 
