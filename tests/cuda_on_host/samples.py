@@ -190,11 +190,20 @@ def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
 
 
+# Windows that overlap, that lie apart with cells between or behind them, and of so many cells that a winner takes more
+# than a byte: (size, window, strides, padding).
+POOLS = [
+    ((7, 6), (3, 2), (2, 1), ((1, 1), (1, 0))),
+    ((257, 2), (257, 1), (2, 1), ZERO),
+    ((7, 8), (2, 2), (3, 2), ((1, 0), (1, 1))),
+    ((258, 2), (257, 1), (257, 1), ZERO),
+]
+
+
 def _pooling(draw: Callable[..., Array]) -> Iterator[Sample]:
-    for size, pool in (((7, 6), (3, 2)), ((257, 2), (257, 1))):
-        padding = ((1, 1), (1, 0)) if pool == (3, 2) else ZERO
-        options: dict[str, Any] = {"pool_size": pool, "strides": (2, 1), "padding": padding}
-        x = draw(2, *size, 3)
+    for (size, window, strides, padding), channels in itertools.product(POOLS, (3, 8)):
+        options: dict[str, Any] = {"pool_size": window, "strides": strides, "padding": padding}
+        x = draw(2, *size, channels)
         _, winners = reference.max_pool2d(x, **options)
         gy = draw(*winners.shape)
         yield Sample("max_pool2d", (x,), options)
