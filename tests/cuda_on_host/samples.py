@@ -180,14 +180,17 @@ def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
     yield Sample("matmul", (draw(2, 0), draw(0, 3), draw(3)), {})
     yield Sample("matmul", (draw(0, 2), draw(2, 3)), {})
-    yield Sample("sum_rows", (draw(600, 40),), {})
+    # Columns in fours and not, fewer and more than threads beside one another, rows for more blocks than one.
+    for shape in ((2100, 40), (600, 10), (9, 1), (40, 132), (40, 35)):
+        yield Sample("sum_rows", (draw(*shape),), {})
     yield Sample("sum_rows", (draw(0, 3),), {})
-    x, gy = draw(300, 35) + 3, draw(300, 35)
-    x, gamma, beta = x.astype(gy.dtype), draw(35), draw(35)
-    mean, variance = x.mean(axis=0), x.var(axis=0)
-    yield Sample("batch_moments", (x,), {})
-    yield Sample("batch_norm", (x, gamma, beta, mean, variance), {"epsilon": 0.01})
-    yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
+    for columns in (35, 36):
+        x, gy = draw(300, columns) + 3, draw(300, columns)
+        x, gamma, beta = x.astype(gy.dtype), draw(columns), draw(columns)
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+        yield Sample("batch_moments", (x,), {})
+        yield Sample("batch_norm", (x, gamma, beta, mean, variance), {"epsilon": 0.01})
+        yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
 
 
 # Windows that overlap, that lie apart with cells between or behind them, and of so many cells that a winner takes more

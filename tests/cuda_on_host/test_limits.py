@@ -22,7 +22,7 @@ def cupy() -> Iterator[Any]:
         yield module
 
 
-@pytest.mark.parametrize("name", ["arrays", "windows"])
+@pytest.mark.parametrize("name", ["arrays", "columns", "windows"])
 def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
     dispatch.load("cuda")
     module = importlib.import_module(f"minicnn.kernels.cuda.{name}")
