@@ -144,9 +144,10 @@ def _drawer(dtype: str) -> Callable[..., Array]:
 
 
 def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
-    x, y = draw(2, 3, 5), draw(2, 3, 5)
-    yield Sample("relu", (x,), {})
-    yield Sample("relu_gradient", (x, y), {})
+    for shape in ((2, 3, 5), (2, 3, 8)):
+        x, y = draw(*shape), draw(*shape)
+        yield Sample("relu", (x,), {})
+        yield Sample("relu_gradient", (x, y), {})
     yield Sample("erf", (x,), {})
     yield Sample("relu", (draw(0),), {})
     mask = Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
