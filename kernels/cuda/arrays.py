@@ -57,6 +57,20 @@ def contiguous(array: Array, dtype: Any) -> Array:
     return whole if array.ndim else whole.reshape(())  # CuPy gives what has no axes one
 
 
+def aligned(array: Array, dtype: Any) -> Array:
+    """The same, and a copy too unless 16 bytes may be read at once from where it begins, as from all but some views."""
+    array = contiguous(array, dtype)
+    return array if array.data.ptr % 16 == 0 else array.copy()
+
+
+def at_once(count: int) -> int:
+    """How many of `count` numbers in a row a thread reads at once.
+
+    The shape alone decides, so that an array and a view with the same numbers give the same bits.
+    """
+    return 1 if count % 4 else 4
+
+
 def check_count(operation: str, count: int) -> None:
     """Refuse what 32-bit indices cannot count."""
     if count > MOST_ELEMENTS:

@@ -80,25 +80,28 @@ struct IsHalf<Half> {
     static constexpr bool value = true;
 };
 
-// Four numbers at once, 16 bytes of float and 8 of what has 16 bits, from where so many bytes begin.
-template <class T>
-struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Four {
-    T cells[4];
+// N numbers in a row, read and written at once: 16 bytes by one instruction, and the most that needs to begin anywhere.
+template <class T, int N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Several {
+    T cells[N];
 };
 
-template <class T>
-__device__ __forceinline__ void read_four(Wide<T> (&to)[4], const T* from) {
-    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % alignof(Four<T>) == 0, "four numbers that are not aligned");
-    Four<T> four = *reinterpret_cast<const Four<T>*>(from);
-    for (int i = 0; i < 4; ++i) to[i] = four.cells[i];
+// Numbers i N, i N + 1 and so on of an array.
+template <int N, class T>
+__device__ __forceinline__ void load(Wide<T> (&to)[N], const T* from, int64 i = 0) {
+    typedef Several<T, N> Piece;
+    HOST_CHECK(reinterpret_cast<uintptr_t>(from) % alignof(Piece) == 0, "an array that does not begin with a piece");
+    Piece piece = reinterpret_cast<const Piece*>(from)[i];
+    for (int k = 0; k < N; ++k) to[k] = piece.cells[k];
 }
 
-template <class T>
-__device__ __forceinline__ void write_four(T* to, const Wide<T>* from) {
-    HOST_CHECK(reinterpret_cast<uintptr_t>(to) % alignof(Four<T>) == 0, "four numbers that are not aligned");
-    Four<T> four;
-    for (int i = 0; i < 4; ++i) four.cells[i] = from[i];
-    *reinterpret_cast<Four<T>*>(to) = four;
+template <int N, class T>
+__device__ __forceinline__ void store(T* to, int64 i, const Wide<T> (&values)[N]) {
+    typedef Several<T, N> Piece;
+    HOST_CHECK(reinterpret_cast<uintptr_t>(to) % alignof(Piece) == 0, "an array that does not begin with a piece");
+    Piece piece;
+    for (int k = 0; k < N; ++k) piece.cells[k] = values[k];
+    reinterpret_cast<Piece*>(to)[i] = piece;
 }
 
 // A number that the host knows when it launches a kernel, or one that it writes to `place` before a replay.

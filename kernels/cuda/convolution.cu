@@ -130,10 +130,10 @@ __global__ void __launch_bounds__(THREADS) forward(
         int f = group * group_filters + column + j;
         Wide<T> best[4];
         unsigned char winner[4] = {0, 0, 0, 0};
-        read_four(best, tile.four(pool * cells * Work::LINE + j));
+        load<4>(best, tile.four(pool * cells * Work::LINE + j));
         for (int cell = 1; cell < cells; ++cell) {
             Wide<T> values[4];
-            read_four(values, tile.four((pool * cells + cell) * Work::LINE + j));
+            load<4>(values, tile.four((pool * cells + cell) * Work::LINE + j));
             for (int c = 0; c < 4; ++c) {
                 if (wins(values[c], best[c])) best[c] = values[c], winner[c] = (unsigned char)cell;
             }
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(THREADS) input_gradient(
     __shared__ Shared<T, Work::SIZE> shared;
     typename Work::Sums sums;
     Work::add_up(sums, shared, a, b, row, column, 0, windows.taps);
-    Work::for_fours(sums, shared, [&](int i, int c, const Wide<T>* four) {
+    Work::for_fours(sums, shared, [&](int i, int c, const Wide<T> (&four)[4]) {
         int n = i + row;
         if (n >= windows.windows) return;
         int pixel_column = residue.first_column + residue.columns.split(n) * residue.column_stride;
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(THREADS) kernel_gradient(
     int depth = windows.windows;
     Work::add_up(sums, shared, a, b, row, column, part_of(part, parts, depth), part_of(part + 1, parts, depth));
     gw += (int64)part * windows.taps * filters + group * group_filters;
-    Work::for_fours(sums, shared, [&](int i, int j, const Wide<T>* four) {
+    Work::for_fours(sums, shared, [&](int i, int j, const Wide<T> (&four)[4]) {
         i += row, j += column;
         if (i < windows.taps) write_some<VECTOR_B>(gw + ((int64)i * filters + j), four, group_filters - j);
     });

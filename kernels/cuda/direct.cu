@@ -32,7 +32,7 @@ __device__ __forceinline__ void window_sums(
             const T* weights = w + (int64)(p * d.kernel_width + q) * d.group_channels * d.filters + f;
             for (int c = 0; c < d.group_channels; ++c, weights += d.filters) {
                 Wide<T> number = pixel[c], abreast[4];
-                if (ABREAST == 4) read_four<T>(abreast, weights);
+                if (ABREAST == 4) load<4>(abreast, weights);
                 else abreast[0] = weights[0];
 #pragma unroll
                 for (int a = 0; a < ABREAST; ++a) sums[a] += number * abreast[a];

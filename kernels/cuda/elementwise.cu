@@ -1,15 +1,24 @@
 // One output for one input: nothing to share, nothing to wait for.
 #include "activation.cuh"
 
-template <class T>
+// `count` counts N numbers as one.
+template <class T, int N>
 __global__ void relu(const T* x, T* y, int64 count) {
-    for (int64 i = first_element(); i < count; i += element_step()) y[i] = activate<Wide<T>>(RELU, x[i], 0);
+    for (int64 i = first_element(); i < count; i += element_step()) {
+        Wide<T> value[N];
+        load(value, x, i);
+        for (int k = 0; k < N; ++k) value[k] = activate<Wide<T>>(RELU, value[k], 0);
+        store(y, i, value);
+    }
 }
 
-template <class T>
+template <class T, int N>
 __global__ void times_derivative(const T* gy, const T* y, T* gx, int64 count, int kind, Wide<T> alpha) {
     for (int64 i = first_element(); i < count; i += element_step()) {
-        gx[i] = activation_gradient<Wide<T>>(kind, gy[i], y[i], alpha);
+        Wide<T> got[N], value[N];
+        load(got, gy, i), load(value, y, i);
+        for (int k = 0; k < N; ++k) got[k] = activation_gradient<Wide<T>>(kind, got[k], value[k], alpha);
+        store(gx, i, got);
     }
 }
 
@@ -36,8 +45,12 @@ __global__ void dropout_mask(T* mask, int64 count, uint64 key, Number<uint64> wh
     for (int64 block = first_element(); 4 * block < count; block += element_step()) {
         uint32 words[4] = {(uint32)block, (uint32)(block >> 32), (uint32)step, (uint32)(step >> 32)};
         philox(words, (uint32)key, (uint32)(key >> 32));
-        for (int lane = 0; lane < 4 && 4 * block + lane < count; ++lane) {
-            mask[4 * block + lane] = words[lane] >= threshold ? kept : (Wide<T>)0;
+        Wide<T> drawn[4];
+        for (int k = 0; k < 4; ++k) drawn[k] = words[k] >= threshold ? kept : (Wide<T>)0;
+        if (4 * block + 4 <= count) {
+            store(mask, block, drawn);
+        } else {
+            for (int k = 0; k < (int)(count % 4); ++k) mask[4 * block + k] = drawn[k];
         }
     }
 }

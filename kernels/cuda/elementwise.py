@@ -6,11 +6,13 @@ import cupy
 import numpy as np
 
 from ..composition import ACTIVATIONS
-from .arrays import Array, check_count, contiguous, floating, launch, number, wide
+from .arrays import Array, aligned, at_once, check_count, contiguous, floating, launch, number, wide
 from .loading import KEPT, REAL, REALS, Kernels
 
-_relu = Kernels("elementwise.cu", "relu", KEPT)
-_times_derivative = Kernels("elementwise.cu", "times_derivative", KEPT)
+WIDTHS = (4, 1)  # numbers to a thread
+
+_relu = Kernels("elementwise.cu", "relu", KEPT, WIDTHS)
+_times_derivative = Kernels("elementwise.cu", "times_derivative", KEPT, WIDTHS)
 _erf = Kernels("elementwise.cu", "error_function_of", REALS)
 _dropout = Kernels("elementwise.cu", "dropout_mask", KEPT)
 _softmax = Kernels("softmax.cu", "softmax", REALS)
@@ -24,9 +26,10 @@ ROWS_TO_A_BLOCK = 4
 def relu(x: Array) -> Array:
     """See `minicnn.kernels.relu`."""
     dtype = floating("relu", x, half=True)
-    x = contiguous(x, dtype)
-    y = cupy.empty(x.shape, dtype)
-    launch(_relu[REAL[dtype]], y.size, x, y, np.int64(y.size))
+    x = aligned(x, dtype)
+    y, width = cupy.empty(x.shape, dtype), at_once(x.size)
+    count = y.size // width
+    launch(_relu[REAL[dtype], width], count, x, y, np.int64(count))
     return y
 
 
@@ -38,12 +41,14 @@ def relu_gradient(gy: Array, y: Array) -> Array:
 def activation_gradient(gy: Array, y: Array, activation: str, alpha: float) -> Array:
     """gy times the activation's derivative where its output is y; any shape."""
     dtype = floating("activation_gradient", gy, half=True)
-    gy, y = contiguous(gy, dtype), contiguous(y, dtype)
+    gy, y = aligned(gy, dtype), aligned(y, dtype)
     if activation == "linear":
         return gy
-    gx = cupy.empty(gy.shape, dtype)
-    kind = ACTIVATION_NUMBERS[activation]
-    launch(_times_derivative[REAL[dtype]], gx.size, gy, y, gx, np.int64(gx.size), kind, wide(dtype).type(alpha))
+    gx, width = cupy.empty(gy.shape, dtype), at_once(gy.size)
+    count, kind = gx.size // width, ACTIVATION_NUMBERS[activation]
+    launch(
+        _times_derivative[REAL[dtype], width], count, gy, y, gx, np.int64(count), kind, wide(dtype).type(alpha)
+    )  # fmt: skip
     return gx
 
 

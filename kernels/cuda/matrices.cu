@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(THREADS) multiply(
     int row = blockIdx.x * ROWS, column = blockIdx.y * COLUMNS, number = gridDim.z, part = blockIdx.z;
     int first = part_of(part, number, depth), last = part_of(part + 1, number, depth);
     Work::add_up(sums, shared, left, right, row, column, first, last);
-    Work::for_fours(sums, shared, [&](int i, int j, Wide<T>* four) {
+    Work::for_fours(sums, shared, [&](int i, int j, Wide<T> (&four)[4]) {
         i += row, j += column;
         if (i >= rows) return;
         int64 target = (int64)i * columns + j;

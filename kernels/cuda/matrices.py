@@ -161,8 +161,8 @@ def multiply(
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
         (*plan.blocks, plan.parts), THREADS,
-        (left.array, np.int32(left.step), right.array, np.int32(right.step), bias, out if parts is None else None, parts,
-         *sizes, *last),
+        (left.array, np.int32(left.step), right.array, np.int32(right.step), bias,
+         out if parts is None else None, parts, *sizes, *last),
     )  # fmt: skip
     return add_parts(parts, out, bias, *last) if plan.parts > 1 else out
 

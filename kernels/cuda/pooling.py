@@ -1,4 +1,4 @@
-"""Pooling and its gradients."""
+"""Pooling and its gradients, of four channels at once where their number allows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import cupy
 import numpy as np
 
 from ..geometry import Padding, Pair, output_sizes
-from .arrays import DIVIDER, Array, check_count, contiguous, divider, floating, launch
+from .arrays import DIVIDER, Array, aligned, at_once, check_count, contiguous, divider, floating, launch
 from .loading import KEPT, REAL, Kernels
 
 WINNERS = {np.dtype(np.uint8): "unsigned char", np.dtype(np.int32): "int"}
 
-_max_pool = Kernels("pooling.cu", "max_pool", KEPT, WINNERS.values())
-_max_pool_gradient = Kernels("pooling.cu", "max_pool_gradient", KEPT, WINNERS.values())
+WIDTHS = (4, 1)  # channels to a thread
+
+_max_pool = Kernels("pooling.cu", "max_pool", KEPT, WINNERS.values(), WIDTHS)
+_max_pool_gradient = Kernels("pooling.cu", "max_pool_gradient", KEPT, WINNERS.values(), WIDTHS)
+_max_pool_spread = Kernels("pooling.cu", "max_pool_spread", KEPT, WINNERS.values(), WIDTHS)
 _max_pool_gather = Kernels("pooling.cu", "max_pool_gather", KEPT, WINNERS.values())
-_avg_pool = Kernels("pooling.cu", "avg_pool", KEPT)
-_avg_pool_gradient = Kernels("pooling.cu", "avg_pool_gradient", KEPT)
+_avg_pool = Kernels("pooling.cu", "avg_pool", KEPT, WIDTHS)
+_avg_pool_gradient = Kernels("pooling.cu", "avg_pool_gradient", KEPT, WIDTHS)
+_avg_pool_spread = Kernels("pooling.cu", "avg_pool_spread", KEPT, WIDTHS)
 
 # `Pooling` of pooling.cu.
 POOLING = np.dtype(
@@ -38,7 +42,7 @@ def _plan(
     operation: str, images: int, channels: int, size: Pair, counted: Pair, pool_size: Pair, strides: Pair,
     padding: Padding,
 ) -> np.ndarray:  # fmt: skip
-    """The kernels' argument; the threads are counted over a picture of the size `counted`."""
+    """The kernels' argument; the threads are counted over pictures of the size `counted`, with so many channels."""
     output = output_sizes(size, pool_size, strides, padding)
     count = images * math.prod(counted) * channels
     check_count(operation, count)
@@ -56,11 +60,22 @@ def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     """See `minicnn.kernels.max_pool2d`."""
     dtype, kind = floating("max_pool2d", x, half=True), winner_dtype(pool_size)
     N, H, W, C = x.shape
-    size = output_sizes((H, W), pool_size, strides, padding)
+    size, width = output_sizes((H, W), pool_size, strides, padding), at_once(C)
     y, winners = cupy.empty((N, *size, C), dtype), cupy.empty((N, *size, C), kind)
-    plan = _plan("max_pool2d", N, C, (H, W), size, pool_size, strides, padding)
-    launch(_max_pool[REAL[dtype], WINNERS[kind]], y.size, contiguous(x, dtype), y, winners, plan)
+    plan = _plan("max_pool2d", N, C // width, (H, W), size, pool_size, strides, padding)
+    launch(_max_pool[REAL[dtype], WINNERS[kind], width], y.size // width, aligned(x, dtype), y, winners, plan)
     return y, winners
+
+
+def _counted(gy: Array, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding) -> tuple[Pair, bool]:
+    """What a gradient's threads are counted over, and whether that is windows: those that lie apart, with their cells.
+
+    The cells behind the last window count as one more. Else, and where there are no windows, it is single cells.
+    """
+    if not gy.size or any(window > stride for window, stride in zip(pool_size, strides, strict=True)):
+        return input_size, False
+    high, wide = (-(-(n + pads[0]) // by) for n, pads, by in zip(input_size, padding, strides, strict=True))
+    return (high, wide), True
 
 
 def max_pool2d_gradient(
@@ -69,10 +84,11 @@ def max_pool2d_gradient(
     """See `minicnn.kernels.max_pool2d_gradient`."""
     dtype = floating("max_pool2d_gradient", gy, half=True)
     N, C = gy.shape[0], gy.shape[3]
-    gx = cupy.empty((N, *input_size, C), dtype)
-    plan = _plan("max_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)
-    kernel = _max_pool_gradient[REAL[dtype], WINNERS[winners.dtype]]
-    launch(kernel, gx.size, contiguous(gy, dtype), contiguous(winners, winners.dtype), gx, plan)
+    gx, width = cupy.empty((N, *input_size, C), dtype), at_once(C)
+    counted, apart = _counted(gy, input_size, pool_size, strides, padding)
+    plan = _plan("max_pool2d_gradient", N, C // width, input_size, counted, pool_size, strides, padding)
+    kernel = (_max_pool_spread if apart else _max_pool_gradient)[REAL[dtype], WINNERS[winners.dtype], width]
+    launch(kernel, int(plan["count"]), aligned(gy, dtype), aligned(winners, winners.dtype), gx, plan)
     return gx
 
 
@@ -93,10 +109,10 @@ def avg_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     """See `minicnn.kernels.avg_pool2d`."""
     dtype = floating("avg_pool2d", x, half=True)
     N, H, W, C = x.shape
-    size = output_sizes((H, W), pool_size, strides, padding)
+    size, width = output_sizes((H, W), pool_size, strides, padding), at_once(C)
     y = cupy.empty((N, *size, C), dtype)
-    plan = _plan("avg_pool2d", N, C, (H, W), size, pool_size, strides, padding)
-    launch(_avg_pool[REAL[dtype]], y.size, contiguous(x, dtype), y, plan)
+    plan = _plan("avg_pool2d", N, C // width, (H, W), size, pool_size, strides, padding)
+    launch(_avg_pool[REAL[dtype], width], y.size // width, aligned(x, dtype), y, plan)
     return y
 
 
@@ -106,7 +122,9 @@ def avg_pool2d_gradient(
     """See `minicnn.kernels.avg_pool2d_gradient`."""
     dtype = floating("avg_pool2d_gradient", gy, half=True)
     N, C = gy.shape[0], gy.shape[3]
-    gx = cupy.empty((N, *input_size, C), dtype)
-    plan = _plan("avg_pool2d_gradient", N, C, input_size, input_size, pool_size, strides, padding)
-    launch(_avg_pool_gradient[REAL[dtype]], gx.size, contiguous(gy, dtype), gx, plan)
+    gx, width = cupy.empty((N, *input_size, C), dtype), at_once(C)
+    counted, apart = _counted(gy, input_size, pool_size, strides, padding)
+    plan = _plan("avg_pool2d_gradient", N, C // width, input_size, counted, pool_size, strides, padding)
+    kernel = (_avg_pool_spread if apart else _avg_pool_gradient)[REAL[dtype], width]
+    launch(kernel, int(plan["count"]), aligned(gy, dtype), gx, plan)
     return gx

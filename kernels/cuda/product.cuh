@@ -89,18 +89,18 @@ struct Exact {
             T a[HEIGHT][4], b[WIDTH][4];
 #pragma unroll
             for (int i = 0; i < HEIGHT; ++i) {
-                if (ALONG_A) read_four(a[i], shared.four(a_first + A::at(row(i), k)));
+                if (ALONG_A) load<4>(a[i], shared.four(a_first + A::at(row(i), k)));
                 else for (int d = 0; d < 4; ++d) a[i][d] = shared[a_first + A::at(row(i), k + d)];
             }
 #pragma unroll
             for (int j = 0; j < WIDTH; j += ALONG_B ? 1 : ABREAST) {
                 if (ALONG_B) {
-                    read_four(b[j], shared.four(b_first + B::at(column(j), k)));
+                    load<4>(b[j], shared.four(b_first + B::at(column(j), k)));
                 } else {
                     for (int d = 0; d < 4; ++d) {
                         T abreast[4];
                         int first = b_first + B::at(column(j), k + d);
-                        if (ABREAST == 4) read_four(abreast, shared.four(first));
+                        if (ABREAST == 4) load<4>(abreast, shared.four(first));
                         else for (int side = 0; side < ABREAST; ++side) abreast[side] = shared[first + side];
                         for (int side = 0; side < ABREAST; ++side) b[j + side][d] = abreast[side];
                     }
@@ -237,7 +237,7 @@ struct Product {
         for (int item = threadIdx.x; item < ROWS * COLUMNS / 4; item += THREADS) {
             int i = item / (COLUMNS / 4), j = item % (COLUMNS / 4) * 4;
             Wide<T> four[4];
-            read_four(four, tile.four(i * LINE + j));
+            load<4>(four, tile.four(i * LINE + j));
             use(i, j, four);
         }
     }
@@ -245,9 +245,9 @@ struct Product {
 
 // Up to four numbers side by side to where those that exist belong; at once if there is room for all (VECTOR 4).
 template <int VECTOR, class T>
-__device__ __forceinline__ void write_some(T* to, const Wide<T>* from, int number) {
+__device__ __forceinline__ void write_some(T* to, const Wide<T> (&from)[4], int number) {
     if (VECTOR == 4) {
-        if (number > 0) write_four(to, from);
+        if (number > 0) store(to, 0, from);
     } else {
         for (int c = 0; c < 4 && c < number; ++c) to[c] = from[c];
     }

@@ -37,12 +37,6 @@ __global__ void take_rows(Rows<unsigned char> rows, unsigned char* out, int coun
     }
 }
 
-// N numbers, read and written at once.
-template <class T, int N>
-struct alignas(N * sizeof(T)) Several {
-    T cells[N];
-};
-
 // Pieces of N numbers, each made one of another type.
 template <class From, class To, int N>
 __global__ void convert_rows(Rows<From> rows, To* out, int count, Divider words) {

@@ -13,7 +13,7 @@ from .arrays import NUMBERS, Array, check_count, contiguous, divider, launch, nu
 from .loading import REAL, REALS, Kernels
 
 # What a thread copies at once, by its bytes.
-WORDS = {1: "unsigned char", 2: "unsigned short", 4: "uint32", 8: "uint64", 16: "Four<uint32>"}
+WORDS = {1: "unsigned char", 2: "unsigned short", 4: "uint32", 8: "uint64", 16: "Several<uint32, 4>"}
 _take_rows = Kernels("samples.cu", "take_rows", WORDS.values())
 # What pictures and targets often come as and networks compute in, and how many numbers of it are read at once.
 CONVERTED = {

@@ -144,9 +144,10 @@ def _drawer(dtype: str) -> Callable[..., Array]:
 
 
 def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
-    x, y = draw(2, 3, 5), draw(2, 3, 5)
-    yield Sample("relu", (x,), {})
-    yield Sample("relu_gradient", (x, y), {})
+    for shape in ((2, 3, 5), (2, 3, 8)):
+        x, y = draw(*shape), draw(*shape)
+        yield Sample("relu", (x,), {})
+        yield Sample("relu_gradient", (x, y), {})
     yield Sample("erf", (x,), {})
     yield Sample("relu", (draw(0),), {})
     mask = Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
@@ -180,21 +181,33 @@ def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
     yield Sample("matmul", (draw(2, 0), draw(0, 3), draw(3)), {})
     yield Sample("matmul", (draw(0, 2), draw(2, 3)), {})
-    yield Sample("sum_rows", (draw(600, 40),), {})
+    # Columns in fours and not, fewer and more than threads beside one another, rows for more blocks than one.
+    for shape in ((2100, 40), (600, 10), (9, 1), (40, 132), (40, 35)):
+        yield Sample("sum_rows", (draw(*shape),), {})
     yield Sample("sum_rows", (draw(0, 3),), {})
-    x, gy = draw(300, 35) + 3, draw(300, 35)
-    x, gamma, beta = x.astype(gy.dtype), draw(35), draw(35)
-    mean, variance = x.mean(axis=0), x.var(axis=0)
-    yield Sample("batch_moments", (x,), {})
-    yield Sample("batch_norm", (x, gamma, beta, mean, variance), {"epsilon": 0.01})
-    yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
+    for columns in (35, 36):
+        x, gy = draw(300, columns) + 3, draw(300, columns)
+        x, gamma, beta = x.astype(gy.dtype), draw(columns), draw(columns)
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+        yield Sample("batch_moments", (x,), {})
+        yield Sample("batch_norm", (x, gamma, beta, mean, variance), {"epsilon": 0.01})
+        yield Sample("batch_norm_gradients", (gy, x, gamma, mean, variance), {"epsilon": 0.01})
+
+
+# Windows that overlap, that lie apart with cells between or behind them, and of so many cells that a winner takes more
+# than a byte: (size, window, strides, padding).
+POOLS = [
+    ((7, 6), (3, 2), (2, 1), ((1, 1), (1, 0))),
+    ((257, 2), (257, 1), (2, 1), ZERO),
+    ((7, 8), (2, 2), (3, 2), ((1, 0), (1, 1))),
+    ((258, 2), (257, 1), (257, 1), ZERO),
+]
 
 
 def _pooling(draw: Callable[..., Array]) -> Iterator[Sample]:
-    for size, pool in (((7, 6), (3, 2)), ((257, 2), (257, 1))):
-        padding = ((1, 1), (1, 0)) if pool == (3, 2) else ZERO
-        options: dict[str, Any] = {"pool_size": pool, "strides": (2, 1), "padding": padding}
-        x = draw(2, *size, 3)
+    for (size, window, strides, padding), channels in itertools.product(POOLS, (3, 8)):
+        options: dict[str, Any] = {"pool_size": window, "strides": strides, "padding": padding}
+        x = draw(2, *size, channels)
         _, winners = reference.max_pool2d(x, **options)
         gy = draw(*winners.shape)
         yield Sample("max_pool2d", (x,), options)

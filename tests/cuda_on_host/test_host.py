@@ -163,7 +163,9 @@ def test_tf32_loses_as_much_as_it_gains():
     source = loading.source("convolution.cu") + """
     template <class T>
     __global__ void cut_off(const T* x, T* y, int count) {
-        for (int i = threadIdx.x; i < count; i += 32) y[i] = __uint_as_float(operand<T>(__float_as_uint(x[i])) & ~0x1FFFu);
+        for (int i = threadIdx.x; i < count; i += 32) {
+            y[i] = __uint_as_float(operand<T>(__float_as_uint(x[i])) & ~0x1FFFu);
+        }
     }"""
     exact = (1 + np.arange(1024) / 1024).astype(np.float32)
     spread = np.exp2(np.random.default_rng(0).uniform(-9, 9, 20000)).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def cupy() -> Iterator[Any]:
         yield module
 
 
-@pytest.mark.parametrize("name", ["arrays", "windows"])
+@pytest.mark.parametrize("name", ["arrays", "columns", "windows"])
 def test_the_examples_in_docstrings(cupy: Any, name: str) -> None:
     dispatch.load("cuda")
     module = importlib.import_module(f"minicnn.kernels.cuda.{name}")
@@ -64,7 +64,7 @@ def test_nothing_is_copied_to_the_device_behind_the_users_back(cupy: Any) -> Non
         lambda: kernels.matmul(cupy.asarray(x[0, 0]), x[0, 0].T),
         lambda: kernels.batch_norm(cupy.asarray(x[0, 0]), *[cupy.zeros(8, "f4")] * 3, np.ones(8, "f4"), epsilon=0.1),
     ):
-        with pytest.raises(TypeError, match="NumPy|numpy"):  # the second is CuPy's own
+        with pytest.raises(TypeError, match=r"NumPy|numpy"):  # the second is CuPy's own
             call()
 
 
@@ -97,6 +97,27 @@ def test_an_unaligned_array_is_copied_number_by_number(cupy: Any) -> None:
     buffer = cupy.asarray(values)
     y = kernels.matmul(buffer[1:].reshape(8, 16), buffer[1:].reshape(16, 8))
     np.testing.assert_allclose(y.get(), values[1:].reshape(8, 16) @ values[1:].reshape(16, 8), rtol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_view_that_begins_anywhere_gives_the_bits_of_an_array(cupy: Any) -> None:
+    """Kernels that take four numbers at once, of arrays that begin one number after such a place."""
+    there = cupy.asarray(np.random.default_rng(0).standard_normal(769).astype(np.float32))
+    x, window = there[1:].reshape(3, 8, 8, 4), {"pool_size": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
+    size = {"input_size": (16, 16), **window}
+    winners = cupy.asarray(np.arange(769, dtype=np.uint8) % 4)[1:].reshape(x.shape)
+    calls: list[Callable[[Any], Any]] = [
+        kernels.relu,
+        lambda x: kernels.relu_gradient(x, x),
+        lambda x: kernels.max_pool2d(x, **window)[0],
+        lambda x: kernels.max_pool2d_gradient(x, winners, **size),
+        lambda x: kernels.avg_pool2d(x, **window),
+        lambda x: kernels.avg_pool2d_gradient(x, **size),
+        lambda x: kernels.sum_rows(x.reshape(192, 4)),
+        lambda x: kernels.batch_norm(x.reshape(192, 4), *[there[1:5]] * 3, abs(there[1:5]), epsilon=0.1),
+    ]
+    for number, call in enumerate(calls):
+        assert call(x).get().tobytes() == call(x.copy()).get().tobytes(), number
 
 
 @pytest.mark.gpu
