@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cupy
 import numpy as np
 
 from ..composition import ACTIVATIONS
-from .arrays import Array, aligned, at_once, check_count, contiguous, floating, launch, number, wide
+from .arrays import THREADS, Array, aligned, at_once, check_count, contiguous, floating, launch, number, wide
 from .loading import KEPT, REAL, REALS, Kernels
 
 WIDTHS = (4, 1)  # numbers to a thread
@@ -15,12 +17,14 @@ _relu = Kernels("elementwise.cu", "relu", KEPT, WIDTHS)
 _times_derivative = Kernels("elementwise.cu", "times_derivative", KEPT, WIDTHS)
 _erf = Kernels("elementwise.cu", "error_function_of", REALS)
 _dropout = Kernels("elementwise.cu", "dropout_mask", KEPT)
-_softmax = Kernels("softmax.cu", "softmax", REALS)
-_cross_entropy_gradient = Kernels("softmax.cu", "cross_entropy_gradient", REALS)
+LANES = (4, 16, 32)  # of a warp, to a row
+_softmax = Kernels("softmax.cu", "softmax", REALS, LANES)
+_cross_entropy_gradient = Kernels("softmax.cu", "cross_entropy_gradient", REALS, LANES)
 
 # Numbers of `Activation` in activation.cuh.
 ACTIVATION_NUMBERS = {name: np.int32(number) for number, name in enumerate(ACTIVATIONS)}
-ROWS_TO_A_BLOCK = 4
+# As softmax.cu has it.
+EACH = 4
 
 
 def relu(x: Array) -> Array:
@@ -82,13 +86,14 @@ def _rows(operation: str, x: Array, targets: Array | None) -> tuple[Array, Array
     probabilities = cupy.empty(x.shape, dtype)
     if x.size:
         arguments = x, targets, probabilities, losses, np.int32(rows), np.int32(columns)
-        _softmax[REAL[dtype]](*_warps(rows), arguments)
+        _over_rows(_softmax, dtype, rows, columns, arguments)
     return losses, probabilities
 
 
-def _warps(rows: int) -> tuple[tuple[int], tuple[int]]:
-    """Grid and block of a kernel with a warp to a row."""
-    return (-(-rows // ROWS_TO_A_BLOCK),), (32 * ROWS_TO_A_BLOCK,)
+def _over_rows(kernels: Kernels, dtype: np.dtype, rows: int, columns: int, arguments: tuple[Any, ...]) -> None:
+    """Launch a kernel of softmax.cu with the fewest lanes to a row that keep all of it, or with a warp."""
+    lanes = next((lanes for lanes in LANES if columns <= lanes * EACH), LANES[-1])
+    kernels[REAL[dtype], lanes]((-(-rows * lanes // THREADS),), (THREADS,), arguments)
 
 
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
@@ -99,7 +104,8 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
     gx = cupy.empty(probabilities.shape, dtype)
     if gx.size:
         arrays = [contiguous(array, dtype) for array in (gy, probabilities, targets)]
-        _cross_entropy_gradient[REAL[dtype]](*_warps(rows), (*arrays, gx, np.int32(rows), np.int32(columns)))
+        arguments = (*arrays, gx, np.int32(rows), np.int32(columns))
+        _over_rows(_cross_entropy_gradient, dtype, rows, columns, arguments)
     return gx
 
 

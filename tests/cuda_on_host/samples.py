@@ -152,8 +152,10 @@ def _elementwise(draw: Callable[..., Array]) -> Iterator[Sample]:
     yield Sample("relu", (draw(0),), {})
     mask = Sample("dropout_mask", (draw(31),), {"rate": 0.3, "key": 2**63 + 5, "step": 2**40 + 1})
     yield from (mask, mask._replace(varying=("step",)))
-    yield Sample("softmax", (draw(5, 37),), {})
-    yield Sample("softmax_cross_entropy", (draw(5, 3), abs(draw(5, 3))), {})
+    # Four lanes to a row, sixteen, a warp that keeps it, and one that reads it again.
+    for columns in (3, 37, 100, 300):
+        yield Sample("softmax", (draw(5, columns),), {})
+        yield Sample("softmax_cross_entropy", (draw(5, columns), abs(draw(5, columns))), {})
     yield Sample("softmax", (draw(0, 3),), {})
     pictures, matrices = draw(2, 5, 4, 3), np.eye(2) + 0.1 * np.arange(8.0).reshape(2, 2, 2)
     for order, fill_mode in itertools.product((0, 1), ("constant", "nearest", "reflect", "wrap")):
@@ -322,7 +324,7 @@ def _more_blocks(draw: Callable[..., Array]) -> Iterator[Sample]:
     dense = {"activation": "elu", "alpha": 0.3}
     yield Sample("dense_block", (m, k, n), dense)
     yield Sample("dense_block_gradients", (draw(*z.shape), z, m, k), {**needs, **dense})
-    for columns in (3, 37, 0):
+    for columns in (3, 37, 100, 300, 0):
         p, t = abs(draw(5, columns)), draw(5, columns)
         yield Sample("softmax_cross_entropy_gradient", (draw(5), p, t), {})
 
