@@ -37,7 +37,7 @@ __device__ __forceinline__ bool is_below(int number, int size) { return (uint32)
 // Windows as rows, k along them. Where they lie is counted in 32 bits, which the host has seen to be enough.
 template <class T>
 struct WindowRows {
-    static constexpr bool ALONG_K = true;
+    static constexpr bool ALONG_K = true, OVERLAPS = true;
     struct Outer {
         int offset, row, column;
     };
@@ -61,7 +61,7 @@ struct WindowRows {
 // The same numbers with taps as rows and windows along k.
 template <class T>
 struct WindowColumns {
-    static constexpr bool ALONG_K = false;
+    static constexpr bool ALONG_K = false, OVERLAPS = false;  // its windows come by once
     struct Outer {
         int offset, row, column;
     };

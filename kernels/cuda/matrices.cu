@@ -32,26 +32,26 @@ __global__ void __launch_bounds__(THREADS) multiply(
     });
 }
 
-constexpr int ABREAST = 32;
-constexpr int LINES = 8;
+constexpr int ADDERS = 256;
 
-// activation(the sum of the parts + bias). Each of LINES threads adds every LINES-th part of a number, in their order, and
-// the first of them what they found.
+// activation(the sum of the parts + bias). Each of `lines` threads to a number adds every lines-th part of it, in their
+// order, and the first of them what they found.
 template <class T>
-__global__ void add_parts(
-    const Wide<T>* parts, const Wide<T>* bias, T* out, int64 count, int number, int columns, int activation,
+__global__ void __launch_bounds__(ADDERS) add_parts(
+    const Wide<T>* parts, const Wide<T>* bias, T* out, int64 count, int number, int columns, int lines, int activation,
     Wide<T> alpha
 ) {
-    __shared__ Shared<Wide<T>, ABREAST * LINES> found;
-    int64 i = (int64)blockIdx.x * ABREAST + threadIdx.x;
+    __shared__ Shared<Wide<T>, ADDERS> found;
+    int abreast = ADDERS / lines, line = threadIdx.x / abreast;
+    int64 i = (int64)blockIdx.x * abreast + threadIdx.x % abreast;
     Wide<T> sum = 0;
     if (i < count) {
 #pragma unroll 4
-        for (int part = threadIdx.y; part < number; part += LINES) sum += parts[part * count + i];
+        for (int part = line; part < number; part += lines) sum += parts[part * count + i];
     }
-    found[threadIdx.y * ABREAST + threadIdx.x] = sum;
+    found[threadIdx.x] = sum;
     __syncthreads();
-    if (threadIdx.y || i >= count) return;
-    for (int line = 1; line < LINES; ++line) sum += found[line * ABREAST + threadIdx.x];
+    if (line || i >= count) return;
+    for (int other = 1; other < lines; ++other) sum += found[other * abreast + threadIdx.x];
     out[i] = activate(activation, bias ? sum + bias[i % columns] : sum, alpha);
 }

@@ -34,14 +34,12 @@ _multiply = Kernels(
 )  # fmt: skip
 _add_parts = Kernels("matrices.cu", "add_parts", KEPT)
 
-# Threads of a block that makes a tile, and as matrices.cu has them, of one that adds parts.
-THREADS = (128,)
-ABREAST, LINES = 32, 8
-# As many blocks as should at least be at work; a power of two near what large devices hold. Not the device's own
-# number: the bits of a result must not depend on it.
-WANTED_BLOCKS = 256
-# And of large tiles so many, one to each of a large device's multiprocessors.
-ENOUGH_BLOCKS = 128
+# Threads of a block that makes a tile, and as matrices.cu has it, of one that adds parts.
+THREADS, ADDERS = (128,), 256
+# Not made to the measure of the device at hand: the bits of a result must not depend on it. The sums that all tiles at
+# work should together have at least, if sums can be cut up, and how many there must be for each of that part of a tile's
+# sums, so that the last of large tiles are not waited for long.
+WANTED_SUMS, FOR_ONE_TILE = 1 << 21, 32
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
 # Ten times the compute capability from which on tensor cores multiply such numbers.
@@ -92,11 +90,11 @@ def cut(rows: int, columns: int, depth: int, tiles: tuple[Pair, ...], groups: in
     most_parts = max(depth // SHORTEST_PART, 1)
     for tile in tiles:
         blocks = -(-rows // tile[0]), -(-columns // tile[1])
-        at_work = math.prod(blocks) * groups
-        is_full = math.prod(blocks) * math.prod(tile) <= 1.25 * _padded(rows, columns, tiles[-1])
-        if tile == tiles[-1] or (is_full and at_work * most_parts >= ENOUGH_BLOCKS):
+        at_work, sums = math.prod(blocks) * groups, math.prod(tile)
+        is_full = math.prod(blocks) * sums <= 1.5 * _padded(rows, columns, tiles[-1])
+        if tile == tiles[-1] or (is_full and at_work * most_parts * FOR_ONE_TILE >= sums):
             break
-    return Cut(tile, blocks, max(1, min(WANTED_BLOCKS // max(at_work, 1), most_parts)))
+    return Cut(tile, blocks, max(1, min(WANTED_SUMS // max(at_work * sums, 1), most_parts)))
 
 
 def _padded(rows: int, columns: int, tile: Pair) -> int:
@@ -174,9 +172,10 @@ def add_parts(
     if out is None and len(parts) == 1:
         return parts[0]
     out = cupy.empty(parts.shape[1:], parts.dtype) if out is None else out
+    lines = 8 if len(parts) > 16 else 1
     _add_parts[REAL[out.dtype]](
-        (-(-out.size // ABREAST),), (ABREAST, LINES),
-        (parts, bias, out, np.int64(out.size), np.int32(len(parts)), np.int32(out.shape[-1]), np.int32(activation),
-         wide(out.dtype).type(alpha)),
+        (-(-out.size * lines // ADDERS),), (ADDERS,),
+        (parts, bias, out, np.int64(out.size), np.int32(len(parts)), np.int32(out.shape[-1]), np.int32(lines),
+         np.int32(activation), wide(out.dtype).type(alpha)),
     )  # fmt: skip
     return out

@@ -31,15 +31,18 @@ struct Layout {
     }
 };
 
-// Brings a source's tiles to shared memory, VECTOR numbers at a time: neighbouring threads copy neighbouring numbers.
-// What a source can say of a row (or column) once and for all, it says in the beginning.
+// Brings a source's tiles to shared memory, VECTOR numbers at a time. What a source can say of a row (or column) once
+// and for all, it says in the beginning.
+//
+// Neighbouring threads copy neighbouring numbers of a line of the tile. But single numbers along k, which may lie
+// anywhere, are copied by threads that keep to a row each: what it has to say is worked out once, not for each of them.
 template <class T, int EXTENT, int VECTOR, class Source>
 struct Loader {
-    static constexpr bool ALONG_K = Source::ALONG_K;
+    static constexpr bool ALONG_K = Source::ALONG_K, KEEPS_ROW = ALONG_K && VECTOR == 1;
     static constexpr int PER_LINE = (ALONG_K ? DEPTH : EXTENT) / VECTOR;
     static constexpr int COPIES = EXTENT * DEPTH / VECTOR / THREADS;
-    static constexpr int OUTERS = ALONG_K ? COPIES : 1;
-    static_assert(THREADS % PER_LINE == 0 && COPIES > 0, "the copies of a thread lie in the same column of lines");
+    static constexpr int OUTERS = ALONG_K && !KEEPS_ROW ? COPIES : 1;
+    static_assert(THREADS % PER_LINE == 0 && THREADS % EXTENT % 32 == 0 && COPIES > 0, "whole lines, and something to do");
     using Tile = Layout<T, EXTENT, ALONG_K>;
 
     const Source& source;
@@ -47,19 +50,26 @@ struct Loader {
 
     __device__ __forceinline__ Loader(const Source& source, int first) : source(source) {
 #pragma unroll
-        for (int copy = 0; copy < OUTERS; ++copy) outers[copy] = source.outer(first + (ALONG_K ? line(copy) : within()));
+        for (int copy = 0; copy < OUTERS; ++copy) outers[copy] = source.outer(first + outer(copy));
     }
-    static __device__ __forceinline__ int line(int copy) { return ((int)threadIdx.x + copy * THREADS) / PER_LINE; }
-    static __device__ __forceinline__ int within() { return (int)threadIdx.x % PER_LINE * VECTOR; }
+    // Which line, and where in it.
+    static __device__ __forceinline__ int line(int copy) {
+        return KEEPS_ROW ? (int)threadIdx.x % EXTENT : ((int)threadIdx.x + copy * THREADS) / PER_LINE;
+    }
+    static __device__ __forceinline__ int within(int copy) {
+        return KEEPS_ROW ? (int)threadIdx.x / EXTENT + copy * (THREADS / EXTENT) : (int)threadIdx.x % PER_LINE * VECTOR;
+    }
+    static __device__ __forceinline__ int outer(int copy) { return ALONG_K ? line(copy) : within(copy); }
 
     template <int N>
     __device__ __forceinline__ void load(Shared<T, N>& shared, int offset, int first, int last) const {
 #pragma unroll
         for (int copy = 0; copy < COPIES; ++copy) {
-            int k = first + (ALONG_K ? within() : line(copy));
+            int k = first + (ALONG_K ? within(copy) : line(copy));
             bool inside = k < last;
-            const T* from = source.at(outers[ALONG_K ? copy : 0], k, inside);
-            copy_async<VECTOR>(shared, offset + line(copy) * Tile::LINE + within(), inside ? from : source.base, inside);
+            const T* from = source.at(outers[OUTERS > 1 ? copy : 0], k, inside);
+            int to = offset + line(copy) * Tile::LINE + within(copy);
+            copy_async<VECTOR>(shared, to, inside ? from : source.base, inside);
         }
     }
 };
@@ -184,7 +194,8 @@ struct Product {
     using LoaderB = Loader<T, COLUMNS, VECTOR_B, SourceB>;
     using Sums = Arithmetic<T, ROWS, COLUMNS, SourceA::ALONG_K, SourceB::ALONG_K>;
     static constexpr int STAGE = LoaderA::Tile::SIZE + LoaderB::Tile::SIZE;
-    static constexpr int STAGES = 4 * STAGE * sizeof(T) <= SHARED_BYTES ? 4 : 3;
+    // Where neighbouring rows share numbers, the first cache keeps these, in the memory that stages leave to it.
+    static constexpr int STAGES = 4 * STAGE * sizeof(T) <= SHARED_BYTES ? 4 : SourceA::OVERLAPS ? 2 : 3;
     // The tile of sums, when all has been added up, lies where the last steps lay; its lines are longer than its rows,
     // so that columns lie on different banks.
     static constexpr int LINE = COLUMNS + 4;
@@ -256,7 +267,7 @@ __device__ __forceinline__ void write_some(T* to, const Wide<T> (&from)[4], int 
 // A matrix that exists. `outer` counts the rows of a, or the columns of b.
 template <class T, bool ALONG>
 struct Matrix {
-    static constexpr bool ALONG_K = ALONG;
+    static constexpr bool ALONG_K = ALONG, OVERLAPS = false;
     using Outer = int;
     const T* base;
     int outers, outer_step, k_step;

@@ -115,13 +115,13 @@ def _large_tiles() -> Iterator[None]:
     """With products made in large tiles even where these are too few for a GPU, so that small samples do."""
     from minicnn.kernels.cuda import matrices
 
-    before = matrices.WANTED_BLOCKS, matrices.ENOUGH_BLOCKS
-    matrices.WANTED_BLOCKS = matrices.ENOUGH_BLOCKS = 1
+    before = matrices.WANTED_SUMS, matrices.FOR_ONE_TILE
+    matrices.WANTED_SUMS, matrices.FOR_ONE_TILE = 1, 1 << 20
     matrices.cut.cache_clear()
     try:
         yield
     finally:
-        matrices.WANTED_BLOCKS, matrices.ENOUGH_BLOCKS = before
+        matrices.WANTED_SUMS, matrices.FOR_ONE_TILE = before
         matrices.cut.cache_clear()
 
 
@@ -178,6 +178,7 @@ def _matrices(draw: Callable[..., Array]) -> Iterator[Sample]:
     for (M, K, N), tf32 in itertools.product(((8, 36, 12), (7, 35, 9), (5, 600, 6)), _arithmetics(draw)):
         for a, b in itertools.product((draw, transposed), repeat=2):
             yield Sample("matmul", (a(M, K), b(K, N), draw(N)), {}, tf32)
+    yield Sample("matmul", (draw(3, 4400), draw(4400, 5), draw(5)), {})  # so many parts that several threads add them
     yield Sample("matmul", (draw(4, 10)[:, ::2], draw(5, 3)), {})
     yield Sample("matmul", (draw(4, 4), draw(4, 4), None, draw(4, 4)), {})
     yield Sample("matmul", (draw(2, 0), draw(0, 3)), {})
