@@ -36,9 +36,9 @@ _add_parts = Kernels("matrices.cu", "add_parts", KEPT)
 
 # Threads of a block that makes a tile, and as matrices.cu has it, of one that adds parts.
 THREADS, ADDERS = (128,), 256
-# Not made to the measure of the device at hand: the bits of a result must not depend on it. The sums that all tiles at
-# work should together have at least, if sums can be cut up, and how many there must be for each of that part of a tile's
-# sums, so that the last of large tiles are not waited for long.
+# Not made to the measure of the device at hand: the bits of a result must not depend on it. How many sums all tiles at
+# work should have together, where sums can be cut up; and a tile may be as large as this many tiles have sums: the last of
+# large ones are waited for long.
 WANTED_SUMS, FOR_ONE_TILE = 1 << 21, 32
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
