@@ -28,13 +28,14 @@ class Goal(NamedTuple):
     @property
     def reached(self) -> bool:
         """Whether the value, as the table shows it, is as good as the goal."""
-        value = round(self.value, 2)
+        value = self.value if self.goal < 0.1 else round(self.value, 2)
         return value >= self.goal if self.at_least else value <= self.goal
 
     def row(self) -> str:
         """A line of the table."""
         word = "at least" if self.at_least else "at most"
-        return f"| {self.measure} | {word} {self.goal:g} | **{self.value:.2f}** | {'yes' if self.reached else 'no'} |"
+        value = f"{self.value:.1e}" if self.goal < 0.1 else f"{self.value:.2f}"
+        return f"| {self.measure} | {word} {self.goal:g} | **{value}** | {'yes' if self.reached else 'no'} |"
 
 
 def _ratio(figures: dict[str, dict[str, float]], measure: str, other: str) -> float:

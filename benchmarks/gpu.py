@@ -2,8 +2,9 @@
 
 Parts: `kernels` (each layer's passes, and each kernel that is bound by memory, beside PyTorch's and beside what the
 chip could do at best), `networks` (the articles' training steps: pictures a second, kernels a step, memory) and
-`process` (`minicnn train eastmount --device cuda`, from the start of Python to the result). Everything is measured in
-one run, in turns. Writes gpu.json and gpu.md. Where there is no GPU it says why and ends.
+`process` (`minicnn train eastmount --device cuda`, from the start of Python to the result), all measured in one run, in
+turns; and `parity` (how far losses and gradients are from the processor's). Writes gpu.json and gpu.md. Where there is
+no GPU it says why and ends.
 
 All compute in float32 and may round the operands of products to TF32. Kernels are timed within CUDA graphs, so that no
 engine's host counts; the networks as their users run them, with the data on the GPU whole.
@@ -26,7 +27,7 @@ from typing import Any
 
 from minicnn.device import why_no_gpu
 
-from . import driver, gpu_networks, gpu_report, report
+from . import driver, gpu_networks, gpu_parity, gpu_report, report
 from .cases import ARTICLES, SWEEP
 from .engines import GPU_ENGINES
 from .flat_cases import COPY, FLAT, LARGE_PRODUCT
@@ -140,7 +141,10 @@ def _train(environment: dict[str, str], patience: float) -> dict[str, Any]:
     return {"s": seconds, "accuracy": float(accuracy[1])}
 
 
-MEASURE = {"kernels": measure_kernels, "networks": gpu_networks.measure, "process": measure_process}
+MEASURE = {
+    "kernels": measure_kernels, "networks": gpu_networks.measure, "process": measure_process,
+    "parity": gpu_parity.measure,
+}  # fmt: skip
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

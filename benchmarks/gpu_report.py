@@ -67,6 +67,8 @@ def markdown(results: dict[str, Any]) -> str:
         lines += [*ratio_table(results["networks"]), "", *network_table(results["networks"]), ""]
     if results.get("process"):
         lines += [*process_table(results["process"]), ""]
+    if results.get("parity"):
+        lines += [*parity_table(results["parity"]), ""]
     lines += [*goal_table(results), ""]
     # Compilers explain at length.
     lines += [f"Failed: {name}: {why.partition(chr(10))[0]}" for name, why in facts.get("failed", {}).items()]
@@ -190,12 +192,38 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
         reached = sum(round(each, 2) >= WIDE_GOAL for each, _ in shares)
         measure = f"convolutions' passes from {WIDE} channels on, of the chip's limit: the least ({name}; "
         yield Goal(f"{measure}{reached} of {len(shares)} reach it)", True, WIDE_GOAL, share)
+    yield from _parity_goals(results.get("parity", {}))
     runs = {run: found for run, found in results.get("process", {}).items() if "s" in found}
     if "warm" in runs:
         yield Goal(f"`{COMMAND}`: seconds, kernels compiled before", False, 10.0, runs["warm"]["s"])
     if {"warm", "strict float32"} <= set(runs):
         points = 100 * abs(runs["warm"]["accuracy"] - runs["strict float32"]["accuracy"])
         yield Goal(f"`{COMMAND}`: points between its accuracy with TF32 and in strict float32", False, 0.5, points)
+
+
+def parity_table(parity: dict[str, Any]) -> list[str]:
+    """How far each network's losses and gradients are from the processor's."""
+    lines = [
+        "Ten steps from the same weights, beside the processor's: how far the losses are apart at most, and a "
+        "gradient, over its largest value.",
+        "",
+        "| network | arithmetic | losses | gradients |",
+        "|---|---|---|---|",
+    ]
+    for name, found in parity.items():
+        for how, apart in found.items():
+            lines.append(f"| {name} | {how} | {apart['losses']:.1e} | {apart['gradients']:.1e} |")
+    return lines
+
+
+def _parity_goals(parity: dict[str, Any]) -> Iterator[Goal]:
+    """The furthest of all networks."""
+    wanted = (("strict float32", "losses", 1e-4), ("strict float32", "gradients", 1e-5), ("TF32", "gradients", 2e-3))
+    for how, what, goal in wanted:
+        if parity:
+            value, name = max((found[how][what], name) for name, found in parity.items())
+            measure = f"{what} on the GPU in {how}, from the processor's in ten steps: the furthest (`{name}`)"
+            yield Goal(measure, False, goal, value)
 
 
 def _wide_shares(kernels: dict[str, Any]) -> list[tuple[float, str]]:

@@ -127,6 +127,7 @@ __global__ void __launch_bounds__(THREADS) forward(
 #pragma unroll 1
     for (int item = threadIdx.x; item < pools * (COLUMNS / 4); item += THREADS) {
         int pool = item / (COLUMNS / 4), j = item % (COLUMNS / 4) * 4, number = group_filters - column - j;
+        if (number <= 0) continue;
         int f = group * group_filters + column + j;
         Wide<T> best[4];
         unsigned char winner[4] = {0, 0, 0, 0};

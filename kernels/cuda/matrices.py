@@ -37,8 +37,8 @@ _add_parts = Kernels("matrices.cu", "add_parts", KEPT)
 # Threads of a block that makes a tile, and as matrices.cu has it, of one that adds parts.
 THREADS, ADDERS = (128,), 256
 # Not made to the measure of the device at hand: the bits of a result must not depend on it. How many sums all tiles at
-# work should have together, where sums can be cut up; and a tile may be as large as this many tiles have sums: the last of
-# large ones are waited for long.
+# work should have together, where sums can be cut up; and of tiles that have S sums there must be S / FOR_ONE_TILE: the
+# last of large ones are waited for long.
 WANTED_SUMS, FOR_ONE_TILE = 1 << 21, 32
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
@@ -172,7 +172,7 @@ def add_parts(
     if out is None and len(parts) == 1:
         return parts[0]
     out = cupy.empty(parts.shape[1:], parts.dtype) if out is None else out
-    lines = 8 if len(parts) > 16 else 1
+    lines = 1 if len(parts) <= 16 else 8 if len(parts) <= 256 else 32
     _add_parts[REAL[out.dtype]](
         (-(-out.size * lines // ADDERS),), (ADDERS,),
         (parts, bias, out, np.int64(out.size), np.int32(len(parts)), np.int32(out.shape[-1]), np.int32(lines),

@@ -59,6 +59,11 @@ class StepGraphs:
         self._uploads = Uploads()
         # For each shape of batch its graph, or under which circumstances a step was last made in full.
         self._by_shape: dict[Any, StepGraph | _Circumstances] = {}
+        self._doubts = 1
+
+    def doubt(self) -> None:
+        """Somebody else has had the word, so weights or settings may be other ones in the next step."""
+        self._doubts += 1
 
     def step(self, batch: Batch) -> None:
         """Make one step, by its graph where there is one."""
@@ -70,6 +75,7 @@ class StepGraphs:
                 graph.step(parts)
                 return
         self.trainer.full_step(self._on_device(batch))
+        self.doubt()
         if self.possible:
             self._by_shape[shape] = _Circumstances(self.trainer)
 
@@ -86,7 +92,10 @@ class StepGraphs:
     def _find(self, shape: Any, batch: Batch, parts: Sequence[Any]) -> StepGraph | None:
         known = self._by_shape.get(shape)
         if isinstance(known, StepGraph):
-            return known if known.circumstances.hold() else None
+            if known.looked != self._doubts and not known.circumstances.hold():
+                return None
+            known.looked = self._doubts
+            return known
         # A step in full puts everything in its place, memory and kernels. That must not be captured: a shape that
         # comes once is not worth it, and moments that start at zero would start there in every step.
         if known is None or not known.hold():
@@ -118,7 +127,12 @@ class StepGraph:
         circumstances: those of a step in full that was made of such a batch, which have not changed since.
         batch, parts: such a batch; what of it lies on the host is sent before a launch, the rest the graph takes.
         uploads: bring batches to the device.
+
+    Attributes:
+        looked: at which number of doubts its circumstances were last seen to hold.
     """
+
+    looked = 0
 
     def __init__(
         self, circumstances: _Circumstances, batch: Batch, parts: Sequence[Any], uploads: Uploads

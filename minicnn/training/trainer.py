@@ -185,11 +185,14 @@ class Trainer:
         self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
             self._replays.begin()
+        if self._graphs is not None:
+            self._graphs.doubt()
 
     def doubt(self) -> None:
         """Expect changes by whoever was called since the last step."""
-        if self._replays is not None:
-            self._replays.doubt()
+        for steps in (self._replays, self._graphs):
+            if steps is not None:
+                steps.doubt()
 
     def _new_replays(self) -> Replays:
         return Replays(self.model, self.optimizer, self._joined, self._cross_entropy())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import driver, engines, gpu, gpu_networks, gpu_report, worker
+from benchmarks import driver, engines, gpu, gpu_networks, gpu_parity, gpu_report, worker
 from benchmarks.cases import CASES, ConvCase, DenseCase
 from benchmarks.flat_cases import _COST, COPY, FLAT, GPU_CASES, LARGE_PRODUCT, FlatCase, traffic
 from benchmarks.workloads import WORKLOADS, Conv, Dense, Dropout, Pool, Workload
@@ -375,3 +375,34 @@ def test_the_chip_is_told_by_the_runtime(cupy: Any, monkeypatch: pytest.MonkeyPa
     assert set(found) == {"chip", "capability", "memory, GiB", "driver", "runtime"}
     if not device.on_gpu:
         assert found["chip"] == "NVIDIA Imaginary" and found["capability"] == "9.0" and found["driver"] == "CUDA 13000"
+
+
+TINY_NETWORK = Workload(
+    "tiny", (8, 8, 3), (Conv(4, (3, 3)), Pool(), Dense(8), Dense(3, None)), batch_size=4, optimizer="adam",
+    learning_rate=1e-3, samples=12,
+)  # fmt: skip
+# Of the articles' where they take no time.
+TRAINED = WORKLOADS | {"tiny": TINY_NETWORK}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_training_on_the_device_stays_with_the_processors(ours: Any, name: str) -> None:
+    if name != "tiny" and not device.on_gpu:
+        pytest.skip("takes a GPU")
+    steps = gpu_parity.STEPS if device.on_gpu else 2
+    strict, rounded = (gpu_parity.deviations(TRAINED[name], tf32, steps) for tf32 in (False, True))
+    assert 0 < strict["losses"] < 1e-4 and 0 < strict["gradients"] < 1e-5
+    assert strict["gradients"] < rounded["gradients"] < 2e-3
+
+
+def test_parity_is_told_of_each_network_and_aimed_at_for_the_furthest() -> None:
+    strict, rounded = {"losses": 2e-5, "gradients": 3e-5}, {"losses": 1e-3, "gradients": 1e-3}
+    near = {"strict float32": strict, "TF32": rounded}
+    far = {"strict float32": strict, "TF32": {**rounded, "gradients": 0.01}}
+    results = {"about": about(), "rounds": {}, "parity": {"near": near, "far": far}}
+    text = gpu_report.markdown(results)
+    assert "| far | TF32 | 1.0e-03 | 1.0e-02 |" in text and "| near | strict float32 | 2.0e-05 | 3.0e-05 |" in text
+    assert "the furthest (`near`) | at most 0.0001 | **2.0e-05** | yes |" in text
+    assert "the furthest (`near`) | at most 1e-05 | **3.0e-05** | no |" in text
+    assert "the furthest (`far`) | at most 0.002 | **1.0e-02** | no |" in text
