@@ -79,13 +79,11 @@ class _Plan(NamedTuple):
 def _plan(operation: str, dtype: np.dtype, sizes: tuple[int, int, int], groups: int, *axes: tuple[int, Array]) -> _Plan:
     """For operands with these fast axes and rows, columns and depth of the product; a depth of 0 is not cut up."""
     a, b = (4 if dtype.itemsize <= 4 and length % 4 == 0 and is_aligned(array) else 1 for length, array in axes)
-    how = REAL[dtype], arithmetic(operation, dtype)
-    tiles = _TILES.get((*how, a, b))
-    if tiles is None:
+    real, how = REAL[dtype], arithmetic(operation, dtype)
+    if (real, how, a, b) not in _TILES:
         a = b = 1
-        tiles = _TILES[(*how, a, b)]
-    found = cut(*sizes, tiles, groups)
-    return _Plan((how[0], *found.tile, a, b, how[1]), found)
+    found = cut(*sizes, _TILES[real, how, a, b], groups)
+    return _Plan((real, *found.tile, a, b, how), found)
 
 
 def conv2d(
@@ -134,8 +132,8 @@ def conv2d_input_gradient(
     gy, w = contiguous(gy, dtype), contiguous(w, dtype)
     gx = cupy.empty((shape.images, *input_size, shape.channels), dtype)
     if _is_direct(shape):
-        plan = direct(shape, input_size, shape.channels, "conv2d_input_gradient")
-        launch(_direct_input_gradient[REAL[dtype]], gx.size, gy, w, gx, plan)
+        place = direct(shape, input_size, shape.channels, "conv2d_input_gradient")
+        launch(_direct_input_gradient[REAL[dtype]], gx.size, gy, w, gx, place)
     elif gx.size:
         for part in gradient_parts(shape):
             sizes = int(part.windows["windows"]), shape.group_channels, 0

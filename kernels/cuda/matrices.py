@@ -148,14 +148,14 @@ def multiply(
     lines = K if left.along_k == "true" else M, K if right.along_k == "true" else N
     whole = all(number % 4 == 0 for number in (*lines, left.step, right.step))
     vector = 4 if dtype.itemsize <= 4 and whole and is_aligned(left.array, right.array) else 1
-    how = REAL[dtype], arithmetic("matmul", dtype)
-    plan = cut(M, N, K, _TILES[(*how, vector)])
+    real, how = REAL[dtype], arithmetic("matmul", dtype)
+    plan = cut(M, N, K, _TILES[real, how, vector])
     parts = None
     if plan.parts > 1:
         parts = cupy.empty((plan.parts, M, N), wide(dtype))
     elif out.dtype != dtype:
         parts = out
-    kernel = _multiply[(how[0], *plan.tile, vector, how[1], left.along_k, right.along_k)]
+    kernel = _multiply[real, plan.tile[0], plan.tile[1], vector, how, left.along_k, right.along_k]
     sizes = np.int32(M), np.int32(N), np.int32(K)
     kernel(
         (*plan.blocks, plan.parts), THREADS,
