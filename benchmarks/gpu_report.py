@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .cases import CASES, ConvCase
 from .flat_cases import COPY, FLAT, GPU_CASES, LARGE_PRODUCT, traffic
 from .goals import HEAD, Goal
+from .gpu_parity import HOW
 from .report import OURS, best_other, medians
 
 # Between these in the README stands what `summary` makes.
@@ -211,19 +212,21 @@ def parity_table(parity: dict[str, Any]) -> list[str]:
         "|---|---|---|---|",
     ]
     for name, found in parity.items():
-        for how, apart in found.items():
-            lines.append(f"| {name} | {how} | {apart['losses']:.1e} | {apart['gradients']:.1e} |")
+        for how in HOW:
+            lines.append(f"| {name} | {how} | {found[how]['losses']:.1e} | {found[how]['gradients']:.1e} |")
     return lines
 
 
 def _parity_goals(parity: dict[str, Any]) -> Iterator[Goal]:
-    """The furthest of all networks."""
+    """The furthest of all networks; of gradients, of those without ReLU and maxima."""
     wanted = (("strict float32", "losses", 1e-4), ("strict float32", "gradients", 1e-5), ("TF32", "gradients", 2e-3))
     for how, what, goal in wanted:
-        if parity:
-            value, name = max((found[how][what], name) for name, found in parity.items())
-            measure = f"{what} on the GPU in {how}, from the processor's in ten steps: the furthest (`{name}`)"
-            yield Goal(measure, False, goal, value)
+        apart = [(found[how][what], name) for name, found in parity.items() if found["smooth"] or what == "losses"]
+        if apart:
+            value, name = max(apart)
+            networks = "networks" if what == "losses" else "networks without ReLU and maxima"
+            measure = f"{what} on the GPU in {how} beside the processor's, of {len(apart)} {networks} the furthest"
+            yield Goal(f"{measure} (`{name}`)", False, goal, value)
 
 
 def _wide_shares(kernels: dict[str, Any]) -> list[tuple[float, str]]:
