@@ -56,11 +56,11 @@ def markdown(results: dict[str, Any]) -> str:
     """All tables of the parts that were measured."""
     facts = results["about"]
     versions = ", ".join(f"{name} {_version(found)}" for name, found in facts["versions"].items())
-    lines = [
+    machine = (
         f"{facts['chip']} (capability {facts['capability']}, {facts['memory, GiB']} GiB), driver {facts['driver']}, "
-        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}.{_rounds(results)}",
-        "",
-    ]
+        f"CUDA runtime {facts['runtime']}, {facts['date']}"
+    )
+    lines = [f"{'; '.join(filter(None, (machine, versions)))}.{_rounds(results)}", ""]
     if results.get("kernels"):
         lines += [*kernel_table(results["kernels"]), ""]
     if results.get("networks"):
