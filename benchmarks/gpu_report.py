@@ -56,12 +56,11 @@ def markdown(results: dict[str, Any]) -> str:
     """All tables of the parts that were measured."""
     facts = results["about"]
     versions = ", ".join(f"{name} {_version(found)}" for name, found in facts["versions"].items())
-    lines = [
+    machine = (
         f"{facts['chip']} (capability {facts['capability']}, {facts['memory, GiB']} GiB), driver {facts['driver']}, "
-        f"CUDA runtime {facts['runtime']}, {facts['date']}; {versions}. Medians of "
-        f"{_rounds(results)} in turns; float32, operands of products rounded to TF32.",
-        "",
-    ]
+        f"CUDA runtime {facts['runtime']}, {facts['date']}"
+    )
+    lines = [f"{'; '.join(filter(None, (machine, versions)))}.{_rounds(results)}", ""]
     if results.get("kernels"):
         lines += [*kernel_table(results["kernels"]), ""]
     if results.get("networks"):
@@ -80,7 +79,10 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _rounds(results: dict[str, Any]) -> str:
-    return ", ".join(f"{count} rounds ({part})" for part, count in results["rounds"].items() if results.get(part))
+    """How the parts were measured that take turns, if there is one."""
+    counts = [f"{count} rounds ({part})" for part, count in results["rounds"].items() if results.get(part)]
+    how = "in turns; float32, operands of products rounded to TF32"
+    return f" Medians of {', '.join(counts)} {how}." if counts else ""
 
 
 def _version(found: dict[str, str]) -> str:

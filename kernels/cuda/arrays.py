@@ -57,10 +57,15 @@ def contiguous(array: Array, dtype: Any) -> Array:
     return whole if array.ndim else whole.reshape(())  # CuPy gives what has no axes one
 
 
+def is_aligned(array: Array) -> bool:
+    """Whether 16 bytes may be read at once from where the array begins, as from all but some views."""
+    return bool(array.data.ptr % 16 == 0)
+
+
 def aligned(array: Array, dtype: Any) -> Array:
-    """The same, and a copy too unless 16 bytes may be read at once from where it begins, as from all but some views."""
+    """As `contiguous`, and a copy too unless the array `is_aligned`."""
     array = contiguous(array, dtype)
-    return array if array.data.ptr % 16 == 0 else array.copy()
+    return array if is_aligned(array) else array.copy()
 
 
 def at_once(count: int) -> int:

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..composition import blocks, dense_blocks
 from ..geometry import Padding, Pair
-from .arrays import Array, contiguous, floating, launch, wide
+from .arrays import Array, aligned, at_once, contiguous, floating, launch, wide
 from .elementwise import ACTIVATION_NUMBERS, activation_gradient
 from .loading import KEPT, REAL, Kernels
-from .matrices import LARGE, NARROW, SMALL, THREADS, Cut, add_parts, arithmetic, cut, is_aligned, multiply
+from .matrices import LARGE, NARROW, SMALL, THREADS, Cut, add_parts, arithmetic, cut, multiply
 from .pooling import avg_pool2d, max_pool2d
 from .windows import NO_POOL, Pool, Shape, direct, gradient_parts, windows
 
@@ -76,9 +76,12 @@ class _Plan(NamedTuple):
     cut: Cut
 
 
-def _plan(operation: str, dtype: np.dtype, sizes: tuple[int, int, int], groups: int, *axes: tuple[int, Array]) -> _Plan:
-    """For operands with these fast axes and rows, columns and depth of the product; a depth of 0 is not cut up."""
-    a, b = (4 if dtype.itemsize <= 4 and length % 4 == 0 and is_aligned(array) else 1 for length, array in axes)
+def _plan(operation: str, dtype: np.dtype, sizes: tuple[int, int, int], groups: int, *lengths: int) -> _Plan:
+    """For rows, columns and depth of the product, and the lengths of the fast axes of operands that are `aligned`.
+
+    A depth of 0 is not cut up.
+    """
+    a, b = map(at_once, lengths)
     real, how = REAL[dtype], arithmetic(operation, dtype)
     if (real, how, a, b) not in _TILES:
         a = b = 1
@@ -101,7 +104,7 @@ def _convolve(
     """activation(conv2d(x, w, b)), or of a max pooling behind it, without the picture before that, with the winners."""
     dtype, pooled = x.dtype, pool is not None
     pool = pool or NO_POOL
-    x, w, b = contiguous(x, dtype), contiguous(w, dtype), None if b is None else contiguous(b, wide(dtype))
+    x, w, b = aligned(x, dtype), aligned(w, dtype), None if b is None else contiguous(b, wide(dtype))
     y = cupy.empty((shape.images, *shape.pooled(pool), shape.filters), dtype)
     winners = cupy.empty(y.shape, np.uint8) if pooled else None
     last = ACTIVATION_NUMBERS[activation], wide(dtype).type(alpha)
@@ -110,14 +113,14 @@ def _convolve(
     elif y.size:
         place = windows(shape, pool)
         sizes = int(place["windows"]), shape.group_filters, 0
-        plan = _plan("conv2d", dtype, sizes, shape.groups, (shape.group_channels, x), (shape.group_filters, w))
+        plan = _plan("conv2d", dtype, sizes, shape.groups, shape.group_channels, shape.group_filters)
         arguments = (x, w, b, y, winners, place, np.int32(shape.group_filters), np.int32(shape.filters), *last)
         _forward[plan.which]((*plan.cut.blocks, shape.groups), THREADS, arguments)
     return y, winners
 
 
 def _convolve_directly(x: Array, w: Array, b: Array | None, y: Array, shape: Shape, *last: Any) -> None:
-    abreast = 4 if shape.group_filters % 4 == 0 and is_aligned(w) else 1
+    abreast = at_once(shape.group_filters)
     plan = direct(shape, shape.output, shape.filters // abreast, "conv2d")
     launch(_direct_forward[REAL[y.dtype], abreast], int(plan["count"]), x, w, b, y, plan, *last)
 
@@ -129,7 +132,7 @@ def conv2d_input_gradient(
     """See `minicnn.kernels.conv2d_input_gradient`."""
     dtype = floating("conv2d_input_gradient", gy, half=True)
     shape = _shape((len(gy), *input_size, w.shape[2] * groups), w.shape, strides, padding, dilation, groups)
-    gy, w = contiguous(gy, dtype), contiguous(w, dtype)
+    gy, w = aligned(gy, dtype), aligned(w, dtype)
     gx = cupy.empty((shape.images, *input_size, shape.channels), dtype)
     if _is_direct(shape):
         place = direct(shape, input_size, shape.channels, "conv2d_input_gradient")
@@ -137,8 +140,7 @@ def conv2d_input_gradient(
     elif gx.size:
         for part in gradient_parts(shape):
             sizes = int(part.windows["windows"]), shape.group_channels, 0
-            axes = (shape.group_filters, gy), (shape.group_filters, w)
-            plan = _plan("conv2d_input_gradient", dtype, sizes, groups, *axes)
+            plan = _plan("conv2d_input_gradient", dtype, sizes, groups, shape.group_filters, shape.group_filters)
             arguments = (gy, w, gx, *part, np.int32(shape.channels))
             _input_gradient[plan.which]((*plan.cut.blocks, groups), THREADS, arguments)
     return gx
@@ -154,13 +156,12 @@ def conv2d_kernel_gradient(
     shape = _shape(x.shape, w_shape, strides, padding, dilation, groups)
     if not gy.size:
         return cupy.zeros(w_shape, wide(dtype))
-    x, gy = contiguous(x, dtype), contiguous(gy, dtype)
+    x, gy = aligned(x, dtype), aligned(gy, dtype)
     if _has_thin_groups(shape):
         return _direct_weights(x, gy, shape)
     place = windows(shape)
     sizes = shape.taps, shape.group_filters, int(place["windows"])
-    axes = (shape.group_channels, x), (shape.group_filters, gy)
-    plan = _plan("conv2d_kernel_gradient", dtype, sizes, groups, *axes)
+    plan = _plan("conv2d_kernel_gradient", dtype, sizes, groups, shape.group_channels, shape.group_filters)
     parts = cupy.empty((plan.cut.parts, *w_shape), wide(dtype))
     arguments = (x, gy, parts, place, np.int32(shape.group_filters), np.int32(shape.filters), np.int32(groups))
     _kernel_gradient[plan.which]((*plan.cut.blocks, groups * plan.cut.parts), THREADS, arguments)

@@ -12,7 +12,7 @@ import numpy as np
 from ..dispatch import tf32_is_used
 from ..floats import is_half
 from ..geometry import Pair
-from .arrays import Array, contiguous, floating, on_device, wide
+from .arrays import Array, contiguous, floating, is_aligned, on_device, wide
 from .loading import KEPT, REAL, Kernels
 
 # Tiles, by rows and columns.
@@ -40,6 +40,8 @@ THREADS, ADDERS = (128,), 256
 # work should have together, where sums can be cut up; and of tiles that have S sums there must be S / FOR_ONE_TILE: the
 # last of large ones are waited for long.
 WANTED_SUMS, FOR_ONE_TILE = 1 << 21, 32
+# Blocks along the second axis of a grid, on every device: here, tiles side by side.
+MOST_ABREAST = (1 << 16) - 1
 # The steps of a sum that are worth a block of their own.
 SHORTEST_PART = 256
 # Ten times the compute capability from which on tensor cores multiply such numbers.
@@ -121,11 +123,6 @@ def _operand(array: Array, dtype: np.dtype, k_axis: int) -> Operand:
     return Operand(contiguous(array, dtype), array.shape[1], str(k_axis == 1).lower())
 
 
-def is_aligned(*arrays: Array) -> bool:
-    """Whether 16 bytes may be read at once from where the arrays begin."""
-    return all(array.data.ptr % 16 == 0 for array in arrays)
-
-
 def matmul(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """See `minicnn.kernels.matmul`."""
     return multiply(a, b, bias, out)
@@ -147,9 +144,12 @@ def multiply(
     left, right = _operand(a, dtype, 1), _operand(b, dtype, 0)
     lines = K if left.along_k == "true" else M, K if right.along_k == "true" else N
     whole = all(number % 4 == 0 for number in (*lines, left.step, right.step))
-    vector = 4 if dtype.itemsize <= 4 and whole and is_aligned(left.array, right.array) else 1
+    whole = whole and is_aligned(left.array) and is_aligned(right.array)
+    vector = 4 if dtype.itemsize <= 4 and whole else 1
     real, how = REAL[dtype], arithmetic("matmul", dtype)
     plan = cut(M, N, K, _TILES[real, how, vector])
+    if plan.blocks[1] > MOST_ABREAST:
+        raise ValueError(f"matmul: {N:,} columns are too many for the cuda kernels when there are {M:,} rows")
     parts = None
     if plan.parts > 1:
         parts = cupy.empty((plan.parts, M, N), wide(dtype))

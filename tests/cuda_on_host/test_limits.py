@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -118,6 +119,38 @@ def test_a_view_that_begins_anywhere_gives_the_bits_of_an_array(cupy: Any) -> No
     ]
     for number, call in enumerate(calls):
         assert call(x).get().tobytes() == call(x.copy()).get().tobytes(), number
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_of_views_that_begin_anywhere_give_the_bits_of_arrays(
+    cupy: Any, tf32: bool, groups: int
+) -> None:
+    """Either operand, or both; in two groups they are thin ones."""
+    generator = np.random.default_rng(0)
+    whole = [cupy.asarray(generator.standard_normal(513).astype(np.float32)) for _ in range(2)]
+    options: dict[str, Any] = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": groups}
+    picture, weights = (2, 8, 4, 8), (3, 3, 4 // groups, 8)
+    x = (2, 8, 4, 4)
+    calls: list[tuple[tuple[int, ...], tuple[int, ...], Callable[[Any, Any], Any]]] = [
+        (x, weights, lambda x, w: kernels.conv2d(x, w, None, **options)),
+        (picture, weights, lambda gy, w: kernels.conv2d_input_gradient(gy, w, input_size=(8, 4), **options)),
+        (x, picture, lambda x, gy: kernels.conv2d_kernel_gradient(x, gy, kernel_size=(3, 3), **options)),
+    ]
+    with kernels.use_tf32(tf32):
+        for first, second, call in calls:
+            shapes = zip(whole, (first, second), strict=True)
+            views = [array[1 : 1 + math.prod(shape)].reshape(shape) for array, shape in shapes]
+            expected = call(*[view.copy() for view in views]).get().tobytes()
+            for one, other in ((True, False), (False, True), (True, True)):
+                operands = [v if is_view else v.copy() for v, is_view in zip(views, (one, other), strict=True)]
+                assert call(*operands).get().tobytes() == expected
+
+
+def test_more_columns_than_a_grid_has_room_for_are_refused(cupy: Any) -> None:
+    with pytest.raises(ValueError, match=r"matmul: 2,097,121 columns are too many .* when there are 1 rows"):
+        kernels.matmul(cupy.empty((1, 1), np.float32), cupy.empty((1, 2_097_121), np.float32))
 
 
 @pytest.mark.gpu

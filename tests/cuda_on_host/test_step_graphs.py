@@ -383,7 +383,7 @@ def test_every_step_draws_other_masks(cupy: Any, steps: list[str]) -> None:
     assert model.layers[1].get_state()["step"] == 5 and model.optimizer.iterations == 5
 
 
-def test_what_a_graph_depends_on_is_looked_at_before_each_step(cupy: Any, steps: list[str]) -> None:
+def test_what_a_graph_depends_on_is_looked_at_before_each_single_step(cupy: Any, steps: list[str]) -> None:
     found = []
     for graphs in (True, False):
         with pytest.MonkeyPatch.context() as patch:
@@ -418,6 +418,32 @@ def test_what_a_graph_depends_on_is_looked_at_before_each_step(cupy: Any, steps:
     made = steps[: len(steps) // 2]
     assert made == ["full"] + ["full", "graph", "graph"] * 4 + ["graph"] + ["full", "graph", "graph"] * 3
     assert found[0] == found[1]
+
+
+class WithinAnEpoch(callbacks.Callback):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.model.epoch == 1 and batch == 1:
+            self.model.optimizer.momentum = 0.9
+
+
+class BetweenEpochs(callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.model.layers[2].rate = 0.1
+
+
+@pytest.mark.parametrize(("kind", "second"), [
+    (WithinAnEpoch, ["graph", "full", "graph"]), (BetweenEpochs, ["full", "graph", "graph"])])  # fmt: skip
+def test_what_a_callback_changes_is_noticed_in_the_next_step(
+    cupy: Any, steps: list[str], kind: type[callbacks.Callback], second: list[str]
+) -> None:
+    (x, y), found = data(24), []
+    for graphs in (True, False):
+        model = simple(optimizer=optimizers.SGD(0.1, momentum=0.5))
+        found.append(results(model, graphs=graphs, x=x, y=y, epochs=3, callbacks=[kind()]))
+    assert steps[:9] == ["full", "graph", "graph", *second, "graph", "graph", "graph"]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_step_of_lenet5_is_few_kernels(cupy: Any, steps: list[str]) -> None:
