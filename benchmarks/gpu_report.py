@@ -61,6 +61,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"CUDA runtime {facts['runtime']}, {facts['date']}"
     )
     lines = [f"{'; '.join(filter(None, (machine, versions)))}.{_rounds(results)}", ""]
+    if "note" in results:  # of whoever joined what was not measured in one run
+        lines[:0] = [results["note"], ""]
     if results.get("kernels"):
         lines += [*kernel_table(results["kernels"]), ""]
     if results.get("networks"):

@@ -42,7 +42,7 @@ struct Loader {
     static constexpr int PER_LINE = (ALONG_K ? DEPTH : EXTENT) / VECTOR;
     static constexpr int COPIES = EXTENT * DEPTH / VECTOR / THREADS;
     static constexpr int OUTERS = ALONG_K && !KEEPS_ROW ? COPIES : 1;
-    static_assert(THREADS % PER_LINE == 0 && THREADS % EXTENT % 32 == 0 && COPIES > 0, "whole lines, and something to do");
+    static_assert(THREADS % PER_LINE == 0 && THREADS % EXTENT == 0 && COPIES > 0, "whole lines, and something to do");
     using Tile = Layout<T, EXTENT, ALONG_K>;
 
     const Source& source;

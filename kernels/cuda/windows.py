@@ -81,6 +81,12 @@ class Shape(NamedTuple):
         """Weights to a filter."""
         return math.prod(self.kernel) * self.group_channels
 
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from a window's first number to its last."""
+        (KH, KW), (row_tap, column_tap) = self.kernel, self.dilation
+        return (KH - 1) * row_tap, (KW - 1) * column_tap
+
     def pooled(self, pool: Pool) -> Pair:
         """The size of what a pooling behind the convolution gives."""
         return output_sizes(self.output, pool.size, pool.strides, pool.padding)
@@ -94,14 +100,19 @@ def _record(dtype: np.dtype, **values: object) -> np.ndarray:
     return record
 
 
+def _numbers_around(size: Pair, around: Padding, depth: int) -> int:
+    """Of a picture and what lies around it: places there are counted in 32 bits."""
+    (top, bottom), (left, right) = around
+    return (size[0] + top + bottom) * (size[1] + left + right) * depth
+
+
 @lru_cache(maxsize=1024)
 def windows(shape: Shape, pool: Pool = NO_POOL) -> np.ndarray:
     """All windows of the convolution, counted pool by pool; pools do not overlap and are not padded."""
     rows, columns = shape.pooled(pool)
     cells = math.prod(pool.size)
     count = shape.images * rows * columns * cells
-    # All of both pictures is counted in 32 bits, not the windows alone.
-    check_count("conv2d", max(count * shape.filters, shape.images * math.prod(shape.size) * shape.channels))
+    check_count("conv2d", max(count, shape.images * _numbers_around(shape.size, shape.padding, shape.channels)))
     (SH, SW), (PH, PW) = shape.strides, pool.size
     return _record(
         WINDOWS, output_rows=divider(rows), output_columns=divider(columns), cells=divider(cells),
@@ -150,8 +161,10 @@ class Part(NamedTuple):
 @lru_cache(maxsize=1024)
 def gradient_parts(shape: Shape) -> tuple[Part, ...]:
     """The products that an input gradient is made of."""
-    pixels, windows = shape.images * math.prod(shape.size), shape.images * math.prod(shape.output)
-    check_count("conv2d_input_gradient", max(pixels * shape.channels, windows * shape.filters))
+    # Windows on gy begin as far outside as the kernel reaches.
+    rows, columns = shape.reach
+    seen = _numbers_around(shape.output, ((rows, rows), (columns, columns)), shape.filters)
+    check_count("conv2d_input_gradient", shape.images * max(math.prod(shape.size), seen))
     axes = [
         list(residues(*axis))
         for axis in zip(shape.size, shape.kernel, shape.strides, (pad[0] for pad in shape.padding), shape.dilation,
