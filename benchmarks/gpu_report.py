@@ -228,8 +228,8 @@ def _parity_goals(parity: dict[str, Any]) -> Iterator[Goal]:
         apart = [(found[how][what], name) for name, found in parity.items() if found["smooth"] or what == "losses"]
         if apart:
             value, name = max(apart)
-            networks = "networks" if what == "losses" else "networks without ReLU and maxima"
-            measure = f"{what} on the GPU in {how} beside the processor's, of {len(apart)} {networks} the furthest"
+            kind = "networks" if what == "losses" else "without ReLU and maxima"
+            measure = f"{what} on the GPU in {how} beside the processor's, the furthest of {len(apart)} {kind}"
             yield Goal(f"{measure} (`{name}`)", False, goal, value)
 
 

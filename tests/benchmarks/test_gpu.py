@@ -415,6 +415,6 @@ def test_parity_is_told_of_each_network_and_aimed_at_for_the_furthest() -> None:
     text = gpu_report.markdown(results)
     assert "CUDA runtime 13000, 2026-01-01.\n" in text and "Medians" not in text  # no engines, no turns
     assert "| kinked | TF32 | 1.0e-03 | 1.0e-02 |" in text and "| near | strict float32 | 2.0e-05 | 3.0e-05 |" in text
-    assert "of 2 networks the furthest (`kinked`) | at most 0.0001 | **3.0e-04** | no |" in text
+    assert "the furthest of 2 networks (`kinked`) | at most 0.0001 | **3.0e-04** | no |" in text
     for found in ("at most 1e-05 | **3.0e-05** | no |", "at most 0.002 | **1.0e-03** | yes |"):
-        assert f"of 1 networks without ReLU and maxima the furthest (`near`) | {found}" in text
+        assert f"the furthest of 1 without ReLU and maxima (`near`) | {found}" in text
