@@ -1,8 +1,8 @@
 """The three passes of a convolution, and fused blocks.
 
-With few channels or filters to a group the direct kernels serve, else products of tiles, on the tensor cores where
-float32 may be rounded to TF32 on the way there (`use_tf32`) and the device has them. Which `algorithm` is asked for
-makes no difference here.
+With few channels or filters to each of several groups, or few numbers to a window, the direct kernels serve, else
+products of tiles, on the tensor cores where float32 may be rounded to TF32 on the way there (`use_tf32`) and the device
+has them. Which `algorithm` is asked for makes no difference here.
 """
 
 from __future__ import annotations

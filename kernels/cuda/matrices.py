@@ -87,7 +87,8 @@ def cut(rows: int, columns: int, depth: int, tiles: tuple[Pair, ...], groups: in
 
     Args:
         rows, columns, depth: of one of `groups` products; a depth of 0 is not cut up.
-        tiles: those to choose from, the largest first.
+        tiles: those to choose from, the largest first. One that makes half as many sums again as the smallest do, those
+            beyond the edges included, is too large.
     """
     most_parts = max(depth // SHORTEST_PART, 1)
     for tile in tiles:

@@ -413,6 +413,7 @@ def test_parity_is_told_of_each_network_and_aimed_at_for_the_furthest() -> None:
     kinked = {"strict float32": {**strict, "losses": 3e-4}, "TF32": {**rounded, "gradients": 0.01}, "smooth": False}
     results = {"about": {**about(), "versions": {}}, "rounds": gpu.ROUNDS, "parity": {"near": near, "kinked": kinked}}
     text = gpu_report.markdown(results)
+    assert gpu_report.markdown({**results, "note": "Of two runs."}) == f"Of two runs.\n\n{text}"
     assert "CUDA runtime 13000, 2026-01-01.\n" in text and "Medians" not in text  # no engines, no turns
     assert "| kinked | TF32 | 1.0e-03 | 1.0e-02 |" in text and "| near | strict float32 | 2.0e-05 | 3.0e-05 |" in text
     assert "the furthest of 2 networks (`kinked`) | at most 0.0001 | **3.0e-04** | no |" in text

@@ -348,6 +348,7 @@ def _large() -> Iterator[Sample]:
     """What takes large tiles: once as many as there must be for them, else one of each, with edges."""
     draw = _drawer("float32")
     yield Sample("matmul", (draw(2048, 8), draw(8, 1024)), {})
+    yield Sample("matmul", (draw(2, 66_000), draw(66_000, 3), draw(3)), {})  # in more parts than eight threads add
     for dtype, tf32 in (("float32", False), ("float32", True), ("float16", False), ("bfloat16", False)):
         draw, tolerance = _drawer(dtype), TOLERANCE["tf32" if tf32 else dtype]
         how = {"tf32": tf32, "tolerance": tolerance, "large": True}

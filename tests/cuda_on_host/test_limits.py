@@ -49,6 +49,8 @@ def test_a_batch_beyond_32_bit_indices_is_refused_before_anything_is_allocated(c
         windows.windows(shape)
     # Only pictures that windows are read from are counted in 32 bits.
     assert int(windows.windows(shape._replace(images=8_000, filters=64))["windows"]) == 8_000 * 128 * 128
+    with pytest.raises(ValueError, match=r"conv2d: an array of 1,115,136,000 numbers is too large"):
+        windows.windows(shape._replace(images=8_000, padding=((2, 2), (2, 2))))
     with pytest.raises(ValueError, match=r"conv2d_input_gradient: an array of 8,388,608,000 numbers is too large"):
         windows.gradient_parts(shape._replace(images=8_000, filters=64))
     arrays.check_count("conv2d", arrays.MOST_ELEMENTS)
