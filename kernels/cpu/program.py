@@ -281,6 +281,12 @@ def assemble(calls: Sequence[Call]) -> list[Callable[[], None]]:
     return steps
 
 
+def as_program(calls: Sequence[Call]) -> Program | None:
+    """The same calls in the same order as one program; None where one of them is no kernel's."""
+    shared = [_as_shared(*call) for call in calls]
+    return None if any(call is None for call in shared) else Program([call for call in shared if call is not None])
+
+
 class Program:
     """Calls of `threads.share`, made ready to be made again and again on the same memory."""
 
@@ -315,6 +321,12 @@ class Program:
             if self._state[FAILED - ROW]:
                 self._state[FAILED - ROW] = 0
                 raise RuntimeError("Program: a kernel that was called again failed")
+
+    def finish(self) -> None:
+        """Come to the end of a run that an interrupt cut off, if one did."""
+        with self._lock:
+            if self._state[BEGUN_OR_ENDED - ROW] % 2:
+                self._walk_to_the_end()
 
     def _walk_to_the_end(self) -> None:
         while not _walk(self._calls, self._state):

@@ -7,7 +7,9 @@ last network is described in words only: widths are our reading.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from minicnn.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from minicnn.models import Sequential
@@ -61,7 +63,9 @@ _recipe = partial(
 )
 
 
-def _recipes(batch_size: int, epochs: int) -> dict[str, Recipe]:
+def _recipes(
+    batch_size: int, epochs: int, augmentation: Mapping[str, float | bool] | None = None, note: str = ""
+) -> dict[str, Recipe]:
     return {
         "reported": _recipe(
             optimizer=partial(Adam, learning_rate=1e-6),
@@ -75,7 +79,8 @@ def _recipes(batch_size: int, epochs: int) -> dict[str, Recipe]:
             optimizer=partial(Adam, learning_rate=1e-4),
             batch_size=batch_size,
             epochs=epochs,
-            note="Ours: pixels of 0..1 and the learning rate that they allow.",
+            augmentation=augmentation,
+            note="Ours: pixels of 0..1 and the learning rate that they allow." + note,
         ),
     }
 
@@ -171,7 +176,12 @@ FINAL = _article(
     title="cats and dogs: conv 64 and 128, dense 512 twice",
     build=partial(convolutional, "strika-final", (64, 128), 512),
     parameters=42_151_297,
-    recipes=_recipes(64, 19),
+    recipes=_recipes(
+        64,
+        19,
+        augmentation=MappingProxyType({"zoom_range": 0.2, "horizontal_flip": True}),
+        note=" Pictures are zoomed and mirrored: undistorted, these 4,096 are known by heart after nine epochs.",
+    ),
     figures=(
         Figure("validation loss", 0.75, 19, "the cross-entropy; the text gives no number of epochs"),
         Figure("validation correlation", 0.42, 19),

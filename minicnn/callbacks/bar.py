@@ -10,6 +10,8 @@ from .base import Callback, Logs
 class ProgressBar(Callback):
     """What `fit(verbose=1)` and `fit(verbose=2)` print; see `minicnn.progress`."""
 
+    reads_only_logs = True
+
     def __init__(self, verbose: int = 1) -> None:
         super().__init__()
         self.verbose = verbose

@@ -18,6 +18,9 @@ class Callback:
     """
 
     model: Model
+    #: Whether its batch hooks look at nothing but what they are given: then the model may be some steps ahead of them.
+    #: Not inherited: a class that overrides hooks says it for itself.
+    reads_only_logs = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -106,8 +109,9 @@ class CallbackList:
 
     @property
     def watches_batches(self) -> bool:
-        """Whether a callback is called between two training steps."""
-        return bool(self._overriding["on_train_batch_begin"] or self._overriding["on_train_batch_end"])
+        """Whether a callback is called between two training steps that may look at the model, or change it."""
+        called = self._overriding["on_train_batch_begin"] + self._overriding["on_train_batch_end"]
+        return not all(vars(type(callback)).get("reads_only_logs", False) for callback in called)
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call `hook` ("on_epoch_begin", ...) of every callback."""

@@ -111,6 +111,8 @@ class Recorder(Callback):
         finished: how many epochs are finished.
     """
 
+    reads_only_logs = True
+
     def __init__(
         self,
         results: Results,

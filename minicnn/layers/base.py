@@ -484,8 +484,10 @@ class Layer:
         """The layers kept in this layer's attributes, each once, in the order they were set."""
         found: dict[int, Layer] = {}
         for value in self.__dict__.values():
-            for layer in _layers_in(value):
-                found.setdefault(id(layer), layer)
+            # Most are nothing of the kind.
+            if isinstance(value, (Layer, list, tuple, dict)):
+                for layer in _layers_in(value):
+                    found.setdefault(id(layer), layer)
         return list(found.values())
 
     @property

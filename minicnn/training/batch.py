@@ -50,6 +50,10 @@ class Batch:
         self.size = size
         self.samples = samples
 
+    def split(self) -> list[Batch]:
+        """The batches, one for each training step: itself."""
+        return [self]
+
     def arrays(self) -> list[Any]:
         """All of them, one after the other."""
         return [*self.x, *(self.y or ()), *(w for w in self.weights or () if w is not None)]
@@ -73,6 +77,37 @@ class Batch:
     def to(self, device: str) -> Batch:
         """The same samples on a device."""
         return self.like([place(array, device) for array in self.arrays()])
+
+
+class Several(Batch):
+    """Batches of one size, one after the other, in one piece.
+
+    Args:
+        count: how many batches these are.
+        x, y, size, samples: as for `Batch`, of all of them.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(
+        self, count: int, x: list[Any], y: list[Any] | None, size: int, samples: slice | np.ndarray | None
+    ) -> None:
+        super().__init__(x, y, None, size, samples)
+        self.count = count
+
+    def split(self) -> list[Batch]:
+        """Each by itself, over the same memory."""
+        size = self.size // self.count
+        return [self._part(slice(begin, begin + size)) for begin in range(0, self.size, size)]
+
+    def _part(self, part: slice) -> Batch:
+        y = None if self.y is None else [array[part] for array in self.y]
+        samples = self.samples
+        if isinstance(samples, slice):
+            samples = slice(samples.start + part.start, samples.start + part.stop)
+        elif samples is not None:
+            samples = samples[part]
+        return Batch([array[part] for array in self.x], y, None, part.stop - part.start, samples)
 
 
 class Selection(Batch):

@@ -15,7 +15,7 @@ from minicnn.autograd import as_array
 from minicnn.device import device_of, native, place
 from minicnn.kernels.floats import is_floating, is_real
 from minicnn.models.diagnosis import fits
-from minicnn.training.batch import Batch, Selection
+from minicnn.training.batch import Batch, Selection, Several
 from minicnn.training.sources import Source
 
 DEFAULT_BATCH_SIZE = 32
@@ -136,6 +136,7 @@ class ArrayFeed:
         stays: whether x and y lie on a GPU whole, from where a batch is a `Selection`.
         room: gives, for a number of samples, the arrays that a model's one input and its targets should be gathered
             into, where that fits, or None.
+        ahead: gives, for batches of so many samples, how many are wanted in one piece (`Several`).
 
     Raises:
         ValueError: no samples, or different numbers of them.
@@ -143,6 +144,7 @@ class ArrayFeed:
     """
 
     room: Callable[[int], Sequence[np.ndarray | None]] | None = None
+    ahead: Callable[[int], int] | None = None
 
     def __init__(
         self,
@@ -203,10 +205,21 @@ class ArrayFeed:
         # Unshuffled, epochs of fewer steps than there are batches go on where the last one ended.
         first = 0 if steps is None or self.generator is not None else (epoch * count) % total
         orders: dict[str, Any] = {}
-        for step in range(count):
+        step = 0
+        while step < count:
             if self.generator is not None and step % total == 0:
                 orders = self._new_orders(self.generator)
-            yield self._batch(orders, (first + step) % total * self.batch_size)
+            begin = (first + step) % total * self.batch_size
+            wanted = self._in_one_piece(begin, count - step)
+            yield self._batch(orders, begin, wanted)
+            step += wanted
+
+    def _in_one_piece(self, begin: int, most: int) -> int:
+        """How many batches from a place on are taken at once."""
+        if self.ahead is None or self.weights is not None or self.class_weight is not None:
+            return 1
+        wanted = self.ahead(self.batch_size)
+        return wanted if wanted <= min(most, (self.size - begin) // self.batch_size) else 1
 
     def _new_orders(self, generator: np.random.Generator) -> dict[str, Any]:
         """The samples in a new order, on each device that some of them live on: brought there once an epoch."""
@@ -218,9 +231,9 @@ class ArrayFeed:
         """Give the first samples, as many as a batch has."""
         return self._batch({}, 0)
 
-    def _batch(self, orders: Mapping[str, Any], begin: int) -> Batch:
-        """The samples from one place on of an order, which is given for each device; as they come, where none is."""
-        size = min(self.batch_size, self.size - begin)
+    def _batch(self, orders: Mapping[str, Any], begin: int, count: int = 1) -> Batch:
+        """Batches from one place on of an order, which is given for each device; as they come, where none is."""
+        size = min(count * self.batch_size, self.size - begin)
         window = slice(begin, begin + size)
         samples = orders["cpu"][window] if orders else window
         sources = self._sources
@@ -233,6 +246,8 @@ class ArrayFeed:
 
         x = [take(source, for_x) for source in sources.x]
         y = None if sources.y is None else [take(source, for_y) for source in sources.y]
+        if count > 1:
+            return Several(count, x, y, size, samples)
         weights = sources.weights and [None if source is None else take(source) for source in sources.weights]
         if self.class_weight is not None and y is not None:
             weights = self.class_weight.times(y[0], weights)

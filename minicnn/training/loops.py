@@ -131,19 +131,22 @@ class _Run:
         trainer.reset()
         step = 0
         is_watched = hooks.watches_batches or not isinstance(self.feed, ArrayFeed)
+        if isinstance(self.feed, ArrayFeed):
+            self.feed.ahead = None if is_watched else trainer.ahead
         # Closed however the epoch ends: threads that load ahead must not outlive it.
         with closing(self.feed.batches(epoch, self.steps)) as batches:
             for batch in batches:
                 if check:
                     self._check(batch, step)
-                hooks.call_batch("on_train_batch_begin", step)
-                if is_watched:
-                    trainer.doubt()
-                trainer.train_step(batch)
-                hooks.call_batch("on_train_batch_end", step, trainer.logs)
-                step += 1
-                if model.stop_training:
-                    return step
+                for make in trainer.steps(batch):
+                    hooks.call_batch("on_train_batch_begin", step)
+                    if is_watched:
+                        trainer.doubt()
+                    make()
+                    hooks.call_batch("on_train_batch_end", step, trainer.logs)
+                    step += 1
+                    if model.stop_training:
+                        return step
         if step == 0 or (self.steps is not None and step < self.steps):
             self.exhausted = True
             warn_exhausted(self.feed.layout.operation, self.steps)

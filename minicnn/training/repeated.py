@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from minicnn.training.update import Update, settings
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+    from minicnn.training.executions import Execution
     from minicnn.training.outputs import Output
 
 # A recording keeps the memory of its step, which is then not there for anything else.
@@ -42,6 +45,7 @@ class Repeated:
         x: the array that the recording reads its batch from.
         labels: and the class numbers, where it makes targets of them itself.
         looked: when it was last looked at whether it fits.
+        updater: makes the optimizer's step.
     """
 
     x: np.ndarray
@@ -54,17 +58,17 @@ class Repeated:
         self.logits = logits
         self.trusted = False
         self.failed = False
-        self._update = Update(optimizer)
+        self.updater = Update(optimizer)
         self._parameters = list(model.trainable_weights)
         self._circumstances = self._observe()
 
     def _observe(self) -> list[Any]:
         """What a recording depends on."""
         model = self.model
-        found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self._update.optimizer)]
+        found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self.updater.optimizer)]
         for parameter in self._parameters:
             found += [parameter.data, parameter.gradient_buffer, parameter.trainable, parameter.constraint]
-        return found + [state["key"] for _, state in next_masks(model)]
+        return found + [state["key"] for _, state in next_masks(model.layers)]
 
     def fits(self) -> bool:
         """Whether nothing that the recording depends on has changed."""
@@ -114,10 +118,10 @@ class Repeated:
 
     def update(self) -> None:
         """Make the optimizer's step, once the gradients are there."""
-        if self.trusted and not self._update.trusted:
+        if self.trusted and not self.updater.trusted:
             for parameter in self._parameters:
                 parameter.grad = Tensor.wrap(parameter.gradient_buffer, False)
-        self._update.step()
+        self.updater.step()
 
 
 class WholeStep(Repeated):
@@ -126,9 +130,21 @@ class WholeStep(Repeated):
     Args:
         model, optimizer, logits: as for `Repeated`.
         output: the model's one output, whose loss is a cross-entropy of logits.
+
+    Attributes:
+        recording: its kernels, once it is trusted.
+        predicted, losses: where they leave the logits (N, K), and the loss of each sample.
+        replayed: how often they have been called.
+        seconds: how long that took when it took least.
+        execution: makes several such steps at once.
     """
 
-    _recording: Recording
+    recording: Recording
+    predicted: Tensor
+    losses: Tensor
+    replayed = 0
+    seconds = math.inf
+    execution: Execution | None = None
 
     def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...], output: Output) -> None:
         super().__init__(model, optimizer, logits)
@@ -147,19 +163,34 @@ class WholeStep(Repeated):
         """
         if not self.trusted:
             return self._in_full_and_recorded(x, y)
+        begin = time.perf_counter()
         self._replay(x, y)
-        if self._outside[0]:
-            self._outside[0] = 0
+        self.seconds = min(self.seconds, time.perf_counter() - begin)
+        self.replayed += 1
+        if self.saw_no_class():
             self._targets_of(y)  # says which label it is
-        return self._logits, self._loss_of(self._losses.data)
+        return self.predicted, self.loss_of(self.losses.data).tolist()
 
     def _replay(self, x: np.ndarray, y: np.ndarray) -> None:
         self._take(x)
-        if self.labels is None:
-            np.copyto(self._targets, self._targets_of(y))
-        elif y is not self.labels:
-            np.copyto(self.labels, y)
-        self._recording.replay()
+        self.take_targets(y, self.targets)
+        self.recording.replay()
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Where the recording reads the targets from: class numbers, or what the loss makes of others."""
+        return self._targets if self.labels is None else self.labels
+
+    def take_targets(self, y: np.ndarray, room: np.ndarray) -> None:
+        """Bring targets, as the loss takes them, to where they are read from, unless they were gathered there."""
+        if y is not room:
+            np.copyto(room, self._targets_of(y) if self.labels is None else y)
+
+    def saw_no_class(self) -> bool:
+        """Whether a label since the last such question was the number of no class."""
+        outside = bool(self._outside[0])
+        self._outside[0] = 0
+        return outside
 
     def _targets_of(self, y: np.ndarray) -> np.ndarray:
         (symbol,) = self.model.outputs
@@ -167,28 +198,28 @@ class WholeStep(Repeated):
         return np.asarray(targets)
 
     def _in_full_and_recorded(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
-        targets, masks = self._targets_of(y), next_masks(self.model)
+        targets, masks = self._targets_of(y), next_masks(self.model.layers)
         logits, losses = self._in_full(x, targets)
-        loss = float(as_array(self._output.reduce(losses)))
+        reduced = self._output.reduce(losses)
 
         def replayed() -> list[np.ndarray]:
             self._replay(x, y)
-            again = np.array(self._loss_of(self._losses.data))
-            return [self._logits.data, self._losses.data, self._targets, again]
+            again = self.loss_of(self.losses.data)
+            return [self.predicted.data, self.losses.data, self._targets, again]
 
-        real = [logits.data, losses.data, targets, np.array(loss)]
+        real = [logits.data, losses.data, targets, as_array(reduced)]
         self._test(masks, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed, real)
-        return logits, loss
+        return logits, float(as_array(reduced))
 
     def _record(self, x: np.ndarray, y: np.ndarray) -> list[Recording]:
         self.x, self._targets = x, np.array(self._targets_of(y))
         if type(self._output.loss) is SparseCategoricalCrossentropy and np.can_cast(y.dtype, np.int64):
             self.labels = np.array(y, np.int64)
-        with record() as self._recording:
+        with record() as self.recording:
             if self.labels is not None:
                 one_hot(self.labels.reshape(-1), self._targets, self._outside)
-            self._logits, self._losses = self._in_full(x, self._targets)
-        return [self._recording]
+            self.predicted, self.losses = self._in_full(x, self._targets)
+        return [self.recording]
 
     def _in_full(self, x: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
         logits = self._run(x)
@@ -196,10 +227,10 @@ class WholeStep(Repeated):
         self._output.reduce(losses).backward()
         return logits.detach(), losses.detach()
 
-    def _loss_of(self, losses: np.ndarray) -> float:
-        """What reducing them gives, with less Python."""
-        total = np.add.reduce(losses)
-        return float(total if self._output.loss.reduction == "sum" else total / losses.size)
+    def loss_of(self, losses: np.ndarray) -> Any:
+        """What reducing the losses of a batch, in the last axis, gives, with less Python."""
+        total = np.add.reduce(losses, -1)
+        return total if self._output.loss.reduction == "sum" else total / losses.shape[-1]
 
 
 class Replay(Repeated):
@@ -218,7 +249,7 @@ class Replay(Repeated):
             self._take(x)
             self._forward.replay()
         else:
-            self._batch, self._drawn = x, next_masks(self.model)
+            self._batch, self._drawn = x, next_masks(self.model.layers)
             self._output = self._run(x)
         self._leaf = Tensor(self._output.data, requires_grad=True)
         return self._leaf
@@ -255,9 +286,9 @@ class Replay(Repeated):
         return [self._forward, self._backward]
 
 
-def next_masks(model: Model) -> Masks:
-    """Which masks a model's dropouts draw next, for `draw_again`."""
-    return [(layer, layer.get_state()) for layer in model.layers if isinstance(layer, Dropout)]
+def next_masks(layers: Iterable[Any]) -> Masks:
+    """Which masks the dropouts among these layers draw next, for `draw_again`."""
+    return [(layer, layer.get_state()) for layer in layers if isinstance(layer, Dropout)]
 
 
 def draw_again(masks: Masks) -> None:

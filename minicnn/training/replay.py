@@ -37,12 +37,13 @@ from minicnn.layers import (
     Softmax,
     ZeroPadding2D,
 )
-from minicnn.training import repeated
+from minicnn.training import executions, repeated
+from minicnn.training.executions import Execution
 from minicnn.training.repeated import Replay, WholeStep, alike
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.training.batch import Batch
+    from minicnn.training.batch import Batch, Several
     from minicnn.training.outputs import Output
 
 _REPEATABLE = (
@@ -121,16 +122,42 @@ class Replays:
 
     def _is_room_for(self, samples: int) -> bool:
         """Whether so many may be recorded beside what there is, going by what that takes for each sample."""
-        known = [replay for replay in self._by_shape.values() if replay is not None and replay.trusted]
+        known = self._trusted()
         for_each = max([replay.nbytes / len(replay.x) for replay in known], default=0)
         return sum(replay.nbytes for replay in known) + for_each * samples <= repeated.MOST_BYTES
 
     def room(self, size: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The arrays that the replay for so many samples reads them and their labels from, as far as there are such."""
-        for replay in self._by_shape.values():
-            if replay is not None and replay.trusted and len(replay.x) == size:
+        for replay in self._trusted():
+            if len(replay.x) == size:
                 return replay.x, replay.labels
+            execution = replay.execution if isinstance(replay, WholeStep) else None
+            if execution is not None and len(execution.x) == size:
+                return execution.x, None if replay.labels is None else execution.targets
         return None, None
+
+    def _trusted(self) -> list[Replay | WholeStep]:
+        return [replay for replay in self._by_shape.values() if replay is not None and replay.trusted]
+
+    def ahead(self, size: int) -> int:
+        """How many batches of so many samples may be trained on at once from now on."""
+        for step in self._trusted():
+            if len(step.x) == size and isinstance(step, WholeStep) and executions.pays(step):
+                step.execution = step.execution or Execution(step)
+                return executions.STEPS if step.execution.possible else 1
+        return 1
+
+    def find_several(self, batches: Several) -> Execution | None:
+        """What trains on these batches at once, if something may."""
+        (x,), (y,) = batches.x, batches.y or (None,)
+        size = batches.size // batches.count
+        step = None if y is None else self._by_shape.get(((size, *x.shape[1:]), (size, *y.shape[1:]), y.dtype, False))
+        if not isinstance(step, WholeStep) or step.execution is None:
+            return None
+        if step.looked != self._doubts and not step.fits():
+            return None
+        step.looked = self._doubts
+        return step.execution
 
     def _new(self, is_weighted: bool) -> Replay | WholeStep:
         if is_weighted or self.output is None:

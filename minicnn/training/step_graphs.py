@@ -156,7 +156,7 @@ class StepGraph:
     def _capture(self) -> None:
         """Note a step, without making it: nothing that counts steps may know of it."""
         trainer, optimizer = self.trainer, self.trainer.optimizer
-        masks = next_masks(trainer.model)
+        masks = next_masks(trainer.model.layers)
         iterations, last = optimizer.iterations, trainer.last
         before = [total.value for total in self._sums]
         try:

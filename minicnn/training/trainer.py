@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.kernels.floats import is_half
 from minicnn.training import checks
-from minicnn.training.batch import Batch, Selection
+from minicnn.training.batch import Batch, Selection, Several
 from minicnn.training.batches import Layout
 from minicnn.training.outputs import (
     Output,
@@ -240,6 +241,23 @@ class Trainer:
     def room(self, size: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The arrays in which the next step looks for so many samples and their labels, None where it takes any."""
         return (None, None) if self._replays is None else self._replays.room(size)
+
+    def ahead(self, size: int) -> int:
+        """How many batches of so many samples are wanted in one piece (`Several`)."""
+        return 1 if self._replays is None else self._replays.ahead(size)
+
+    def steps(self, batch: Batch) -> list[Callable[[], None]]:
+        """What trains on a batch, to be called once: one function for each step.
+
+        Of several batches the steps may have been made already, all at once; then the functions only measure them.
+        """
+        made = None
+        if isinstance(batch, Several):
+            execution = None if self._replays is None else self._replays.find_several(batch)
+            made = None if execution is None else execution.run(batch)
+        if made is None:
+            return [partial(self.train_step, each) for each in batch.split()]
+        return [partial(self._measure, *each) for each in made]
 
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""

@@ -55,6 +55,17 @@ class Update:
         self._changed = [parameter for parameter in optimizer.parameters if parameter.trainable]
         self._recording: Recording | None = None
 
+    @property
+    def recording(self) -> Recording:
+        """The kernels of a step, where `trusted`.
+
+        Raises:
+            RuntimeError: there is none.
+        """
+        if self._recording is None:
+            raise RuntimeError("Update: no step has been recorded yet")
+        return self._recording
+
     def step(self) -> None:
         """Follow the gradients: recorded at first, then made both ways, then replayed."""
         if self.failed:
@@ -69,9 +80,13 @@ class Update:
 
     def _replay(self, recording: Recording) -> None:
         recording.replay()
+        self.note()
+        self.optimizer.iterations += 1
+
+    def note(self) -> None:
+        """Say of all weights that they have changed."""
         for parameter in self._changed:
             parameter.bump_version()
-        self.optimizer.iterations += 1
 
     def _compare(self, recording: Recording) -> None:
         arrays = self.optimizer.arrays()

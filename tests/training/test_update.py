@@ -73,7 +73,7 @@ def trained(model: minicnn.Model, monkeypatch: pytest.MonkeyPatch, *, replays: b
 def the_update(model: minicnn.Model) -> update.Update:
     (recorded,) = model.trainer._replays._by_shape.values()
     assert recorded.trusted
-    return recorded._update
+    return recorded.updater
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, *IN_FULL])

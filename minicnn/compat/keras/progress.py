@@ -33,6 +33,8 @@ class TQDMCallback(Callback):
 
     bar: Any = tqdm
 
+    reads_only_logs = True
+
     def __init__(
         self,
         leave_inner: bool = True,
