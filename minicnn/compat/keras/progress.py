@@ -98,4 +98,6 @@ class TQDMCallback(Callback):
 class TQDMNotebookCallback(TQDMCallback):
     """The same with a notebook's widgets, where there are any."""
 
+    reads_only_logs = True
+
     bar = automatic
