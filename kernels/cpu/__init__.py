@@ -23,7 +23,7 @@ from .elementwise import (
 )
 from .matrices import dense_block, dense_block_gradients, matmul
 from .memory import empty
-from .normalization import batch_moments, batch_norm, batch_norm_gradients
+from .normalization import batch_moments, batch_norm, batch_norm_gradients, move_average
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask
@@ -56,6 +56,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_gradient",
+    "move_average",
     "one_hot",
     "relu",
     "relu_gradient",

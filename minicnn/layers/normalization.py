@@ -7,6 +7,7 @@ from typing import Any
 import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn.autograd import Tensor
+from minicnn.kernels.averages import move_average
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.spatial import SpatialLayer
 from minicnn.layers.symbolic import Shape
@@ -138,8 +139,8 @@ class BatchNormalization(Layer):
         return y
 
     def _move(self, moving: Parameter, batch: Any) -> None:
-        now = batch.data if isinstance(batch, Tensor) else batch
-        moving.data = moving.data * self.momentum + now * (1.0 - self.momentum)
+        move_average(moving.data, batch.data if isinstance(batch, Tensor) else batch, self.momentum)
+        moving.bump_version()
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Return the same shape."""

@@ -93,7 +93,9 @@ def explain_loss(model: Model, batch: Batch) -> str:
         if not all(is_finite(array) for array in arrays):
             return f"{name} holds values that are not finite"
     for layer in model.layers:
-        if not all(is_finite(weight.data) for weight in layer.weights):
+        # Where a layer is trained, the others are averages of what went through it: no cause.
+        weights = layer.trainable_weights if layer.trainable else layer.weights
+        if not all(is_finite(weight.data) for weight in weights):
             return f"the weights of {layer.describe()} are not finite any more"
     broken = _first_broken_layer(model, batch)
     return f"the output of {broken} is not finite" if broken else "all outputs are finite, the loss itself overflows"

@@ -21,7 +21,7 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.kernels.recording import Rounds
-from minicnn.training.repeated import draw_again, next_masks
+from minicnn.training.repeated import LayerStates
 
 if TYPE_CHECKING:
     from minicnn.training.batch import Batch, Several
@@ -96,6 +96,7 @@ class Execution:
             self._take_back()
             return None
         self._step.updater.note()
+        self._step.note()
         return list(zip(batches.split(), self._predictions, losses, strict=True))
 
     def _make(self, batches: Several) -> list[float]:
@@ -112,13 +113,13 @@ class Execution:
 
     def _remember(self) -> None:
         """Keep what steps change, but for what every step makes anew."""
-        self._masks, self._iterations = next_masks(self._layers), self._step.updater.optimizer.iterations
+        self._states, self._iterations = LayerStates(self._layers), self._step.updater.optimizer.iterations
         for array, kept in zip(self._changed, self._kept, strict=True):
             np.copyto(kept, array)
 
     def _take_back(self) -> None:
         self._rounds.finish()
-        draw_again(self._masks)
+        self._states.restore()
         self._step.updater.optimizer.iterations = self._iterations
         for array, kept in zip(self._changed, self._kept, strict=True):
             np.copyto(array, kept)

@@ -15,12 +15,13 @@ from minicnn.autograd import Tensor, as_array
 from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import Recording, record
 from minicnn.kernels.samples import one_hot
-from minicnn.layers import Dropout
+from minicnn.layers import BatchNormalization, Dropout
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.training.update import Update, settings
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+    from minicnn.parameter import Parameter
     from minicnn.training.executions import Execution
     from minicnn.training.outputs import Output
 
@@ -60,6 +61,7 @@ class Repeated:
         self.failed = False
         self.updater = Update(optimizer)
         self._parameters = list(model.trainable_weights)
+        self._moved = moving_averages(model.layers)
         self._circumstances = self._observe()
 
     def _observe(self) -> list[Any]:
@@ -87,7 +89,7 @@ class Repeated:
 
     def _test(
         self,
-        masks: Masks,
+        before: LayerStates,
         record_other: Callable[[], Sequence[Recording]],
         replay: Callable[[], Sequence[np.ndarray]],
         real: Sequence[np.ndarray],
@@ -97,22 +99,23 @@ class Repeated:
         The step's memory is free again by now, so that the recording takes no more.
 
         Args:
-            masks: what the dropouts drew in the step.
+            before: the layers' states before the step.
             record_other: makes the recordings.
             replay: makes the step by them.
             real: what it should return; the parameters hold the gradients.
         """
         gradients = [np.array(parameter.grad) for parameter in self._parameters]
+        after = LayerStates(self.model.layers)
         for parameter in self._parameters:
             parameter.grad = None
-        draw_again(masks)
         owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
         self.nbytes = sum(owner.nbytes for owner in owners.values())
         if self.nbytes <= MOST_BYTES:
-            draw_again(masks)
-            found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters)]
-            self.trusted = _same_bits(found, [*real, *gradients])
+            before.restore()
+            found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters), *after.averages]
+            self.trusted = _same_bits(found, [*real, *gradients, *after.kept])
         self.failed = not self.trusted
+        after.restore()
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = Tensor.wrap(parameter.gradient_buffer if self.trusted else gradient, False)
 
@@ -122,6 +125,12 @@ class Repeated:
             for parameter in self._parameters:
                 parameter.grad = Tensor.wrap(parameter.gradient_buffer, False)
         self.updater.step()
+        self.note()
+
+    def note(self) -> None:
+        """Say of moving averages that they have changed."""
+        for parameter in self._moved:
+            parameter.bump_version()
 
 
 class WholeStep(Repeated):
@@ -198,7 +207,7 @@ class WholeStep(Repeated):
         return np.asarray(targets)
 
     def _in_full_and_recorded(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
-        targets, masks = self._targets_of(y), next_masks(self.model.layers)
+        targets, before = self._targets_of(y), LayerStates(self.model.layers)
         logits, losses = self._in_full(x, targets)
         reduced = self._output.reduce(losses)
 
@@ -208,7 +217,7 @@ class WholeStep(Repeated):
             return [self.predicted.data, self.losses.data, self._targets, again]
 
         real = [logits.data, losses.data, targets, as_array(reduced)]
-        self._test(masks, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed, real)
+        self._test(before, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed, real)
         return logits, float(as_array(reduced))
 
     def _record(self, x: np.ndarray, y: np.ndarray) -> list[Recording]:
@@ -249,7 +258,7 @@ class Replay(Repeated):
             self._take(x)
             self._forward.replay()
         else:
-            self._batch, self._drawn = x, next_masks(self.model.layers)
+            self._batch, self._before = x, LayerStates(self.model.layers)
             self._output = self._run(x)
         self._leaf = Tensor(self._output.data, requires_grad=True)
         return self._leaf
@@ -274,8 +283,8 @@ class Replay(Repeated):
             self._backward.replay()
             return [self._output.data]
 
-        self._test(self._drawn, partial(self._record, noise_like(x)), replayed, [self._output.data])
-        del self._batch, self._drawn
+        self._test(self._before, partial(self._record, noise_like(x)), replayed, [self._output.data])
+        del self._batch, self._before
 
     def _record(self, x: np.ndarray) -> list[Recording]:
         self.x = x
@@ -284,6 +293,36 @@ class Replay(Repeated):
         with record() as self._backward:
             self._output.backward(self._gradient)
         return [self._forward, self._backward]
+
+
+class LayerStates:
+    """What training steps change in layers, as it is now: which masks dropouts draw next, and moving averages.
+
+    Args:
+        layers: of a model.
+
+    Attributes:
+        averages: the arrays of the moving averages.
+        kept: what is in them now.
+    """
+
+    def __init__(self, layers: Iterable[Any]) -> None:
+        layers = list(layers)
+        self._masks = next_masks(layers)
+        self.averages = [parameter.data for parameter in moving_averages(layers)]
+        self.kept = [array.copy() for array in self.averages]
+
+    def restore(self) -> None:
+        """Take back what was trained since."""
+        draw_again(self._masks)
+        for array, kept in zip(self.averages, self.kept, strict=True):
+            np.copyto(array, kept)
+
+
+def moving_averages(layers: Iterable[Any]) -> list[Parameter]:
+    """The weights of layers that a training step moves by itself."""
+    normalizing = [layer for layer in layers if isinstance(layer, BatchNormalization)]
+    return [weight for layer in normalizing for weight in (layer.moving_mean, layer.moving_variance)]
 
 
 def next_masks(layers: Iterable[Any]) -> Masks:

@@ -5,10 +5,10 @@ paddings, which kernel on which memory. So the kernels of one step are recorded 
 memory, for every further batch of that shape, and so are the optimizer's (`update`). The same kernels on the same
 numbers give the same bits.
 
-This is done only where a step is nothing but kernels: layers without state, but for how many masks a dropout has drawn
-(exactly the classes below), one input, one output, no regularizer, the "cpu" kernels. And it is tested before it is
-trusted: the second step is made in full, then recorded with other numbers and made again by the recording, which is
-thrown away where outputs or gradients differ in a single bit.
+This is done only where a step is nothing but kernels: layers without state, but for moving averages and how many masks
+a dropout has drawn (exactly the classes below), one input, one output, no regularizer, the "cpu" kernels. And it is
+tested before it is trusted: the second step is made in full, then recorded with other numbers and made again by the
+recording, which is thrown away where outputs, gradients or averages differ in a single bit.
 
 The cross-entropy of a softmax consists of kernels, too: with it, a step is one recording (`WholeStep`). Other losses,
 and weighted samples, are computed in between (`Replay`).
@@ -25,6 +25,7 @@ from minicnn.layers import (
     ELU,
     Activation,
     AveragePooling2D,
+    BatchNormalization,
     Conv2D,
     Dense,
     Dropout,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from minicnn.training.outputs import Output
 
 _REPEATABLE = (
-    InputLayer, ZeroPadding2D, Conv2D, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense, Activation, ReLU,
-    LeakyReLU, ELU, Softmax, Dropout,
+    InputLayer, ZeroPadding2D, Conv2D, BatchNormalization, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense,
+    Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout,
 )  # fmt: skip
 # What a layer keeps of its last call and its next one does not depend on, or asks for anew in a replay, too.
 _REMEMBERED = ("_admitted_shape", "_step", "_key")

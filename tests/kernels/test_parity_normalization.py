@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn.kernels import naive
+from minicnn.kernels import current_kernels, naive
+from minicnn.kernels.averages import move_average
 from tests.kernels.implementations import NAMES, load
 
 Array = np.ndarray
@@ -77,3 +78,20 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_averages_move_in_place(name: str, dtype: str) -> None:
+    average, latest = np.array([1.0, -2.0, 0.5], dtype), np.array([3.0, 4.0, 0.5], dtype)
+    memory = average
+    before = current_kernels()
+    minicnn.use_kernels(name)
+    try:
+        move_average(average, latest, 0.9)
+        move_average(average[::2], latest[:2], 0.5)  # of strided memory, too
+    finally:
+        minicnn.use_kernels(before)
+    expected = np.array([(0.9 + 0.3 + 3) / 2, -1.8 + 0.4, (0.5 + 4) / 2])
+    assert memory is average and average.dtype == dtype
+    np.testing.assert_allclose(average, expected, rtol=1e-6 if dtype == "float32" else 1e-14)

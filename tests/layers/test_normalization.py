@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import layers
+from minicnn import Tensor, layers
 from tests import oracles
 from tests.layers.parity import arrange, assert_close, compare, data_formats, dtypes, picture, seeds
 
@@ -75,6 +75,16 @@ def test_batch_normalization_of_vectors(n: int, c: int, seed: int) -> None:
     given = {"momentum": 0.9, "epsilon": 1e-3, "center": True, "scale": True}
     layer = layers.BatchNormalization(**given, dtype="float64")
     compare(layer, torch_batch_norm(given, -1), picture(seed, (n, c), "float64"), seed, True)
+
+
+def test_averages_that_moved_count_as_changed() -> None:
+    layer = layers.BatchNormalization()
+    x = Tensor(np.ones((2, 3), "float32"))
+    layer(x, training=True)
+    y = layer(Tensor(x.data, requires_grad=True))
+    layer(x, training=True)
+    with pytest.raises(RuntimeError, match="changed"):
+        y.sum().backward()
 
 
 def test_a_frozen_batch_normalization_runs_in_inference_mode() -> None:

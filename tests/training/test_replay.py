@@ -11,6 +11,7 @@ import minicnn
 import minicnn.functional as F
 from minicnn import articles, layers
 from minicnn.kernels import recording
+from minicnn.layers import normalization
 from minicnn.training import repeated, replay
 from minicnn.training.sources import Source
 
@@ -67,6 +68,11 @@ STACKS = {
         layers.Conv2D(4, (3, 2), activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
         layers.Dense(3, activation="softmax"),
     ],
+    "normalized": lambda: [
+        layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(momentum=0.8), layers.ReLU(),
+        layers.MaxPooling2D(), layers.Conv2D(80, 2), layers.BatchNormalization(scale=False), layers.Flatten(),
+        layers.Dense(6), layers.BatchNormalization(center=False), layers.Dense(3, activation="softmax"),
+    ],
     "dropout": lambda: [
         layers.Conv2D(4, 3, activation="relu"), layers.Dropout(0.25), layers.MaxPooling2D(), layers.Flatten(),
         layers.Dense(9, activation="relu"), layers.Dropout(0.5, seed=3), layers.Dense(3, activation="softmax"),
@@ -86,6 +92,38 @@ def test_replayed_training_gives_the_bits_of_the_real_one(
     real = trained(model_of(*STACKS[name]()), monkeypatch, replays=False)
     for one, other in zip(replayed, real, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+def test_normalization_that_is_frozen_or_moves_other_channels_stays_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded or not: the first has another backward, the second copies in between."""
+
+    def frozen() -> list[Any]:
+        normalization = layers.BatchNormalization()
+        normalization.trainable = False
+        return [layers.Conv2D(4, 3), normalization, layers.Flatten(), layers.Dense(3, activation="softmax")]
+
+    def channels_first() -> list[Any]:
+        return [layers.BatchNormalization(axis=1), layers.Flatten(), layers.Dense(3, activation="softmax")]
+
+    for stack in (frozen, channels_first):
+        with monkeypatch.context() as patch:
+            replayed = trained(model_of(*stack()), patch, replays=True)
+            real = trained(model_of(*stack()), patch, replays=False)
+        for one, other in zip(replayed, real, strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+def test_a_recording_without_the_averages_is_thrown_away(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs and gradients are the same where NumPy moves them."""
+
+    def moved_by_numpy(average: np.ndarray, latest: np.ndarray, momentum: float) -> None:
+        average[...] = average * momentum + latest * (1 - momentum)
+
+    monkeypatch.setattr(normalization, "move_average", moved_by_numpy)
+    stack = [layers.BatchNormalization(), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    trained(model_of(*stack), monkeypatch, replays=True)
+    assert found[1] == (False, False)
+    assert not any(found[2:])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
@@ -189,11 +227,11 @@ def test_a_loss_that_is_not_finite_is_told_of_in_replayed_steps_too(found: list[
 @pytest.mark.parametrize(
     "layer",
     [
-        lambda: layers.BatchNormalization(), lambda: layers.Lambda("relu"),
+        lambda: layers.LocalResponseNormalization(), lambda: layers.Lambda("relu"),
         lambda: layers.Dense(4, kernel_regularizer="l2"),
     ],
 )  # fmt: skip
-def test_state_foreign_code_and_regularizers_are_not_recorded(layer: Any, found: list[Any]) -> None:
+def test_other_layers_foreign_code_and_regularizers_are_not_recorded(layer: Any, found: list[Any]) -> None:
     model_of(layer(), layers.Flatten(), layers.Dense(3, activation="softmax")).fit(*data(), batch_size=10, verbose=0)
     assert not any(found)
 
