@@ -71,10 +71,11 @@ def choose(array: Any) -> ModuleType:
 def room_for(a: Any, b: Any) -> Any:
     """Reused memory for the elementwise result of two arrays, None where NumPy or CuPy shall take new memory.
 
-    That is where the "cpu" kernels do not serve, and where shapes, dtypes or layouts differ, as the result's would.
+    That is where the "cpu" kernels do not serve, and where shapes or dtypes differ, or the result might have another
+    layout than C's.
     """
     plain = type(a) is np.ndarray and type(b) is np.ndarray and a.shape == b.shape and a.dtype == b.dtype
-    if not plain or _chosen != "cpu" or a.dtype.kind != "f" or not (a.flags.c_contiguous and b.flags.c_contiguous):
+    if not plain or _chosen != "cpu" or a.dtype.kind != "f" or not (a.flags.c_contiguous or b.flags.c_contiguous):
         return None
     return load("cpu").empty(a.shape, a.dtype)
 

@@ -30,7 +30,7 @@ import numpy as np
 from ..composition import dense_blocks
 from . import memory
 from .activations import LINEAR, NAMES, activate, gradient
-from .arrays import flat, floating
+from .arrays import contiguous, flat, floating
 from .cache import compiled, reassociated
 from .panels import (
     ONE,
@@ -133,7 +133,7 @@ def multiply(
     y = memory.empty((M, N), dtype) if out is None else out
     if not y.size:
         return y
-    left, right = _matrix(np.ascontiguousarray(a) if M <= THIN else a, dtype), _matrix(b, dtype)
+    left, right = _matrix(contiguous(a, dtype) if M <= THIN else a, dtype), _matrix(b, dtype)
     if M <= THIN:
         start = pad_bias(bias, N, 1, dtype)
         by_rows = right.column_step == 1

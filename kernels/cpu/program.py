@@ -34,7 +34,7 @@ from .simd import fetch_add
 from .threads import ask, share, take, threads_for
 from .vectors import INT64, array_pointer, emitted
 
-COPIED = 64 * 1024  # numbers to a tile of a copy or a product
+COPIED = 64 * 1024  # numbers to a tile of a copy, a product or a sum
 PATIENCE = 1500  # looks at a counter before a thread sleeps
 NAP = 50e-6  # seconds
 # Lets other processes run; where there is no such call, the shortest sleep does.
@@ -237,6 +237,18 @@ def _multiply(ticket, tiles, a, b, product):
 
 
 @compiled
+def _add(ticket, tiles, a, b, total):
+    tile = take(ticket)
+    while tile < tiles:
+        for i in range(tile * COPIED, min((tile + 1) * COPIED, total.size)):
+            total[i] = a[i] + b[i]
+        tile = take(ticket)
+
+
+_OF_TWO = {np.multiply: _multiply, np.add: _add}
+
+
+@compiled
 def _copy_strided(ticket, tiles, target, source):
     tile = take(ticket)
     while tile < tiles:
@@ -248,13 +260,13 @@ def _copy_strided(ticket, tiles, target, source):
 
 
 def _as_shared(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """What `share` was given, or would be given for NumPy's copies and products; None for any other call."""
+    """What `share` was given, or would be given for NumPy's copies, products and sums; None for any other call."""
     if function is share:
         return arguments
-    if function is np.multiply and all(array.flags.c_contiguous for array in arguments):
-        product = arguments[-1]
+    if function in _OF_TWO and all(array.flags.c_contiguous for array in arguments):
+        result = arguments[-1]
         flat = [array.reshape(-1) for array in arguments]
-        return _multiply, -(-product.size // COPIED), threads_for(3 * product.nbytes), *flat
+        return _OF_TWO[function], -(-result.size // COPIED), threads_for(3 * result.nbytes), *flat
     return _as_shared_copy(*arguments) if function is np.copyto else None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.device import array_module
 from minicnn.kernels import room_for
 from minicnn.kernels.floats import is_floating
+from minicnn.kernels.recording import note
 
 from .modes import mode
 from .tensor import Array, Tensor, TensorLike, Version, as_array
@@ -211,7 +212,10 @@ class Accumulate(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """a + b."""
         room = room_for(a, b)
-        return a + b if room is None else np.add(a, b, out=room)
+        if room is None:
+            return a + b
+        note(np.add, a, b, room)
+        return np.add(a, b, out=room)
 
     def backward(self, gy: Tensor) -> tuple[Tensor, Tensor]:
         """Both receive gy."""

@@ -195,16 +195,22 @@ class Concatenate(Function):
     def forward(self, *arrays: Array) -> Array:
         """A new array."""
         self.sizes = [array.shape[self.axis] for array in arrays]
-        return array_module(*arrays).concatenate(arrays, axis=self.axis)
+        joined = array_module(*arrays).concatenate(arrays, axis=self.axis)
+        if array_module(joined) is np:
+            for part, array in zip(self._parts(joined.ndim), arrays, strict=True):
+                note(np.copyto, joined[part], array)
+        return joined
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         """Each input receives its own part."""
+        parts = zip(self._parts(gy.ndim), self.needs_input_gradient, strict=True)
+        return tuple(index(gy, part) if needed else None for part, needed in parts)
+
+    def _parts(self, rank: int) -> list[tuple[slice, ...]]:
+        """Where in the result each input lies."""
         ends = np.cumsum(self.sizes).tolist()
-        lead = (slice(None),) * (self.axis % gy.ndim)
-        return tuple(
-            index(gy, (*lead, slice(end - size, end))) if needed else None
-            for end, size, needed in zip(ends, self.sizes, self.needs_input_gradient, strict=True)
-        )
+        lead = (slice(None),) * (self.axis % rank)
+        return [(*lead, slice(end - size, end)) for end, size in zip(ends, self.sizes, strict=True)]
 
 
 def concatenate(tensors: Sequence[TensorLike], axis: int = -1) -> Any:

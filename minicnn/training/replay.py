@@ -24,12 +24,16 @@ from minicnn.kernels import current_kernels
 from minicnn.layers import (
     ELU,
     Activation,
+    Add,
     AveragePooling2D,
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Flatten,
+    GlobalAveragePooling2D,
     InputLayer,
     LeakyReLU,
     MaxPooling2D,
@@ -48,8 +52,9 @@ if TYPE_CHECKING:
     from minicnn.training.outputs import Output
 
 _REPEATABLE = (
-    InputLayer, ZeroPadding2D, Conv2D, BatchNormalization, MaxPooling2D, AveragePooling2D, Flatten, Reshape, Dense,
-    Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout,
+    InputLayer, ZeroPadding2D, Conv2D, DepthwiseConv2D, BatchNormalization, MaxPooling2D, AveragePooling2D,
+    GlobalAveragePooling2D, Flatten, Reshape, Dense, Activation, ReLU, LeakyReLU, ELU, Softmax, Dropout, Add,
+    Concatenate,
 )  # fmt: skip
 # What a layer keeps of its last call and its next one does not depend on, or asks for anew in a replay, too.
 _REMEMBERED = ("_admitted_shape", "_step", "_key")

@@ -94,6 +94,42 @@ def test_replayed_training_gives_the_bits_of_the_real_one(
         assert one.tobytes() == other.tobytes()
 
 
+def residual(x: Any) -> Any:
+    y = layers.BatchNormalization()(layers.Conv2D(2, 3, padding="same")(x))
+    x = layers.ReLU()(layers.Add()([x, y]))
+    return layers.Add()([x, layers.DepthwiseConv2D(3, padding="same")(x), y])
+
+
+def inception(x: Any) -> Any:
+    wide = layers.Conv2D(3, 3, padding="same", activation="relu")(x)
+    return layers.Concatenate()([wide, layers.Conv2D(2, 1, activation="tanh")(x), layers.MaxPooling2D(1)(wide)])
+
+
+def tall(x: Any) -> Any:
+    return layers.Concatenate(axis=1)([layers.Conv2D(4, 2)(x), layers.Conv2D(4, (3, 2))(x)])
+
+
+@pytest.mark.parametrize("branches", [residual, inception, tall])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_graphs_with_branches_are_recorded(
+    branches: Any, keepdims: bool, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def model() -> minicnn.Model:
+        minicnn.set_seed(7)
+        layers.reset_names()
+        x = minicnn.Input((10, 9, 2))
+        y = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=keepdims)(branches(x)))
+        made = minicnn.Model(x, layers.Dense(3, activation="softmax")(y))
+        made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return made
+
+    replayed = trained(model(), monkeypatch, replays=True)
+    assert found[:4] == [None, (False, False), (True, False), (True, False)]
+    real = trained(model(), monkeypatch, replays=False)
+    for one, other in zip(replayed, real, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
 def test_normalization_that_is_frozen_or_moves_other_channels_stays_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorded or not: the first has another backward, the second copies in between."""
 
