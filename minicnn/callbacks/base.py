@@ -107,10 +107,13 @@ class CallbackList:
             for name, names in _BATCH_HOOKS.items()
         }
 
-    @property
-    def watches_batches(self) -> bool:
-        """Whether a callback is called between two training steps that may look at the model, or change it."""
-        called = self._overriding["on_train_batch_begin"] + self._overriding["on_train_batch_end"]
+    def watches_batches(self, stage: str) -> bool:
+        """Whether a callback is called between two batches that may look at the model, or change it.
+
+        Args:
+            stage: "train", "test" or "predict".
+        """
+        called = self._overriding[f"on_{stage}_batch_begin"] + self._overriding[f"on_{stage}_batch_end"]
         return not all(vars(type(callback)).get("reads_only_logs", False) for callback in called)
 
     def call(self, hook: str, *arguments: Any) -> None:

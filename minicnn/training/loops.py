@@ -130,7 +130,7 @@ class _Run:
         trainer, hooks, model = self.trainer, self.hooks, self.model
         trainer.reset()
         step = 0
-        is_watched = hooks.watches_batches or not isinstance(self.feed, ArrayFeed)
+        is_watched = hooks.watches_batches("train") or not isinstance(self.feed, ArrayFeed)
         if isinstance(self.feed, ArrayFeed):
             self.feed.ahead = None if is_watched else trainer.ahead
         # Closed however the epoch ends: threads that load ahead must not outlive it.
@@ -216,6 +216,8 @@ def _measure(
 ) -> dict[str, float]:
     trainer.reset()
     hooks.call("on_test_begin", {})
+    trainer.begin_tests()
+    is_watched = hooks.watches_batches("test")
     step = 0
     with closing(_from_the_start(feed, steps)) as batches:
         for batch in batches:
@@ -223,6 +225,8 @@ def _measure(
                 checks.check_batch(feed.layout.operation, batch, step)
             hooks.call_batch("on_test_batch_begin", step)
             trainer.prepare(batch)
+            if is_watched:
+                trainer.begin_tests()
             trainer.test_step(batch)
             hooks.call_batch("on_test_batch_end", step, trainer.logs)
             step += 1
@@ -278,11 +282,11 @@ def predict(
     size = feed.size if isinstance(feed, ArrayFeed) and steps is None else None
     gathered = _Gathered(size)
     several = False
-    predictions = predictions_of(model)
+    predictions, is_watched = predictions_of(model), hooks.watches_batches("predict")
     with no_grad(), closing(_from_the_start(feed, steps)) as batches:
         for step, batch in enumerate(batches):
             hooks.call_batch("on_predict_batch_begin", step)
-            if hooks.callbacks:
+            if is_watched:
                 predictions.begin(model)
             results = predictions.compute(model, batch.x)
             if results is None:
@@ -363,6 +367,7 @@ def test_on_batch(model: Model, x: Any, y: Any, sample_weight: Any) -> dict[str,
     trainer.prepare(batch)
     trainer.note_regularizers()
     trainer.reset()
+    trainer.begin_tests()
     trainer.test_step(batch)
     return trainer.logs()
 

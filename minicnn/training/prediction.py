@@ -1,4 +1,4 @@
-"""Predictions without the Python between the kernels.
+"""Predictions, and measuring, without the Python between the kernels.
 
 For a few small pictures, what chooses the kernels takes longer than the kernels do. So where batches of one shape come
 again and again, the kernels of one batch are recorded and called again for the next, on the same memory
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -36,10 +36,22 @@ COMMON = 8
 MOST_BYTES = 64 * 2**20
 
 
-class Predictions:
-    """The recorded ways through one model, by shape of batch: the ones that were used last, in bounded memory."""
+Forward = Callable[["Model", Any], Any]
 
-    def __init__(self) -> None:
+
+def _output(model: Model, x: Any) -> Any:
+    return model(x, training=False)
+
+
+class Predictions:
+    """The recorded ways through one model, by shape of batch: the ones that were used last, in bounded memory.
+
+    Args:
+        forward: gives what is to be computed of a model and a batch: its one output, or that before its softmax.
+    """
+
+    def __init__(self, forward: Forward = _output) -> None:
+        self._forward = forward
         self._lock = threading.Lock()
         self._circumstances: list[Any] = []
         self._is_possible = False
@@ -74,7 +86,7 @@ class Predictions:
             self._seen[shape] += 1
             if self._seen[shape] < COMMON:
                 return None
-            self._recorded[shape] = _record(model, x)
+            self._recorded[shape] = _record(self._forward, model, x)
             while sum([each.bytes for each in self._recorded.values() if each is not None]) > MOST_BYTES:
                 oldest, _ = self._recorded.popitem(last=False)
                 del self._seen[oldest]
@@ -85,10 +97,10 @@ class Predictions:
 class _Recorded:
     """The kernels from one batch to its output."""
 
-    def __init__(self, model: Model, x: np.ndarray) -> None:
+    def __init__(self, forward: Forward, model: Model, x: np.ndarray) -> None:
         self._x = np.array(x)
         with record() as self._recording:
-            self._output = as_array(model(self._x, training=False))
+            self._output = as_array(forward(model, self._x))
         self.bytes = sum(owner.nbytes for owner in self._recording.owners().values())
 
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -98,16 +110,16 @@ class _Recorded:
         return self._output.copy()
 
 
-def _record(model: Model, x: np.ndarray) -> _Recorded | None:
+def _record(forward: Forward, model: Model, x: np.ndarray) -> _Recorded | None:
     """Record a batch; None where the arrays would be large, or a replay gives anything else than the model."""
     graph = model.graph
     if graph is None or x.dtype != graph.inputs[0].dtype or graph.output_bytes(len(x), model.fused) > MOST_BYTES:
         return None
-    recorded = _Recorded(model, x)
+    recorded = _Recorded(forward, model, x)
     if recorded.bytes > MOST_BYTES:
         return None
     noise = noise_like(x)
-    expected = as_array(model(noise, training=False))
+    expected = as_array(forward(model, noise))
     return recorded if recorded.run(noise).tobytes() == expected.tobytes() else None
 
 

@@ -70,6 +70,9 @@ class Repeated:
         found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self.updater.optimizer)]
         for parameter in self._parameters:
             found += [parameter.data, parameter.gradient_buffer, parameter.trainable, parameter.constraint]
+        for layer in model.layers:
+            if isinstance(layer, BatchNormalization):
+                found += [layer.trainable, layer.momentum, layer.epsilon]
         return found + [state["key"] for _, state in next_masks(model.layers)]
 
     def fits(self) -> bool:

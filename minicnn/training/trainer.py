@@ -33,6 +33,7 @@ from minicnn.training.outputs import (
     spread,
     spread_metrics,
 )
+from minicnn.training.prediction import Predictions
 from minicnn.training.replay import Replays, WholeStep
 from minicnn.training.step_graphs import StepGraphs
 
@@ -79,6 +80,7 @@ class Trainer:
         self._replays: Replays | None = None
         self._graphs: StepGraphs | None = None
         self._beginning: Tensor | None = None
+        self._tests: Predictions | None = None
         #: The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
         self.loss_total: Any = 0.0
         #: How many these were.
@@ -95,7 +97,7 @@ class Trainer:
         self._replays = self._graphs = None
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("outputs", "last", "_replays", "_graphs", "_beginning")
+        derived = ("outputs", "last", "_replays", "_graphs", "_beginning", "_tests")
         return {**self.__dict__, **dict.fromkeys(derived), "_joined": (), "_regularised": []}
 
     @property
@@ -266,7 +268,7 @@ class Trainer:
             logits, value = replay.run(batch.x[0], batch.y[0])  # type: ignore[index]
             predictions = [logits]
         else:
-            predictions = self._forward(batch, training=True) if replay is None else [replay.forward(batch.x[0])]
+            predictions = self._forward(batch.x, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
             value = _number(loss)
             self._backward(self.optimizer.scale_loss(loss), batch)
@@ -298,11 +300,20 @@ class Trainer:
             self._beginning = Tensor(xp.ones_like(loss.data))
         return self._beginning
 
+    def begin_tests(self) -> None:
+        """Note, before anything is measured, what the model is now; again after anybody may have changed it."""
+        self._tests = self._tests or Predictions(self._first_prediction)
+        self._tests.begin(self.model)
+
+    def _first_prediction(self, _: Model, x: Any) -> Tensor:
+        return self._forward([x], training=False)[0]
+
     def test_step(self, batch: Batch) -> None:
         """Add a batch to the running means without training on it."""
         batch = self._placed(batch)
         with no_grad():
-            predictions = self._forward(batch, training=False)
+            output = None if self._tests is None else self._tests.compute(self.model, batch.x)
+            predictions = self._forward(batch.x, training=False) if output is None else [Tensor(output)]
             value = _number(self._loss(batch, predictions))
             self._measure(batch, predictions, value)
 
@@ -318,8 +329,8 @@ class Trainer:
         if not isinstance(batch, Selection) and all(device_of(y) == "cpu" for y in batch.y or ()):
             self.check_arrays(batch)
 
-    def _forward(self, batch: Batch, training: bool) -> list[Tensor]:
-        x = self._arranged(batch.x)
+    def _forward(self, arrays: list[Any], training: bool) -> list[Tensor]:
+        x = self._arranged(arrays)
         if self._joined:
             return self.model.run_with_logits(x, training, self._joined)
         results = self.model(x, training=training)

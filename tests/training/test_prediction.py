@@ -231,3 +231,96 @@ def test_copies_have_recordings_of_their_own() -> None:
         CHANGES["set_weights"](other)
         assert other.predict(x, batch_size=BATCH).tobytes() != expected.tobytes()
     assert model.predict(x, batch_size=BATCH).tobytes() == expected.tobytes()
+
+
+LOSSES = {
+    "joined with its softmax": "sparse_categorical_crossentropy",
+    "of the output": minicnn.losses.SparseCategoricalCrossentropy(reduction="sum", from_logits=True),
+    "of another kind": "mean_squared_error",
+}
+
+
+def compiled(loss: Any = "sparse_categorical_crossentropy") -> minicnn.Model:
+    model = small()
+    model.compile("sgd", loss, metrics=["accuracy"])
+    return model
+
+
+def labels(loss: Any = None) -> np.ndarray:
+    classes = np.random.default_rng(1).integers(0, 3, N)
+    return np.eye(3, dtype="float32")[classes] if loss == "mean_squared_error" else classes
+
+
+@pytest.mark.filterwarnings("ignore:sparse_categorical_crossentropy has from_logits")
+@pytest.mark.parametrize("name", LOSSES)
+def test_measuring_is_recorded_too(name: str, served: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, x = LOSSES[name], pictures()
+    y = labels(loss)
+    results = []
+    for recorded in (True, False):
+        with monkeypatch.context() as patch:
+            if not recorded:
+                patch.setattr(prediction.Predictions, "compute", lambda self, model, arrays: None)
+            model = compiled(loss)
+            first = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
+            model.fit(x, y, batch_size=BATCH, epochs=2, validation_data=(x, y), verbose=0)
+            on_batch = model.test_on_batch(x[:BATCH], y[:BATCH])
+            results.append([first, model.history.history, on_batch])
+    # In the first epoch of `fit` the weights are brought to the optimizer: all is recorded anew.
+    batches, late = N // BATCH, prediction.COMMON - 1
+    assert served.count(True) == 2 * (batches - late) + batches + 1
+    assert repr(results[0]) == repr(results[1])
+
+
+@pytest.mark.parametrize("way", ["between", "within"])
+# Another activation or output would have to be compiled anew.
+@pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"swapped layer", "another activation", "fit"}))
+def test_changes_are_noticed_in_measuring(
+    way: str, name: str, served: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Changes(minicnn.callbacks.Callback):
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == N // BATCH - 3:
+                CHANGES[name](self.model)
+
+    x, y, threads = pictures(), labels(), minicnn.get_num_threads()
+    results = []
+    try:
+        for recorded in (True, False):
+            with monkeypatch.context() as patch:
+                if not recorded:
+                    patch.setattr(prediction.Predictions, "compute", lambda self, model, arrays: None)
+                model = compiled()
+                found = [model.evaluate(x, y, batch_size=BATCH, verbose=0)]
+                assert served[-1] or not recorded
+                if way == "between":
+                    CHANGES[name](model)
+                found.append(
+                    model.evaluate(x, y, batch_size=BATCH, verbose=0, callbacks=None if way == "between" else Changes())
+                )
+                results.append(found)
+            minicnn.set_num_threads(threads)
+            minicnn.use_kernels("cpu")
+    finally:
+        minicnn.set_num_threads(threads)
+        minicnn.use_kernels("cpu")
+    assert results[0] == results[1]
+
+
+def test_copies_of_a_measured_model_measure_for_themselves() -> None:
+    model, x, y = compiled(), pictures(), labels()
+    expected = model.evaluate(x, y, batch_size=BATCH, verbose=0)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.evaluate(x, y, batch_size=BATCH, verbose=0) == expected
+        CHANGES["set_weights"](other)
+        assert other.evaluate(x, y, batch_size=BATCH, verbose=0) != expected
+    assert model.evaluate(x, y, batch_size=BATCH, verbose=0) == expected
+
+
+def test_changes_are_noticed_in_measuring_one_batch(served: list[bool]) -> None:
+    model, x, y = compiled(), pictures(), labels()
+    model.evaluate(x, y, batch_size=BATCH, verbose=0)
+    before = model.test_on_batch(x[:BATCH], y[:BATCH])
+    assert served[-1]
+    CHANGES["another parameter"](model)
+    assert model.test_on_batch(x[:BATCH], y[:BATCH]) != before
