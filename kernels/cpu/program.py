@@ -13,7 +13,6 @@ again for some microseconds, and then sleeps for a while.
 from __future__ import annotations
 
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,22 +24,19 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from ..recording import Number, present
+from .atomics import fetch_add, look, pause
 from .cache import compiled, inlined
-from .simd import fetch_add
 from .threads import ask, share, take, threads_for
-from .vectors import INT64, array_pointer, emitted
+from .vectors import INT64, emitted
 
 COPIED = 64 * 1024  # numbers to a tile of a copy, a product or a sum
 PATIENCE = 1500  # looks at a counter before a thread sleeps
 NAP = 50e-6  # seconds
 # Lets other processes run; where there is no such call, the shortest sleep does.
 _yield: Callable[[], Any] = getattr(os, "sched_yield", partial(time.sleep, 0))
-# Says to the processor that a thread only waits.
-_PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686") else ""
 
 # What a compiled function returns that gives nothing and has not failed: RETCODE_OK and RETCODE_NONE of Numba.
 _GOOD = (INT64(0), INT64(-2))
@@ -141,34 +137,10 @@ def _call(typingctx, code, arguments):
     return types.boolean(code, arguments), codegen
 
 
-@emitted
-def _look(typingctx, counters, index):
-    """counters[index] now, and whatever a thread did before it counted there is done."""
-
-    def codegen(context, builder, signature, args):
-        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        return builder.load_atomic(counter, "seq_cst", 8)
-
-    return types.int64(counters, types.intp), codegen
-
-
-@emitted
-def _pause(typingctx):
-    """Leave the core to its other thread for a moment."""
-
-    def codegen(context, builder, signature, args):
-        if _PAUSE:
-            function = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, function, _PAUSE), [])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
 @inlined
 def _is_over(state, row, tiles):
     # Left before entered: whoever comes in between only makes them differ.
-    return _look(state, row + TICKET) >= tiles and _look(state, row + LEFT) == _look(state, row + ENTERED)
+    return look(state, row + TICKET) >= tiles and look(state, row + LEFT) == look(state, row + ENTERED)
 
 
 @inlined
@@ -178,7 +150,7 @@ def _go_on(calls, state, helps):
     for k in range(count):
         row, tiles = k * ROW, calls[k * ROW + TILES]
         seats = calls[row + THREADS]
-        if _look(state, row + TICKET) < tiles and not (helps and seats == 1):
+        if look(state, row + TICKET) < tiles and not (helps and seats == 1):
             if fetch_add(state, row + ENTERED) < seats and _call(calls[row + CODE], calls[row + ARGUMENTS]):
                 fetch_add(state, count * ROW + FAILED)
                 while fetch_add(state, row + TICKET) < tiles:
@@ -189,7 +161,7 @@ def _go_on(calls, state, helps):
             looks += 1
             if looks == PATIENCE:
                 return k
-            _pause()
+            pause()
     return count
 
 
@@ -197,15 +169,15 @@ def _go_on(calls, state, helps):
 def _walk(calls, state):
     """The caller's way, which begins a walk or goes on with the one under way; whether it has come to its end."""
     whole = state.size - ROW
-    if _look(state, whole + BEGUN_OR_ENDED) % 2 == 0:
+    if look(state, whole + BEGUN_OR_ENDED) % 2 == 0:
         state[:whole] = 0
         fetch_add(state, whole + BEGUN_OR_ENDED)
     if _go_on(calls, state, False) * ROW < calls.size:
         return False
     fetch_add(state, whole + BEGUN_OR_ENDED)
     # Helpers that still look around: the next walk's first act would confuse them.
-    while _look(state, whole + WENT) != _look(state, whole + CAME):
-        _pause()
+    while look(state, whole + WENT) != look(state, whole + CAME):
+        pause()
     return True
 
 
@@ -214,7 +186,7 @@ def _help(calls, state):
     """A helper's way; whether there is nothing more to do."""
     whole = state.size - ROW
     fetch_add(state, whole + CAME)
-    is_over = _look(state, whole + BEGUN_OR_ENDED) % 2 == 0 or _go_on(calls, state, True) * ROW == calls.size
+    is_over = look(state, whole + BEGUN_OR_ENDED) % 2 == 0 or _go_on(calls, state, True) * ROW == calls.size
     fetch_add(state, whole + WENT)
     return is_over
 

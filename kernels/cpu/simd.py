@@ -411,17 +411,6 @@ def transpose_tile(typingctx, source, source_base, row_step, last_row, target, t
 
 
 @emitted
-def fetch_add(typingctx, counters, index):
-    """Add 1 to counters[index] in one step that no other thread can split, and return the value before."""
-
-    def codegen(context, builder, signature, args):
-        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        return builder.atomic_rmw("add", counter, INT64(1), "seq_cst")
-
-    return types.int64(counters, types.intp), codegen
-
-
-@emitted
 def copy_elements(typingctx, target, target_base, source, source_base, count):
     """target[target_base:][:count] = source[source_base:][:count] for flat arrays of one dtype that do not overlap."""
 

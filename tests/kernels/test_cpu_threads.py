@@ -124,3 +124,29 @@ assert os.waitpid(child, 0)[1] == 0
 """
     finished = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_calls_beyond_the_prepared_tickets_are_served_too():
+    pool = threads._Pool()
+    taken = [pool.take_ticket() for _ in range(threads.CALLS)]
+    places = [place for _, place in taken]
+    assert sorted(places) == list(range(threads.CALLS))
+    assert not any(np.shares_memory(taken[-1][0], ticket) for ticket, _ in taken[:-1])
+    for place in places:
+        pool.give_back(place)
+    assert sorted(pool.take_ticket()[1] for _ in range(threads.CALLS)) == list(range(threads.CALLS))
+
+
+@pytest.mark.parametrize("looks", [0, 20, 4000])
+def test_whoever_comes_late_or_not_at_all(looks, monkeypatch):
+    """Helpers that sleep, that just fall asleep, and that listen; several callers, whose tickets are used again."""
+    monkeypatch.setattr(threads, "LOOKS", looks)
+    a = np.random.default_rng(0).standard_normal((64, 300)).astype("float32")
+    monkeypatch.setattr(threads, "WORTH_WAKING", 1000)
+    cpu.set_num_threads(1)
+    expected = cpu.matmul(a, a.T).tobytes()
+    cpu.set_num_threads(3)
+    with ThreadPoolExecutor(3) as pool:
+        for results in pool.map(lambda _: [cpu.matmul(a, a.T).tobytes() for _ in range(150)], range(3)):
+            assert results == [expected] * 150
+    assert len(threads._pool._free) == threads.CALLS - 1
