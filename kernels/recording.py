@@ -98,7 +98,7 @@ class _InRound(Number):
     def __init__(self, number: Number, shown: list[tuple[Number, np.ndarray]]) -> None:
         self.number = number
         self.shown = shown
-        self.value = number.value
+        self.function, self.numbers, self.value = number.function, number.numbers, number.value
 
     def show(self, cell: np.ndarray) -> None:
         self.shown.append((self.number, cell))

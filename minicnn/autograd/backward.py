@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.device import array_module
-from minicnn.kernels.recording import copy
+from minicnn.kernels.recording import copy, note
 
 from .function import Accumulate, Edge, Function, edge_of
 from .modes import enable_grad, mode, no_grad
@@ -153,6 +155,7 @@ def _accumulate_in_leaf(leaf: Tensor, gradient: Tensor, create_graph: bool) -> N
         leaf.grad = Tensor.wrap(buffer, False)
     elif leaf.grad.data is buffer:
         buffer += gradient.data
+        note(np.add, buffer, gradient.data, buffer)
         leaf.grad.bump_version()
     else:
         leaf.grad = Accumulate()(leaf.grad, gradient)

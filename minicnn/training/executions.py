@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 STEPS = 8
 # How long a step takes is known after so many.
 PRACTICE = 8
+# And so many are made one by one where some had to be taken back: the next ones might have to be, too.
+PATIENCE = 64
 # Seconds for an execution at most, so that Ctrl-C is heard and a bar of progress moves.
 LONGEST = 0.1
 # Bytes of the batches that lie ready for an execution, at most.
@@ -40,6 +42,7 @@ def pays(step: WholeStep) -> bool:
     """Whether a recorded step, of which a few have been made, is worth being made several times at once."""
     return (
         step.updater.trusted
+        and not step.is_single
         and step.replayed >= PRACTICE
         and step.seconds * STEPS <= LONGEST
         and step.x.nbytes * STEPS <= MOST_BYTES
@@ -94,6 +97,7 @@ class Execution:
             raise
         if self._step.saw_no_class() or not all(map(math.isfinite, losses)):
             self._take_back()
+            self._step.replayed = -PATIENCE
             return None
         self._step.updater.note()
         self._step.note()
@@ -134,14 +138,14 @@ def _stacked(array: np.ndarray) -> np.ndarray:
     return np.empty((STEPS, *array.shape), array.dtype)
 
 
-def _moved(arguments: Sequence[Any], places: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, ...]:
-    """A call's arguments, with arrays that lie in the first of two places in the second instead."""
-    return tuple(_moved_array(value, places) if isinstance(value, np.ndarray) else value for value in arguments)
-
-
-def _moved_array(array: np.ndarray, places: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    for here, there in places:
-        offset = array.ctypes.data - here.ctypes.data
-        if 0 <= offset < here.nbytes:
-            return np.ndarray(array.shape, array.dtype, there, offset, array.strides)
-    return array
+def _moved(value: Any, places: Sequence[tuple[np.ndarray, np.ndarray]]) -> Any:
+    """An argument of a call, or a tuple of them, with arrays that lie in the first of two places in the second."""
+    if isinstance(value, np.ndarray):
+        for here, there in places:
+            offset = value.ctypes.data - here.ctypes.data
+            if 0 <= offset < here.nbytes:
+                return np.ndarray(value.shape, value.dtype, there, offset, value.strides)
+    elif isinstance(value, tuple):
+        parts = [_moved(part, places) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value

@@ -62,6 +62,8 @@ class Repeated:
         self.updater = Update(optimizer)
         self._parameters = list(model.trainable_weights)
         self._moved = moving_averages(model.layers)
+        moved = {id(parameter) for parameter in self._moved}
+        self._weights = [weight for weight in model.weights if id(weight) not in moved]
         self._circumstances = self._observe()
 
     def _observe(self) -> list[Any]:
@@ -69,10 +71,8 @@ class Repeated:
         model = self.model
         found = [model.graph, model.fused, current_kernels(), get_num_threads(), *settings(self.updater.optimizer)]
         for parameter in self._parameters:
-            found += [parameter.data, parameter.gradient_buffer, parameter.trainable, parameter.constraint]
-        for layer in model.layers:
-            if isinstance(layer, BatchNormalization):
-                found += [layer.trainable, layer.momentum, layer.epsilon]
+            found += [parameter.gradient_buffer, parameter.trainable, parameter.constraint]
+        found += [parameter.data for parameter in (*self._weights, *self._moved)]
         return found + [state["key"] for _, state in next_masks(model.layers)]
 
     def fits(self) -> bool:
@@ -93,34 +93,53 @@ class Repeated:
     def _test(
         self,
         before: LayerStates,
+        in_full: Callable[[], Sequence[np.ndarray]],
         record_other: Callable[[], Sequence[Recording]],
         replay: Callable[[], Sequence[np.ndarray]],
-        real: Sequence[np.ndarray],
     ) -> None:
-        """Trust a recording, made of other numbers, if it gives what the step in full has just given, bit for bit.
+        """Trust a recording, made of other numbers, if it gives what the step in full gives, bit for bit.
 
-        The step's memory is free again by now, so that the recording takes no more.
+        All weights are other ones meanwhile: where they make gradients zero, a wrong recording would seem right. The
+        memory of the step is free again by now, so that the recording takes no more.
 
         Args:
-            before: the layers' states before the step.
+            before: the layers' states before the step, whose gradients the parameters hold.
+            in_full: makes the step.
             record_other: makes the recordings.
-            replay: makes the step by them.
-            real: what it should return; the parameters hold the gradients.
+            replay: makes the step by them; gives the same arrays as `in_full`.
         """
         gradients = [np.array(parameter.grad) for parameter in self._parameters]
         after = LayerStates(self.model.layers)
+        weights = [(weight.data, weight.data.copy()) for weight in self._weights]
+        for array, _ in weights:
+            array += 0.05 * noise_like(array)
+        try:
+            before.restore()
+            self._forget_gradients()
+            real = [*in_full(), *(np.array(parameter.grad) for parameter in self._parameters)]
+            real += [array.copy() for array in after.averages]
+            self._forget_gradients()
+            owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
+            self.nbytes = sum(owner.nbytes for owner in owners.values())
+            if self.nbytes <= MOST_BYTES:
+                before.restore()
+                found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters), *after.averages]
+                self.trusted = _same_bits(found, real)
+        finally:
+            for array, kept in weights:
+                np.copyto(array, kept)
+            after.restore()
+            self.failed = not self.trusted
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            buffer = parameter.gradient_buffer
+            if self.trusted and buffer is not None:
+                np.copyto(buffer, gradient)
+                gradient = buffer
+            parameter.grad = Tensor.wrap(gradient, False)
+
+    def _forget_gradients(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
-        owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
-        self.nbytes = sum(owner.nbytes for owner in owners.values())
-        if self.nbytes <= MOST_BYTES:
-            before.restore()
-            found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters), *after.averages]
-            self.trusted = _same_bits(found, [*real, *gradients, *after.kept])
-        self.failed = not self.trusted
-        after.restore()
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = Tensor.wrap(parameter.gradient_buffer if self.trusted else gradient, False)
 
     def update(self) -> None:
         """Make the optimizer's step, once the gradients are there."""
@@ -149,6 +168,7 @@ class WholeStep(Repeated):
         replayed: how often they have been called.
         seconds: how long that took when it took least.
         execution: makes several such steps at once.
+        is_single: whether that cannot be.
     """
 
     recording: Recording
@@ -157,6 +177,7 @@ class WholeStep(Repeated):
     replayed = 0
     seconds = math.inf
     execution: Execution | None = None
+    is_single = False
 
     def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...], output: Output) -> None:
         super().__init__(model, optimizer, logits)
@@ -212,16 +233,18 @@ class WholeStep(Repeated):
     def _in_full_and_recorded(self, x: np.ndarray, y: np.ndarray) -> tuple[Tensor, float]:
         targets, before = self._targets_of(y), LayerStates(self.model.layers)
         logits, losses = self._in_full(x, targets)
-        reduced = self._output.reduce(losses)
+        loss = float(as_array(self._output.reduce(losses)))
+
+        def in_full() -> list[np.ndarray]:
+            logits, losses = self._in_full(x, targets)
+            return [logits.data, losses.data, targets, as_array(self._output.reduce(losses))]
 
         def replayed() -> list[np.ndarray]:
             self._replay(x, y)
-            again = self.loss_of(self.losses.data)
-            return [self.predicted.data, self.losses.data, self._targets, again]
+            return [self.predicted.data, self.losses.data, self._targets, self.loss_of(self.losses.data)]
 
-        real = [logits.data, losses.data, targets, as_array(reduced)]
-        self._test(before, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed, real)
-        return logits, float(as_array(reduced))
+        self._test(before, in_full, partial(self._record, noise_like(x), np.roll(y, 1, 0)), replayed)
+        return logits, loss
 
     def _record(self, x: np.ndarray, y: np.ndarray) -> list[Recording]:
         self.x, self._targets = x, np.array(self._targets_of(y))
@@ -279,6 +302,11 @@ class Replay(Repeated):
         self._output.backward(gradient)
         self._gradient = Tensor(noise_like(gradient.data))
 
+        def in_full() -> list[np.ndarray]:
+            output = self._run(x)
+            output.backward(gradient)
+            return [output.data]
+
         def replayed() -> list[np.ndarray]:
             self._take(x)
             self._forward.replay()
@@ -286,7 +314,7 @@ class Replay(Repeated):
             self._backward.replay()
             return [self._output.data]
 
-        self._test(self._before, partial(self._record, noise_like(x)), replayed, [self._output.data])
+        self._test(self._before, in_full, partial(self._record, noise_like(x)), replayed)
         del self._batch, self._before
 
     def _record(self, x: np.ndarray) -> list[Recording]:

@@ -77,19 +77,22 @@ class Replays:
         self._parts: list[Any] = []
         self._by_shape: dict[tuple[Any, ...], Replay | WholeStep | None] = {}
         self._doubts = 1
+        self._looked = 0
 
-    def begin(self) -> None:
-        """Forget, where a training or an epoch begins, what was recorded of other layers than the model has now."""
-        self.doubt()
+    def doubt(self) -> None:
+        """Somebody else has had the word, so layers, weights or settings may be other ones in the next step."""
+        self._doubts += 1
+
+    def _look(self) -> None:
+        """Forget what was recorded of other layers than the model has now."""
+        if self._looked == self._doubts:
+            return
+        self._looked = self._doubts
         now = parts(self.model)
         if not alike(now, self._parts):
             self._parts = now
             self._by_shape.clear()
             self.possible = self._is_possible()
-
-    def doubt(self) -> None:
-        """Somebody else has had the word, so weights or settings may be other ones in the next step."""
-        self._doubts += 1
 
     def _is_possible(self) -> bool:
         return is_repeatable(self.model) and self.model.device == "cpu" and current_kernels() == "cpu"
@@ -100,6 +103,7 @@ class Replays:
         The first batch of a shape gets none: shapes that come once are not worth recording, and only after the first
         step are the weights where the optimizer keeps them.
         """
+        self._look()
         if not self.possible or batch.y is None:
             return None
         (x,), (y,), is_weighted = batch.x, batch.y, batch.weights is not None
@@ -147,14 +151,16 @@ class Replays:
 
     def ahead(self, size: int) -> int:
         """How many batches of so many samples may be trained on at once from now on."""
-        for step in self._trusted():
+        for step in sorted(self._trusted(), key=lambda step: -step.looked):
             if len(step.x) == size and isinstance(step, WholeStep) and executions.pays(step):
                 step.execution = step.execution or Execution(step)
-                return executions.STEPS if step.execution.possible else 1
+                step.is_single = not step.execution.possible
+                return 1 if step.is_single else executions.STEPS
         return 1
 
     def find_several(self, batches: Several) -> Execution | None:
         """What trains on these batches at once, if something may."""
+        self._look()
         (x,), (y,) = batches.x, batches.y or (None,)
         size = batches.size // batches.count
         step = None if y is None else self._by_shape.get(((size, *x.shape[1:]), (size, *y.shape[1:]), y.dtype, False))

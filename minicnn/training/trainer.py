@@ -20,6 +20,8 @@ from minicnn import losses, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.kernels.floats import is_half
+from minicnn.metrics.base import FunctionMetric
+from minicnn.metrics.regression import LossMetric
 from minicnn.training import checks
 from minicnn.training.batch import Batch, Selection, Several
 from minicnn.training.batches import Layout
@@ -187,7 +189,7 @@ class Trainer:
         in_full = self._regularised or isinstance(self.optimizer, optimizers.LossScaleOptimizer)
         self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
-            self._replays.begin()
+            self._replays.doubt()
         if self._graphs is not None:
             self._graphs.doubt()
 
@@ -246,7 +248,12 @@ class Trainer:
 
     def ahead(self, size: int) -> int:
         """How many batches of so many samples are wanted in one piece (`Several`)."""
-        return 1 if self._replays is None else self._replays.ahead(size)
+        if self._replays is None or not all(map(_is_ours, self._measures())):
+            return 1
+        return self._replays.ahead(size)
+
+    def _measures(self) -> list[Any]:
+        return [metric for output in self.outputs or () for _, metric in output.metrics]
 
     def steps(self, batch: Batch) -> list[Callable[[], None]]:
         """What trains on a batch, to be called once: one function for each step.
@@ -445,6 +452,12 @@ def half_types(layer: Layer) -> set[str]:
     """The types of 16 bits, "float16" and "bfloat16", that a layer, and those within it, compute in on a GPU."""
     own = {layer.compute_dtype} & {"float16", "bfloat16"}
     return own.union(*map(half_types, getattr(layer, "layers", layer.sublayers)))
+
+
+def _is_ours(metric: Any) -> bool:
+    """Whether a metric is one of the library's own, which looks at nothing but what it is given."""
+    calls_others = isinstance(metric, FunctionMetric) or type(metric) is LossMetric
+    return type(metric).__module__.startswith("minicnn.metrics.") and not calls_others
 
 
 def _widened(prediction: Tensor) -> Tensor:

@@ -218,6 +218,47 @@ def test_weighted_samples_are_trained_on_step_by_step(
     assert not executed
 
 
+def test_metrics_of_the_users_own_see_the_model_of_their_step(
+    executed: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(model: minicnn.Model) -> Any:
+        def rate(y_true: Any, y_pred: Any) -> Any:
+            return np.full(len(y_true), model.optimizer.learning_rate)
+
+        model.compile(minicnn.optimizers.SGD(DECAYING), "sparse_categorical_crossentropy", metrics=[rate])
+        return fitted(*data())(model)
+
+    same(both(monkeypatch, train))
+    assert not executed
+
+
+def test_branches_that_numpy_adds_are_trained_on_step_by_step(
+    executed: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of a joined gradient is not contiguous."""
+
+    def branches() -> minicnn.Model:
+        minicnn.set_seed(7)
+        layers.reset_names()
+        x = minicnn.Input((6, 5, 2))
+        wide = layers.Conv2D(3, 3, padding="same", activation="relu")(x)
+        y = layers.Concatenate()([wide, layers.Conv2D(2, 1)(wide)])
+        made = minicnn.Model(x, layers.Dense(3, activation="softmax")(layers.Flatten()(y)))
+        made.compile("adam", "sparse_categorical_crossentropy")
+        return made
+
+    same(both(monkeypatch, fitted(*data()), branches))
+    assert not executed
+
+
+def test_after_other_labels_the_steps_that_were_made_last_are_made_at_once(executed: list[bool]) -> None:
+    model, (x, y) = network(), data()
+    model.fit(x, y, batch_size=SIZE, epochs=2, verbose=0)
+    executed.clear()
+    model.fit(x, y.astype("int32"), batch_size=SIZE, epochs=2, verbose=0)
+    assert executed == [True] * 4
+
+
 def test_long_steps_and_large_batches_are_made_one_by_one(
     executed: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +287,14 @@ def test_a_loss_that_is_not_finite_is_told_of_in_its_step(
     assert executed == [True, False]
     assert told[0] == told[1]
     assert f"at step {place // SIZE + 1}:" in told[0][0] and "weights" not in told[0][0]
+
+
+@pytest.mark.filterwarnings("ignore:.*the loss is")
+def test_where_losses_stay_not_finite_steps_are_made_one_by_one(executed: list[bool]) -> None:
+    x, y = data()
+    x[SIZE * (2 + executions.PRACTICE + 3)] = 3e38
+    network().fit(x, y, batch_size=SIZE, epochs=3, verbose=0, shuffle=False)
+    assert executed == [False]
 
 
 def test_input_that_is_not_finite_is_refused_with_its_place(

@@ -149,6 +149,92 @@ def test_normalization_that_is_frozen_or_moves_other_channels_stays_exact(monkey
             assert one.tobytes() == other.tobytes()
 
 
+def shared(x: Any) -> Any:
+    layer = layers.Conv2D(2, 3, padding="same", activation="relu")
+    return layer(layer(x))
+
+
+def frozen(x: Any) -> Any:
+    normalization = layers.BatchNormalization()
+    y = normalization(layers.Conv2D(4, 3)(x))
+    normalization.trainable = False
+    return y
+
+
+@pytest.mark.parametrize("below", [shared, frozen])
+def test_gradients_that_are_zero_at_first_prove_nothing(below: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head of zeros, whose rate begins at zero, sends none to the layers below."""
+
+    class Warmup(minicnn.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> float:
+            return 0.05 * min(1.0, float(step) / 8)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    def model() -> minicnn.Model:
+        minicnn.set_seed(7)
+        layers.reset_names()
+        x = minicnn.Input((10, 9, 2))
+        head = layers.Dense(3, activation="softmax", kernel_initializer="zeros")
+        made = minicnn.Model(x, head(layers.Flatten()(below(x))))
+        made.compile(minicnn.optimizers.SGD(Warmup()), "sparse_categorical_crossentropy")
+        return made
+
+    with monkeypatch.context() as patch:
+        replayed = trained(model(), patch, replays=True)
+        real = trained(model(), patch, replays=False)
+    for one, other in zip(replayed, real, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_a_frozen_layer_that_another_model_trains_is_read_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train() -> list[np.ndarray]:
+        minicnn.set_seed(7)
+        layers.reset_names()
+        base = layers.Conv2D(4, 3, activation="relu")
+        models = []
+        for _ in range(2):
+            x = minicnn.Input((10, 9, 2))
+            models.append(minicnn.Model(x, layers.Dense(3, activation="softmax")(layers.Flatten()(base(x)))))
+            models[-1].compile(minicnn.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        for index, trains in ((0, False), (1, True), (0, False)):
+            base.trainable = trains
+            models[index].fit(*data(40), batch_size=10, epochs=2, verbose=0)
+        return [np.array(weights) for model in models for weights in model.get_weights()]
+
+    replayed = train()
+    monkeypatch.setattr(replay.Replays, "find", lambda self, batch: None)
+    for one, other in zip(replayed, train(), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("name", ["rate", "epsilon", "momentum", "trainable"])
+def test_a_layer_changed_between_two_steps_is_noticed(
+    name: str, found: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(model: Any) -> None:
+        layer = model.layers[1 if name == "rate" else 2]
+        setattr(layer, name, False if name == "trainable" else 0.3)
+
+    results = []
+    for replays in (True, False):
+        with monkeypatch.context() as patch:
+            normalization = layers.BatchNormalization(center=False, scale=False)
+            model = model_of(
+                layers.Conv2D(3, 3), layers.Dropout(0.6), normalization, layers.Flatten(),
+                layers.Dense(3, activation="softmax"),
+            )  # fmt: skip
+            if not replays:
+                patch.setattr(replay.Replays, "find", lambda self, batch: None)
+            model.fit(*data(40), batch_size=10, verbose=0)
+            assert not replays or found[-1] == (True, False)
+            model.fit(*data(40), batch_size=10, verbose=0, callbacks=[ChangeInEpoch(change)])
+            results.append(model.get_weights())
+    for one, other in zip(*results, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
 def test_a_recording_without_the_averages_is_thrown_away(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs and gradients are the same where NumPy moves them."""
 
