@@ -34,6 +34,8 @@ PRACTICE = 8
 PATIENCE = 64
 # Seconds for an execution at most, so that Ctrl-C is heard and a bar of progress moves.
 LONGEST = 0.1
+# Runs are counted in float32, where whole numbers are exact so far.
+MOST_RUNS = 2**24
 # Bytes of the batches that lie ready for an execution, at most.
 MOST_BYTES = 16 * 2**20
 
@@ -69,15 +71,20 @@ class Execution:
         self._predictions = [[Tensor.wrap(array, False)] for array in logits]
         self._changed = step.updater.optimizer.arrays()
         self._kept = [np.empty_like(array) for array in self._changed]
+        # Which run is under way, and of which the weights were kept last: kernels do it, by the way.
+        self._number, self._number_kept = np.zeros(1, np.float32), np.zeros(1, np.float32)
+        kept = [*zip(self._kept, self._changed, strict=True), (self._number_kept, self._number)]
+        calls: list[Any] = [(np.copyto, pair) for pair in kept]
         update = step.updater.recording
         self._rounds = Rounds([step.recording.numbers, update.numbers])
         size = len(step.x)
         for k in range(STEPS):
             part = slice(k * size, (k + 1) * size)
             elsewhere = [(step.x, self.x[part]), (step.targets, self.targets[part])]
-            calls = [(function, _moved(arguments, elsewhere)) for function, arguments in step.recording.calls]
+            calls += [(function, _moved(arguments, elsewhere)) for function, arguments in step.recording.calls]
             calls += [(np.copyto, (logits[k], step.predicted.data)), (np.copyto, (self._losses[k], step.losses.data))]
             self._rounds.add([*calls, *update.calls])
+            calls = []
         self.possible = self._rounds.assemble()
 
     def run(self, batches: Several) -> list[tuple[Batch, list[Tensor], float]] | None:
@@ -116,17 +123,17 @@ class Execution:
         self._step.updater.optimizer.iterations += 1
 
     def _remember(self) -> None:
-        """Keep what steps change, but for what every step makes anew."""
+        """Keep what steps change, but for the weights, and for what every step makes anew."""
         self._states, self._iterations = LayerStates(self._layers), self._step.updater.optimizer.iterations
-        for array, kept in zip(self._changed, self._kept, strict=True):
-            np.copyto(kept, array)
+        self._number[0] = (self._number[0] + 1) % MOST_RUNS
 
     def _take_back(self) -> None:
         self._rounds.finish()
         self._states.restore()
         self._step.updater.optimizer.iterations = self._iterations
-        for array, kept in zip(self._changed, self._kept, strict=True):
-            np.copyto(array, kept)
+        if self._number_kept[0] == self._number[0]:  # else they have not been changed
+            for array, kept in zip(self._changed, self._kept, strict=True):
+                np.copyto(array, kept)
 
 
 def _repeated(array: np.ndarray) -> np.ndarray:
