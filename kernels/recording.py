@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -265,7 +266,8 @@ def vary(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     if _current.numbers is None:
         return function(*arguments)
-    return _current.numbers.add(lambda: function(*present(arguments)))
+    varies = any(isinstance(argument, Number) for argument in arguments)
+    return _current.numbers.add((lambda: function(*present(arguments))) if varies else partial(function, *arguments))
 
 
 def present(values: Sequence[Any]) -> list[Any]:

@@ -21,19 +21,19 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.kernels.recording import Rounds
-from minicnn.training.repeated import LayerStates
+from minicnn.training.layer_states import LayerStates
 
 if TYPE_CHECKING:
     from minicnn.training.batch import Batch, Several
     from minicnn.training.repeated import WholeStep
 
-STEPS = 8
+STEPS = 16
 # How long a step takes is known after so many.
 PRACTICE = 8
 # And so many are made one by one where some had to be taken back: the next ones might have to be, too.
 PATIENCE = 64
 # Seconds for an execution at most, so that Ctrl-C is heard and a bar of progress moves.
-LONGEST = 0.1
+LONGEST = 0.2
 # Runs are counted in float32, where whole numbers are exact so far.
 MOST_RUNS = 2**24
 # Bytes of the batches that lie ready for an execution, at most.

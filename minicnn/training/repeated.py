@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,17 @@ from minicnn.autograd import Tensor, as_array
 from minicnn.kernels import current_kernels, get_num_threads
 from minicnn.kernels.recording import Recording, record
 from minicnn.kernels.samples import one_hot
-from minicnn.layers import BatchNormalization, Dropout
 from minicnn.losses import SparseCategoricalCrossentropy
+from minicnn.training.layer_states import LayerStates, moving_averages, next_masks
 from minicnn.training.update import Update, settings
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.parameter import Parameter
     from minicnn.training.executions import Execution
     from minicnn.training.outputs import Output
 
 # A recording keeps the memory of its step, which is then not there for anything else.
 MOST_BYTES = 256 * 2**20
-
-Masks = list[tuple[Dropout, dict[str, int]]]
 
 
 class Repeated:
@@ -324,47 +321,6 @@ class Replay(Repeated):
         with record() as self._backward:
             self._output.backward(self._gradient)
         return [self._forward, self._backward]
-
-
-class LayerStates:
-    """What training steps change in layers, as it is now: which masks dropouts draw next, and moving averages.
-
-    Args:
-        layers: of a model.
-
-    Attributes:
-        averages: the arrays of the moving averages.
-        kept: what is in them now.
-    """
-
-    def __init__(self, layers: Iterable[Any]) -> None:
-        layers = list(layers)
-        self._masks = next_masks(layers)
-        self.averages = [parameter.data for parameter in moving_averages(layers)]
-        self.kept = [array.copy() for array in self.averages]
-
-    def restore(self) -> None:
-        """Take back what was trained since."""
-        draw_again(self._masks)
-        for array, kept in zip(self.averages, self.kept, strict=True):
-            np.copyto(array, kept)
-
-
-def moving_averages(layers: Iterable[Any]) -> list[Parameter]:
-    """The weights of layers that a training step moves by itself."""
-    normalizing = [layer for layer in layers if isinstance(layer, BatchNormalization)]
-    return [weight for layer in normalizing for weight in (layer.moving_mean, layer.moving_variance)]
-
-
-def next_masks(layers: Iterable[Any]) -> Masks:
-    """Which masks the dropouts among these layers draw next, for `draw_again`."""
-    return [(layer, layer.get_state()) for layer in layers if isinstance(layer, Dropout)]
-
-
-def draw_again(masks: Masks) -> None:
-    """Let the dropouts draw what they drew since `next_masks` was asked: for the same step, made once more."""
-    for layer, state in masks:
-        layer.set_state(state)
 
 
 def noise_like(x: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ numbers give the same bits.
 
 This is done only where a step is nothing but kernels: layers without state, but for moving averages and how many masks
 a dropout has drawn (exactly the classes below), one input, one output, no regularizer, the "cpu" kernels. And it is
-tested before it is trusted: the second step is made in full, then recorded with other numbers and made again by the
-recording, which is thrown away where outputs, gradients or averages differ in a single bit.
+tested before it is trusted: after the second step the same batch is taken with other weights, once in full and once by
+a recording made of yet other numbers, which is thrown away where outputs, gradients or averages differ in a single bit.
 
 The cross-entropy of a softmax consists of kernels, too: with it, a step is one recording (`WholeStep`). Other losses,
 and weighted samples, are computed in between (`Replay`).

@@ -29,7 +29,8 @@ from minicnn.kernels.recording import DeviceNumbers
 from minicnn.kernels.samples import take_rows
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batch import Batch, Taken
-from minicnn.training.repeated import alike, draw_again, next_masks
+from minicnn.training.layer_states import draw_again, next_masks
+from minicnn.training.repeated import alike
 from minicnn.training.update import is_updated_by_kernels, settings
 from minicnn.training.uploads import Uploads, offsets, unpack
 

@@ -473,8 +473,7 @@ def _number(loss: Any) -> Any:
 
 def _sum(loss: Any, size: int) -> Any:
     """The sum of the losses of so many samples, given their mean as `_number` gives it, in float64."""
-    xp = array_module(loss)
-    return loss * size if xp is np else xp.multiply(loss, size, dtype=np.float64)
+    return loss * size if isinstance(loss, float) else array_module(loss).multiply(loss, size, dtype=np.float64)
 
 
 def make_layout(model: Model, operation: str) -> Layout:
