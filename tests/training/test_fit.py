@@ -385,8 +385,8 @@ def test_deferred_chain_trains_from_a_stream():
 
 
 def test_whole_numbers_are_cast_batch_by_batch():
-    x = np.random.default_rng(0).integers(0, 256, (4000, 28, 28)).astype(np.uint8)
-    y = np.zeros(4000, int)
+    x = np.random.default_rng(0).integers(0, 256, (8000, 28, 28)).astype(np.uint8)
+    y = np.zeros(8000, int)
     model = Sequential([Flatten(input_shape=(28, 28)), Dense(2, activation="softmax")])
     model.compile(SGD(1e-9), "sparse_categorical_crossentropy")
     model.fit(x[:64], y[:64], verbose=0)
