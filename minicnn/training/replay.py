@@ -153,8 +153,10 @@ class Replays:
         """How many batches of so many samples may be trained on at once from now on."""
         for step in sorted(self._trusted(), key=lambda step: -step.looked):
             if len(step.x) == size and isinstance(step, WholeStep) and executions.pays(step):
-                step.execution = step.execution or Execution(step)
-                step.is_single = not step.execution.possible
+                execution = step.execution or Execution(step)
+                step.is_single = not execution.possible
+                # What cannot be used must not keep its memory.
+                step.execution = None if step.is_single else execution
                 return 1 if step.is_single else executions.STEPS
         return 1
 

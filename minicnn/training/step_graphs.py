@@ -27,7 +27,7 @@ from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose, tf32_is_used
 from minicnn.kernels.recording import DeviceNumbers
 from minicnn.kernels.samples import take_rows
-from minicnn.metrics.base import MeanMetric
+from minicnn.metrics.base import FunctionMetric, MeanMetric
 from minicnn.training.batch import Batch, Taken
 from minicnn.training.layer_states import draw_again, next_masks
 from minicnn.training.repeated import alike
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from minicnn.training.trainer import Trainer
 
 # Calls the user's code.
-_OTHERS = (layers.Lambda, losses.FunctionLoss)
+_OTHERS = (layers.Lambda, losses.FunctionLoss, FunctionMetric)
 # Each keeps the memory of a whole step.
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
@@ -324,10 +324,10 @@ def _is_known(layer: Any) -> bool:
     activation = getattr(layer, "activation", None)
     function = getattr(activation, "func", activation)  # of a partial
     known = function is None or str(getattr(function, "__module__", "")).startswith("minicnn.")
-    return known and _is_ours(layer, "layers")
+    return known and is_ours(layer, "layers")
 
 
-def _is_ours(thing: Any, package: str) -> bool:
+def is_ours(thing: Any, package: str) -> bool:
     """Whether it is of one of the library's own classes, and not one that calls a function of the user's."""
     return type(thing).__module__.startswith(f"minicnn.{package}.") and not isinstance(thing, _OTHERS)
 
@@ -335,9 +335,9 @@ def _is_ours(thing: Any, package: str) -> bool:
 def _is_measured_there(output: Any) -> bool:
     loss, measured = output.loss, [metric for _, metric in output.metrics]
     return (
-        _is_ours(loss, "losses")
+        is_ours(loss, "losses")
         # Divides by a sum of weights, which the host has to know.
         and loss.reduction != "mean_with_sample_weight"
-        and all(isinstance(metric, MeanMetric) and metric.on_device and _is_ours(metric, "metrics")
+        and all(isinstance(metric, MeanMetric) and metric.on_device and is_ours(metric, "metrics")
                 for metric in measured)
     )

@@ -20,7 +20,6 @@ from minicnn import losses, optimizers
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.kernels.floats import is_half
-from minicnn.metrics.base import FunctionMetric
 from minicnn.metrics.regression import LossMetric
 from minicnn.training import checks
 from minicnn.training.batch import Batch, Selection, Several
@@ -37,7 +36,7 @@ from minicnn.training.outputs import (
 )
 from minicnn.training.prediction import Predictions
 from minicnn.training.replay import Replays, WholeStep
-from minicnn.training.step_graphs import StepGraphs
+from minicnn.training.step_graphs import StepGraphs, is_ours
 
 if TYPE_CHECKING:
     from minicnn.layers import Layer
@@ -248,7 +247,7 @@ class Trainer:
 
     def ahead(self, size: int) -> int:
         """How many batches of so many samples are wanted in one piece (`Several`)."""
-        if self._replays is None or not all(map(_is_ours, self._measures())):
+        if self._replays is None or not all(map(_reads_only_arrays, self._measures())):
             return 1
         return self._replays.ahead(size)
 
@@ -454,10 +453,9 @@ def half_types(layer: Layer) -> set[str]:
     return own.union(*map(half_types, getattr(layer, "layers", layer.sublayers)))
 
 
-def _is_ours(metric: Any) -> bool:
+def _reads_only_arrays(metric: Any) -> bool:
     """Whether a metric is one of the library's own, which looks at nothing but what it is given."""
-    calls_others = isinstance(metric, FunctionMetric) or type(metric) is LossMetric
-    return type(metric).__module__.startswith("minicnn.metrics.") and not calls_others
+    return is_ours(metric, "metrics") and (not isinstance(metric, LossMetric) or is_ours(metric.loss, "losses"))
 
 
 def _widened(prediction: Tensor) -> Tensor:
