@@ -166,7 +166,9 @@ class Extractor:
         whole.class_names, whole.epoch = head.class_names, head.epoch
         if isinstance(self.preprocess, Preprocessing):
             config = {**self.preprocess.get_config(), "shape": list(shape)}
-            seen = {"fit": "picture", "fitting": self.fitting, "input": config}
+            seen = {
+                "fit": "picture", "fitting": self.fitting, "interpolation": self.interpolation, "input": config
+            }  # fmt: skip
             whole.preprocessing = {**(head.preprocessing or {}), **seen}
         return whole
 

@@ -51,6 +51,7 @@ class Recipe:
             validate on, evenly of all classes; None for all.
         augmentation: how pictures to train on are distorted, anew in every epoch: arguments of `ImageDataGenerator`;
             None leaves them as they are.
+        interpolation: how collections of pictures are brought to the network's size, see `PictureLoader`.
         patience: end the training after so many epochs in a row without a lower validation loss; None never does.
         note: where the recipe comes from and what in it is our reading.
     """
@@ -69,6 +70,7 @@ class Recipe:
     training_samples: int | None = None
     validation_samples: int | None = None
     augmentation: Mapping[str, float | bool] | None = None
+    interpolation: str = "bilinear"
     patience: int | None = None
     note: str = ""
 

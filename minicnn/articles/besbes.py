@@ -1,11 +1,12 @@
 """Ahmed Besbes' cats and dogs: three convolutions of 3x3, each pooled, trained on augmented pictures.
 
-The article's script means two trainings. Its Keras, 2.0.8, took `shear_range=0.2` for radians, 11.5 degrees, took the
-nearest pixel where a picture is turned, and looked at its patience before it counted the epoch, so that a patience of 2
-ended a training at the third epoch in a row without a lower validation loss. Later ones take degrees (since 2.1.3: 0.2
-of them are next to nothing), mix the four pixels around, and stop at the second epoch (since 2.0.9). The recipe
-"reported" is the article's training, "keras2.3" what its script does in Keras 2.3; `minicnn.compat.keras` has the same
-rules by `--keras-version`.
+All versions of Keras up to 2.3 take the nearest pixel where a picture is brought to 150x150. For the rest the article's
+script means two trainings. Its Keras, 2.0.8, took `shear_range=0.2` for radians, 11.5 degrees, took the nearest pixel
+where a picture is turned, and looked at its patience before it counted the epoch, so that a patience of 2 ended a
+training at the third epoch in a row without a lower validation loss. Later ones take degrees (since 2.1.3: 0.2 of them
+are next to nothing), mix the four pixels around, and stop at the second epoch (since 2.0.9). The recipe "reported" is
+the article's training, "keras2.3" what its script does in Keras 2.3; `minicnn.compat.keras` has the same rules by
+`--keras-version`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ _recipe = partial(
     batch_size=32,
     epochs=50,
     loss="binary_crossentropy",
+    interpolation="nearest",
     training_samples=20_000,
     validation_samples=5_000,
 )

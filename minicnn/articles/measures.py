@@ -117,10 +117,7 @@ def mistakes(labels: ArrayLike, probabilities: ArrayLike) -> list[Mistake]:
     order = np.argsort(-p, axis=1, kind="stable")[:, :2]
     wrong = np.flatnonzero(order[:, 0] != y)
     wrong = wrong[np.argsort(-p[wrong, order[wrong, 0]], kind="stable")]
-    return [
-        Mistake(int(n), int(y[n]), *((int(c), float(p[n, c])) for c in order[n]))
-        for n in wrong
-    ]
+    return [Mistake(int(n), int(y[n]), *((int(c), float(p[n, c])) for c in order[n])) for n in wrong]
 
 
 def measure(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:

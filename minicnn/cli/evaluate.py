@@ -59,7 +59,7 @@ def _arrays(model: Model, name: str, data: Path | None, samples: int | None) -> 
 
 
 def _collection(model: Model, name: str, data: Path | None, samples: int | None) -> dict[str, float]:
-    from .loading import loader, skipped_lines
+    from .loading import Resizing, loader, skipped_lines
     from .pictures import check_samples, preparation
 
     where, source, which = _held_out(model, name, data)
@@ -68,7 +68,7 @@ def _collection(model: Model, name: str, data: Path | None, samples: int | None)
         source = _share(source, samples)
     click.echo(f"Data: {where} ({len(source):,} pictures{which})")
     prepare = preparation(model)
-    batches = loader(source, prepare, label_form(model), (model.preprocessing or {}).get("fitting", "squeeze"))
+    batches = loader(source, prepare, Resizing.of(model), label_form(model))
     measured = model.evaluate(batches, verbose=0, return_dict=True)
     for line in skipped_lines(batches.skipped):
         click.echo(line)

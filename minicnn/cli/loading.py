@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from minicnn.data.batches.picture_loader import PictureLoader
     from minicnn.data.pictures.sources import PictureSource, Skipped
+    from minicnn.models import Model
     from minicnn.preprocessing import Preprocessing
 
 NAMED = 5
 
 
+class Resizing(NamedTuple):
+    """How pictures are brought to a network's size: see `PictureLoader`."""
+
+    fitting: str = "squeeze"
+    interpolation: str = "bilinear"
+
+    @classmethod
+    def of(cls, model: Model) -> Resizing:
+        """As those were that the model was trained on."""
+        used = model.preprocessing or {}
+        return cls(**{name: used[name] for name in cls._fields if name in used})
+
+
 def loader(
     source: PictureSource,
     prepare: Preprocessing,
+    resizing: Resizing,
     form: str = "integer",
-    fitting: str = "squeeze",
     *,
     batch_size: int = 32,
     shuffle: bool = False,
@@ -31,8 +45,8 @@ def loader(
     Args:
         source: the pictures, with classes or without.
         prepare: what the network's input is.
+        resizing: how they are brought to its size.
         form: of the labels, "integer" or "one-hot".
-        fitting: "squeeze", "crop" or "pad".
         batch_size, shuffle, seed: see `PictureLoader`.
         augmentation: arguments of `ImageDataGenerator`, or None to distort nothing.
 
@@ -51,11 +65,12 @@ def loader(
         shuffle=shuffle,
         seed=seed,
         color_mode="grayscale" if prepare.channels == 1 else "rgb",
-        fitting=fitting,
+        fitting=resizing.fitting,
+        interpolation=resizing.interpolation,
         transform=_transform(prepare, augmentation),
         data_format=prepare.layout,
         # Photographs are several times larger than what networks take.
-        draft=True,
+        draft=resizing.interpolation != "nearest",
         verbose=False,
     )
 

@@ -69,12 +69,14 @@ def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
     """The picture as the network is to see it: (H, W, C) uint8."""
     from minicnn.preprocessing import fit_digit, fit_picture
 
-    used = model.preprocessing or {}
-    if used.get("fit") == "digit":
+    from .loading import Resizing
+
+    if (model.preprocessing or {}).get("fit") == "digit":
         return fit_digit(image)[:, :, np.newaxis]
     if prepare.size is None or prepare.channels not in (1, 3):
         raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
-    return fit_picture(image, prepare.size, prepare.channels, used.get("fitting", "squeeze"))
+    fitting, interpolation = Resizing.of(model)
+    return fit_picture(image, prepare.size, prepare.channels, fitting, interpolation=interpolation)
 
 
 def shown_as(show: Path | None, images: tuple[Path, ...]) -> list[Path | None]:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from .answers import as_probabilities, best_classes
-from .loading import loader, skipped_lines
+from .loading import Resizing, loader, skipped_lines
 from .pictures import preparation
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def predict_table(model: Model, paths: Sequence[Path], top: int, target: Path | 
 
 def predictions(model: Model, source: PictureSource) -> Predictions:
     """Run all pictures of a source through a model."""
-    fitting = (model.preprocessing or {}).get("fitting", "squeeze")
-    batches = loader(source, preparation(model), fitting=fitting)
+    batches = loader(source, preparation(model), Resizing.of(model))
     rows = [_both(as_probabilities(row)) for x in batches.stream() for row in model.predict_on_batch(x)]
     return Predictions(batches.filenames, np.array(rows, np.float64), batches.skipped)
 

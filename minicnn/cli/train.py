@@ -132,7 +132,7 @@ class Training:
         if self.settings.augment:
             raise ValueError(f"--augment: {self.article.name} is trained on features that are computed once")
         extractor = self.article.extractor()
-        extractor.fitting = self.settings.fitting
+        extractor.fitting, extractor.interpolation = self.settings.fitting, self.recipe.interpolation
         return extractor
 
     def _load(self) -> Pictures | PictureParts:
@@ -265,6 +265,7 @@ class Training:
         model.preprocessing = {
             "fit": "digit" if digits else "picture",
             "fitting": self.settings.fitting,
+            "interpolation": self.recipe.interpolation,
             "input": None if self.extractor else preparation(model, self.recipe.scale).get_config(),
             "labels": label_form(model, self.recipe.loss),
             "dataset": pictures.name,

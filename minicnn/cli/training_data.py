@@ -268,16 +268,17 @@ class LoaderData:
         fitting: str,
         augmentation: Mapping[str, Any] | None,
     ) -> None:
-        from .loading import loader
+        from .loading import Resizing, loader
 
         form = label_form(model, recipe.loss)
         train, held = preparation(model, recipe.scale), preparation(model, measured_scale(recipe))
+        resizing = Resizing(fitting, recipe.interpolation)
         self._make = functools.partial(
-            loader, parts.train, train, form, fitting, batch_size=batch_size, shuffle=recipe.shuffle, seed=seed,
+            loader, parts.train, train, resizing, form, batch_size=batch_size, shuffle=recipe.shuffle, seed=seed,
             augmentation=augmentation,
         )  # fmt: skip
         self.training = self._make()
-        self.held = loader(parts.held, held, form, fitting, batch_size=batch_size)
+        self.held = loader(parts.held, held, resizing, form, batch_size=batch_size)
         self.trained = self.in_all = len(parts.train)
         self.measured = self.after_epoch = len(parts.held)
         self.memory = self.training.prefetch_bytes + self.held.prefetch_bytes

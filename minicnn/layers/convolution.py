@@ -150,9 +150,7 @@ class Conv2D(_Convolution):
             raise ValueError(
                 f"{self.describe()}: filters must be a multiple of groups, but filters={filters}, groups={groups} came"
             )
-        check_algorithm(
-            algorithm, self.kernel_size, self.strides, self.dilation_rate, self.groups, self.describe()
-        )
+        check_algorithm(algorithm, self.kernel_size, self.strides, self.dilation_rate, self.groups, self.describe())
         self.algorithm = algorithm
 
     def build(self, input_shape: Any) -> None:

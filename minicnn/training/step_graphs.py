@@ -135,9 +135,7 @@ class StepGraph:
 
     looked = 0
 
-    def __init__(
-        self, circumstances: _Circumstances, batch: Batch, parts: Sequence[Any], uploads: Uploads
-    ) -> None:
+    def __init__(self, circumstances: _Circumstances, batch: Batch, parts: Sequence[Any], uploads: Uploads) -> None:
         self.circumstances = circumstances
         self.trainer = trainer = circumstances.trainer
         self._uploads = uploads
@@ -338,6 +336,7 @@ def _is_measured_there(output: Any) -> bool:
         is_ours(loss, "losses")
         # Divides by a sum of weights, which the host has to know.
         and loss.reduction != "mean_with_sample_weight"
-        and all(isinstance(metric, MeanMetric) and metric.on_device and is_ours(metric, "metrics")
-                for metric in measured)
+        and all(
+            isinstance(metric, MeanMetric) and metric.on_device and is_ours(metric, "metrics") for metric in measured
+        )
     )

@@ -222,7 +222,7 @@ def test_models_without_one_array_of_features(make, message):
 
 def test_joined_with_its_head_it_takes_pictures_and_files_carry_how(folder):
     prepare = Preprocessing(1 / 255, mean=(0.1, 0.2, 0.3), order="bgr")
-    extractor = bottleneck.Extractor(network(), (8, 8), prepare, fitting="pad")
+    extractor = bottleneck.Extractor(network(), (8, 8), prepare, fitting="pad", interpolation="nearest")
     found = extractor.features(pictures(folder), folder / "features", verbose=False)
     head = Sequential([Input((3,)), Dense(2, activation="softmax", name="top")], name="pets")
     head.class_names, head.epoch, head.preprocessing = ["even", "odd"], 4, {"dataset": "pictures"}
@@ -232,7 +232,8 @@ def test_joined_with_its_head_it_takes_pictures_and_files_carry_how(folder):
     assert (read.name, read.class_names, read.epoch, read.input_shape) == ("pets", ["even", "odd"], 4, (None, 8, 8, 3))
     used = read.preprocessing
     assert (used["dataset"], used["fit"], used["fitting"]) == ("pictures", "picture", "pad")
-    x = np.stack([fit_picture(folder / name, (8, 8), mode="pad") for name in found.names])
+    assert used["interpolation"] == "nearest"
+    x = np.stack([fit_picture(folder / name, (8, 8), mode="pad", interpolation="nearest") for name in found.names])
     y = read.predict(Preprocessing.from_config(used["input"])(x))
     np.testing.assert_allclose(y, head.predict(found.x), atol=1e-6)
     # The same weights, not copies of them.

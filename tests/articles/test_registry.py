@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from minicnn import articles
 from minicnn.applications import SqueezeNet
 from minicnn.compat.keras.versions import rules_of
+from minicnn.preprocessing.image import load_img
 
 # Counted by hand from the articles' layers.
 PARAMETERS = {
@@ -186,6 +188,7 @@ def test_besbes_recipes_are_his_script_by_the_rules_of_two_versions(recipe, vers
         "shear_range": pytest.approx(math.degrees(0.2) if rules.shear_in_radians else 0.2),
         "zoom_range": 0.2, "horizontal_flip": True, "interpolation_order": rules.interpolation_order,
     }  # fmt: skip
+    assert chosen.interpolation == signature(load_img).parameters["interpolation"].default == "nearest"
 
 
 def test_the_figure_of_the_nearest_number_of_epochs():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import re
@@ -55,6 +56,14 @@ def classes(count=12, names=("dark", "light")):
         for index, name in enumerate(names)
         for n in range(count)
     }
+
+
+def checks(seed, bright):
+    """A picture of 300x300, of black pixels and bright ones in no order."""
+    pixels = np.random.default_rng(seed).integers(0, 2, (300, 300, 1), np.uint8) * np.uint8(bright)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.repeat(3, axis=2)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def test_class_folders_are_trained_on(run, tmp_path):
@@ -156,6 +165,24 @@ def test_pictures_are_fitted_as_in_the_training(run, tmp_path):
     single = run("predict", "runs/lenet5/model.minicnn", "wide.png", "--top", 1).output
     unpacked(tmp_path / "y", {"wide.png": (tmp_path / "wide.png").read_bytes()})
     assert run("predict", "runs/lenet5/model.minicnn", "y", "--top", 1).output == single
+
+
+def test_a_recipe_that_takes_the_nearest_pixel_is_measured_and_predicted_with_it(run, tmp_path):
+    """Chequered pictures, of which an average would be grey."""
+    files = {f"{kind}.{n}.png": checks(n, bright) for kind, bright in (("cat", 90), ("dog", 255)) for n in range(12)}
+    path = unpacked(tmp_path / "pets", files)
+    assert run("train", "besbes", "--data", path, "--epochs", 1, "--batch-size", 8).exit_code == 0
+    saved = tmp_path / "runs" / "besbes" / "model.minicnn"
+    result = run("evaluate", saved, "--data", path)
+    assert result.exit_code == 0, result.output
+    held = history_of(saved.parent)["epochs"][-1]["val_loss"]
+    assert float(re.search(r"loss\W+([\d.]+)", result.output)[1]) == pytest.approx(held, abs=1e-4)
+    assert run("predict", saved, path / "dog.3.png", "--show", "seen.png").exit_code == 0
+    assert set(np.unique(Image.open(tmp_path / "seen.png"))) == {0, 255}
+    single = run("predict", saved, path / "dog.3.png").output
+    unpacked(tmp_path / "one", {"dog.3.png": files["dog.3.png"]})
+    row = run("predict", saved, tmp_path / "one").output.splitlines()[0]
+    assert row.startswith("dog.3.png: dog") and single.endswith(f"{row}\n")
 
 
 def test_augmentation_changes_what_is_trained_on(run, tmp_path):

@@ -228,12 +228,18 @@ def test_shrinking_averages():
     np.testing.assert_allclose(fitted, 127.5, atol=8)
 
 
+def test_the_nearest_pixel_is_taken_as_it_is():
+    picture = np.arange(144, dtype=np.uint8).reshape(12, 12)
+    np.testing.assert_array_equal(fit_picture(picture, (4, 4), 1, interpolation="nearest")[..., 0], picture[1::3, 1::3])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"size": (0, 4)}, "expected a size of at least"),
         ({"size": (4, 4), "channels": 2}, "expected 1 or 3 channels, got 2"),
         ({"size": (4, 4), "mode": "stretch"}, "expected mode 'squeeze', 'crop' or 'pad', got 'stretch'"),
+        ({"size": (4, 4), "interpolation": "cubic"}, "interpolation: expected one of 'nearest', .*, got 'cubic'"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -17,6 +17,7 @@ _LOOKS = {
     "initial",
 }  # fmt: skip
 
+
 class TQDMCallback(Callback):
     """A bar over the epochs and one over each epoch's steps.
 

@@ -14,9 +14,7 @@ from .notes import note
 
 
 def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(
-        input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **old: Any
-    ) -> Any:
+    def reduce(input_tensor: Any, axis: Any = None, keepdims: bool = False, name: str | None = None, **old: Any) -> Any:
         """Reduce over `axis`, all axes where None."""
         if "keep_dims" in old or "reduction_indices" in old:
             note("keep_dims=, reduction_indices=", "keepdims=, axis=")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +76,12 @@ def fit_picture(
     picture: Picture,
     size: tuple[int, int],
     channels: int = 3,
-    mode: Literal["squeeze", "crop", "pad"] = "squeeze",
+    mode: str = "squeeze",
     *,
+    interpolation: str = "bilinear",
     fill: int = 0,
 ) -> NDArray[np.uint8]:
-    """Bring a picture to a network's input size, smoothly (bilinear, averaged where it shrinks).
+    """Bring a picture to a network's input size.
 
     Args:
         picture: path, open binary file, Pillow image or array (see `minicnn.data.pictures.opening`).
@@ -88,6 +89,8 @@ def fit_picture(
         channels: 1 (grey) or 3 (RGB).
         mode: ``"squeeze"`` ignores the aspect ratio, ``"crop"`` cuts the ends of the longer side, ``"pad"`` adds
             borders.
+        interpolation: "nearest", "bilinear", "bicubic", "box", "hamming" or "lanczos". All but the first average where
+            the picture shrinks.
         fill: grey level 0..255 of the borders of ``"pad"``.
 
     Returns:
@@ -107,8 +110,9 @@ def fit_picture(
         raise ValueError(f"fit_picture: expected 1 or 3 channels, got {channels}")
     if mode not in ("squeeze", "crop", "pad"):
         raise ValueError(f"fit_picture: expected mode 'squeeze', 'crop' or 'pad', got {mode!r}")
+    one_of("interpolation", interpolation, INTERPOLATIONS)
     image = open_picture(picture).convert("L" if channels == 1 else "RGB")
-    return np.asarray(fitted(image, (height, width), mode, fill=fill)).reshape(height, width, channels).copy()
+    return np.asarray(fitted(image, (height, width), mode, interpolation, fill)).reshape(height, width, channels).copy()
 
 
 def fitted(
