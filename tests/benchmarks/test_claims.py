@@ -28,7 +28,7 @@ IN_NOTEBOOKS = {
     "one-matrix": "as_one_matrix(chain",
     "gradients": "gradient_norm_by_layer(deep",
     "shifts": "shift_response(features",
-    "parts": "plots.exciting_patches(model, model.layers[4]",
+    "parts": "plots.exciting_patches(inside, inside.layers[4]",
     "scales": "validation_data=(raw, held_y)",
     "grid": 'vary(articles.get("fashion-conv1x3").build()',
     "sizes": "survey(picture_source(",
@@ -61,7 +61,7 @@ def test_one_claim_alone_leaves_the_others_as_they_are(tmp_path: Path, monkeypat
     assert claims.main() == 0
     results = claims.load(out)
     assert results["trees"] == before["trees"]
-    # Windows of 3, each convolution behind one more pooling: 3, then 3 + 1 + 2 * 2, then 8 + 2 + 4 * 2.
+    # Windows of 3, each convolution after one more pooling: 3, then 3 + 1 + 2 * 2, then 8 + 2 + 4 * 2.
     assert list(results["parts"]["figures"].values()) == [3, 8, 18]
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "an abacus (2026-01-31)" in text and "trees: 0.5000" in text
