@@ -1,4 +1,4 @@
-"""Experiments on what the articles say in passing, on the real data: each gives figures by their names.
+"""Experiments on what the articles say in passing, on the real data: each returns its figures by name.
 
 Each takes at most minutes on one core. Networks are those of the articles, or smaller ones.
 """
