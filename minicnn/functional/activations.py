@@ -25,7 +25,7 @@ class ReLU(Function):
         return kernels.relu(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy where y is positive."""
+        """gy where y is positive."""
         (y,) = self.saved_outputs
         return _Masked(y.data)(gy)
 
@@ -124,7 +124,7 @@ class LogSoftmax(Function):
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy - softmax(x) * sum(gy)."""
+        """gy - softmax(x) * sum(gy)."""
         (y,) = self.saved_outputs
         return subtract(gy, multiply(exp(y), sum_(gy, axis=1, keepdims=True)))
 
@@ -260,11 +260,15 @@ def _check_axis(axis: int, shape: tuple[int, ...], operation: str) -> None:
 
 
 def logsumexp(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) along `axis`, without overflow."""
+    """log(sum(exp(x))) along `axis`, without overflow; minus infinity where all of x is."""
+    _check_axis(axis, np.shape(as_array(x)), "logsumexp")
+    (x,) = as_floats(x)
     array = as_array(x)
-    _check_axis(axis, array.shape, "logsumexp")
-    top = np.max(array, axis=axis, keepdims=True)
-    total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
+    # The largest number, moved into the finite ones: the difference of two infinities would be NaN.
+    limit = np.finfo(array.dtype).max
+    top = np.clip(np.max(array, axis=axis, keepdims=True), -limit, limit)
+    with np.errstate(divide="ignore"):
+        total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
     if keepdims:
         return total
     shape = list(array.shape)

@@ -67,7 +67,7 @@ class Conv2DInputGradient(Function):
         return kernels.conv2d_input_gradient(gy, w, input_size=self.input_size, **vars(self.geometry))
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Ggx takes the place of x in the trilinear form."""
+        """ggx takes the place of x in the trilinear form."""
         gy, w = self.saved_inputs
         needs_gy, needs_w = self.needs_input_gradient
         by_gy = Conv2D(self.geometry)(ggx, w) if needs_gy else None
@@ -87,7 +87,7 @@ class Conv2DKernelGradient(Function):
         return kernels.conv2d_kernel_gradient(x, gy, kernel_size=self.kernel_size, **vars(self.geometry))
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Ggw takes the place of w in the trilinear form."""
+        """ggw takes the place of w in the trilinear form."""
         x, gy = self.saved_inputs
         needs_x, needs_gy = self.needs_input_gradient
         by_x = Conv2DInputGradient(self.geometry, self.input_size)(gy, ggw) if needs_x else None
@@ -159,13 +159,17 @@ def convolution_operands(
             f"{operation}: x has {C} channels and w has shape {kernel.shape}, which with groups={groups} expects "
             f"{CG * groups} channels and a multiple of {groups} filters"
         )
-    if not KH * KW:
-        raise ValueError(f"{operation}: w must have at least one tap each way, got shape {kernel.shape}")
+    _check_sizes(kernel, operation)
     _check_bias(b, F, operation)
     geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation, algorithm)
     check_algorithm(algorithm, (KH, KW), geometry.strides, geometry.dilation, groups, operation)
     x, w, b = as_activations(x, w, b)
     return geometry, ((x, w) if b is None else (x, w, b))
+
+
+def _check_sizes(kernel: Array, operation: str) -> None:
+    if 0 in kernel.shape:
+        raise ValueError(f"{operation}: w must have no axis of size 0, got shape {kernel.shape}")
 
 
 def _check_bias(b: TensorLike | None, F: int, operation: str) -> None:
@@ -236,6 +240,7 @@ def conv2d_transpose(
         raise ValueError(
             f"{operation}: x has {picture.shape[3]} channels but w of shape {kernel.shape} expects {kernel.shape[3]}"
         )
+    _check_sizes(kernel, operation)
     _check_bias(b, kernel.shape[2], operation)
     steps, dilation = pair(strides, "strides", operation), pair(dilation_rate, "dilation_rate", operation)
     extra = None if output_padding is None else pair(output_padding, "output_padding", operation, least=0)

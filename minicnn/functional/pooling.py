@@ -34,7 +34,7 @@ class MaxPool2D(Function):
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy to the winners."""
+        """gy to the winners."""
         return ScatterToWinners(self.windows, self.winners, self.input_size)(gy)
 
 
@@ -109,7 +109,8 @@ def max_pool2d(
         x: (N, H, W, C).
         pool_size: rows and columns of a window.
         strides: steps down and right; as `pool_size` by default. Windows may overlap.
-        padding: as for `conv2d`; counts as minus infinity, so that it never wins.
+        padding: as for `conv2d`; counts as minus infinity, so that it wins only where all of a window's cells are
+            minus infinity; its gradient is lost then.
 
     Returns:
         (N, OH, OW, C).

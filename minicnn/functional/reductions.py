@@ -102,7 +102,7 @@ class _Extreme(Function):
         return y.reshape(_result(x.shape, self.axes, self.keepdims))
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy to the extreme element."""
+        """gy to the extreme element."""
         return multiply(reshape(gy, _kept(self.share.shape, self.axes)), self.share)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.layers.base import Layer, registry
+from minicnn.layers.base import Layer, registry, sample_shape_of
 from minicnn.layers.symbolic import Node, SymbolicTensor
 
 
@@ -29,14 +29,10 @@ class InputLayer(Layer):
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype or "float32", **options)
-        sample = (shape,) if isinstance(shape, int) else tuple(shape)
-        for size in sample:
-            if size is not None and (not isinstance(size, int) or size < 0):
-                raise ValueError(f"{self.describe()}: shape must hold sizes or None, but {sample} came")
-        self.shape = sample
-        self.batch_size = batch_size
+        self.shape = sample_shape_of(shape, "shape", self)
+        self.batch_size = None if batch_size is None else self.positive(batch_size, "batch_size")
         self.built = True
-        self._build_shape = (batch_size, *sample)
+        self._build_shape = (self.batch_size, *self.shape)
         Node(self, [], [self._build_shape], dtype=self.dtype)
 
     def call(self, x: Any) -> Any:

@@ -82,7 +82,10 @@ class SpatialLayer(Layer):
     def __init__(self, *, data_format: str | None = None, **options: Any):
         super().__init__(**options)
         self.data_format = data_format_of(data_format, self)
-        self._channels_first = self.data_format == "channels_first"
+
+    @property
+    def _channels_first(self) -> bool:
+        return self.data_format == "channels_first"
 
     def to_nhwc(self, x: Tensor) -> Tensor:
         """View the layer's input as NHWC."""

@@ -13,6 +13,18 @@ from minicnn.optimizers.base import Optimizer, Work, check_number, registry
 from minicnn.parameter import Parameter
 
 
+def _of_inner(name: str) -> property:
+    """An attribute or a method that is the inner optimizer's."""
+
+    def get(self: LossScaleOptimizer) -> Any:
+        return getattr(self.inner_optimizer, name)
+
+    def set_(self: LossScaleOptimizer, value: Any) -> None:
+        setattr(self.inner_optimizer, name, value)
+
+    return property(get, set_, doc=f"The inner optimizer's `{name}`.")
+
+
 @registry.register()
 class LossScaleOptimizer(Optimizer):
     """Lets another optimizer follow the gradients of a loss that backward sees `dynamic_scale` times as large.
@@ -59,41 +71,20 @@ class LossScaleOptimizer(Optimizer):
 
     # --- what is the inner optimizer's
 
-    @property
-    def learning_rate(self) -> float:
-        """The inner optimizer's."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        self.inner_optimizer.learning_rate = value
-
-    @property
-    def schedule(self) -> Any:
-        """The inner optimizer's."""
-        return self.inner_optimizer.schedule
-
-    @property
-    def iterations(self) -> int:
-        """The inner optimizer's."""
-        return self.inner_optimizer.iterations
-
-    @iterations.setter
-    def iterations(self, value: int) -> None:
-        self.inner_optimizer.iterations = value
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The inner optimizer's."""
-        return self.inner_optimizer.parameters
-
-    @parameters.setter
-    def parameters(self, value: tuple[Parameter, ...]) -> None:
-        self.inner_optimizer.parameters = value
-
-    def slot_values(self) -> dict[str, float]:
-        """Give the inner optimizer's."""
-        return self.inner_optimizer.slot_values()
+    learning_rate: Any = _of_inner("learning_rate")
+    schedule: Any = _of_inner("schedule")
+    decay: Any = _of_inner("decay")
+    weight_decay: Any = _of_inner("weight_decay")
+    clipnorm: Any = _of_inner("clipnorm")
+    clipvalue: Any = _of_inner("clipvalue")
+    global_clipnorm: Any = _of_inner("global_clipnorm")
+    iterations: Any = _of_inner("iterations")
+    parameters: Any = _of_inner("parameters")
+    decays_weights: Any = _of_inner("decays_weights")
+    slot_values: Any = _of_inner("slot_values")
+    update: Any = _of_inner("update")
+    work: Any = _of_inner("work")
+    follow: Any = _of_inner("follow")
 
     def bind(self, parameters: Iterable[Parameter]) -> LossScaleOptimizer:
         """Bind the inner optimizer."""
@@ -111,6 +102,10 @@ class LossScaleOptimizer(Optimizer):
     def step_counter(self) -> int:
         """Steps with finite gradients since the scale changed."""
         return int(self._counter)
+
+    def arrays(self) -> list[Any]:
+        """Give the arrays that a step changes: the inner optimizer's, the scale and the counter."""
+        return [*self.inner_optimizer.arrays(), self._scale, self._counter]
 
     def scale_loss(self, loss: Any) -> Any:
         """Give the loss times the scale."""
