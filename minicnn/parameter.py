@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import copyreg
-import importlib
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -12,47 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.arena import Arena
 from minicnn.autograd import Tensor, as_array
 from minicnn.device import check, place
 
 # One lock for all parameters, not one each: a lock can be neither pickled nor copied, and initialising
 # happens once. Reentrant, because an initialiser may look at another parameter.
 _INITIALISING = threading.RLock()
-
-
-class Arena:
-    """One flat buffer that holds the values of several parameters, and one that holds their gradients.
-
-    An optimizer moves its parameters into an arena so that its step is one sweep over contiguous memory. The
-    parameters keep the arena alive; it outlives the optimizer, and a second optimizer finds them there.
-
-    data, gradient: 1-D arrays of the same length and dtype, on one device.
-    """
-
-    # Segments start on cache-line boundaries, which is also the widest vector; the gaps stay zero.
-    alignment = 64
-
-    def __init__(self, sizes: Sequence[int], dtype: Any, device: str = "cpu"):
-        self.offsets: list[int] = []
-        step = self.alignment // np.dtype(dtype).itemsize
-        total = 0
-        for size in sizes:
-            self.offsets.append(total)
-            total += -(-size // step) * step
-        self.data = aligned_zeros(total, dtype, device)
-        self.gradient = aligned_zeros(total, dtype, device)
-
-
-def aligned_zeros(size: int, dtype: Any, device: str = "cpu") -> Any:
-    """Give a 1-D array of `size` zeros that starts on a cache-line boundary."""
-    dtype = np.dtype(dtype)
-    if device == "cuda":
-        # CuPy's memory begins at multiples of 512 bytes.
-        return importlib.import_module("cupy").zeros(size, dtype)
-    spare = Arena.alignment // dtype.itemsize
-    buffer = np.zeros(size + spare, dtype)
-    start = (-buffer.ctypes.data % Arena.alignment) // dtype.itemsize
-    return buffer[start : start + size]
 
 
 class Parameter(Tensor):
@@ -138,11 +103,6 @@ class Parameter(Tensor):
     def size(self) -> int:
         """The number of entries."""
         return math.prod(self._shape)
-
-    @property
-    def count(self) -> int:
-        """The number of entries, the figure that `summary` prints."""
-        return self.size
 
     @property
     def materialised(self) -> bool:

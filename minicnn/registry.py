@@ -21,10 +21,10 @@ Self = TypeVar("Self", bound="Configurable")
 def snake_case(name: str) -> str:
     """Turn a class name into the name that Keras gives its objects.
 
-    >>> snake_case("MeanSquaredError"), snake_case("KLDivergence"), snake_case("SGD"), snake_case("Conv2DTranspose")
-    ('mean_squared_error', 'kl_divergence', 'sgd', 'conv2d_transpose')
+    >>> snake_case("MeanSquaredError"), snake_case("KLDivergence"), snake_case("VGG16"), snake_case("Conv2DTranspose")
+    ('mean_squared_error', 'kl_divergence', 'vgg16', 'conv2d_transpose')
     """
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.kernels import Padding, Pair, output_sizes, reference, winograd
+from minicnn.kernels.geometry import effective_size
 
 from .arithmetic import add
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding, whole
@@ -258,7 +259,7 @@ def transposed_axis(
     axis: int, size: int, kernel: int, strides: Pair, padding: PaddingLike, extra: Pair | None, dilation: Pair
 ) -> tuple[int, Pair]:
     """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns)."""
-    stride, reach = strides[axis], dilation[axis] * (kernel - 1) + 1
+    stride, reach = strides[axis], effective_size(kernel, dilation[axis])
     if extra is not None and extra[axis] >= stride:
         raise ValueError(
             f"conv2d_transpose: output_padding must be less than the strides, got {extra[axis]} with stride {stride}"

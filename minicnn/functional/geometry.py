@@ -14,6 +14,11 @@ PaddingLike: TypeAlias = Any
 PairLike: TypeAlias = int | tuple[int, int]
 
 
+def is_whole(value: Any) -> bool:
+    """Whether this is a whole number, of Python's or NumPy's; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
     """`value` as an int of at least `least`.
 
@@ -21,7 +26,7 @@ def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
         TypeError: it is no whole number.
         ValueError: it is too small.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if not is_whole(value):
         raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{operation}: {name} must be at least {least}, got {value!r}")
@@ -65,7 +70,7 @@ def resolve_padding(
     elif isinstance(padding, (tuple, list)) and len(padding) == 2:
         rows, columns = (_sides(sides, operation) for sides in padding)
         return rows, columns
-    elif isinstance(padding, (int, np.integer)) and not isinstance(padding, bool):
+    elif is_whole(padding):
         return _sides(padding, operation), _sides(padding, operation)
     raise ValueError(
         f'{operation}: padding must be "valid", "same", a whole number, a pair (height, width) or '
@@ -111,6 +116,7 @@ __all__ = [
     "PairLike",
     "check_fits",
     "check_rank",
+    "is_whole",
     "output_size",
     "pair",
     "resolve_padding",

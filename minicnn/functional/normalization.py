@@ -58,7 +58,7 @@ class BatchNormTraining(Function):
         return _from_matrix(y, x.shape, self.axis), *self.moments
 
     def backward(self, gy: Tensor | None, gmean: Tensor | None, gvariance: Tensor | None) -> tuple[Any, ...]:
-        """One call of the kernels; the separate ones where backward is taped or the moments were used further."""
+        """One call of the kernels; the separate operations if backward is taped or the moments were used further."""
         x, gamma = self.saved_inputs
         if gy is None or gmean is not None or gvariance is not None or is_grad_enabled():
             return self._separately(gy, gmean, gvariance, x, gamma)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,11 +17,12 @@ from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import bfloat16, check, place, to_host
+from minicnn.functional.geometry import is_whole
 from minicnn.kernels.floats import is_real
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.mixed_precision import get_policy
 from minicnn.parameter import Parameter
-from minicnn.registry import Registry
+from minicnn.registry import Registry, snake_case
 
 registry = Registry("layer")
 
@@ -41,11 +41,6 @@ class _CallContext(threading.local):
 
 
 _context = _CallContext()
-
-
-def snake_case(name: str) -> str:
-    """``"MaxPooling2D"`` -> ``"max_pooling2d"``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
 
 
 def reset_names() -> None:
@@ -83,11 +78,6 @@ def normal_shapes(shape: Any) -> Any:
     if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
         return [tuple(s) for s in shape]
     return tuple(shape)
-
-
-def is_int(value: Any) -> bool:
-    """Whether this is a whole number (of Python's or NumPy's)."""
-    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
 
 
 def is_shape_list(shape: Any) -> bool:
@@ -435,7 +425,7 @@ class Layer:
         return parameter
 
     def _checked_shape(self, shape: Any) -> tuple[int, ...]:
-        if not isinstance(shape, (tuple, list)) or not all(isinstance(size, (int, np.integer)) for size in shape):
+        if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
             raise TypeError(f"{self.describe()}: add_weight: shape must be a tuple of whole numbers, got {shape!r}")
         return tuple(int(size) for size in shape)
 
@@ -608,7 +598,7 @@ class Layer:
         """Number of scalars in all weights."""
         if not self.built and not self.weights:
             raise ValueError(f"{self.describe()} has no weights yet: call it, or build(input_shape), first")
-        return sum(p.count for p in self.weights)
+        return sum(p.size for p in self.weights)
 
     @property
     def losses(self) -> list[Tensor]:
@@ -638,7 +628,7 @@ class Layer:
 
     def positive(self, value: Any, argument: str) -> int:
         """The value as an int; ValueError naming the argument unless it is a whole number above 0."""
-        if not is_int(value) or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{self.describe()}: {argument} must be a whole number above 0, but {value!r} came")
         return int(value)
 
@@ -656,8 +646,8 @@ class Layer:
 
 def sample_shape_of(shape: Any, argument: str, layer: Layer) -> Shape:
     """A size or a sequence of sizes, None where open, as a tuple; ValueError naming the argument for anything else."""
-    sizes = [shape] if is_int(shape) or not isinstance(shape, Iterable) else list(shape)
-    if shape is None or not all(size is None or (is_int(size) and size >= 0) for size in sizes):
+    sizes = [shape] if is_whole(shape) or not isinstance(shape, Iterable) else list(shape)
+    if shape is None or not all(size is None or (is_whole(size) and size >= 0) for size in sizes):
         raise ValueError(
             f"{layer.describe()}: {argument} must hold the sizes of one sample, None where open, but {shape!r} came"
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.device import native
+from minicnn.functional.geometry import whole
 from minicnn.losses.crossentropy import check_class_numbers, is_integer_labels
 from minicnn.metrics.base import MeanMetric, paired, registry
 
@@ -81,7 +82,7 @@ class TopKCategoricalAccuracy(MeanMetric):
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
-        self.k = check_k(self.name, k)
+        self.k = whole(k, "k", self.name)
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where the class is among the k largest, else 0."""
@@ -97,7 +98,7 @@ class SparseTopKCategoricalAccuracy(MeanMetric):
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
-        self.k = check_k(self.name, k)
+        self.k = whole(k, "k", self.name)
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where the class is among the k largest, else 0."""
@@ -112,13 +113,6 @@ def in_top_k(labels: np.ndarray, predictions: np.ndarray, k: int) -> np.ndarray:
     least = np.partition(predictions, -k, axis=-1)[..., -k]
     chosen = np.take_along_axis(predictions, labels[..., None], axis=-1)[..., 0]
     return chosen >= least
-
-
-def check_k(operation: str, k: int) -> int:
-    """Raise ValueError unless k is at least 1."""
-    if k < 1:
-        raise ValueError(f"{operation}: expected k >= 1, got {k}")
-    return k
 
 
 def check_one_hot(operation: str, y_true: Any, y_pred: Any) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.arena import Arena, aligned_zeros
 from minicnn.autograd import Tensor
-from minicnn.parameter import Arena, Parameter, aligned_zeros
+from minicnn.parameter import Parameter
 
 
 class Block:

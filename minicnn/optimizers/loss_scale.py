@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.device import array_module, place, to_host
+from minicnn.functional.geometry import whole
 from minicnn.optimizers.base import Optimizer, Work, check_number, registry
 from minicnn.parameter import Parameter
 
@@ -57,14 +58,11 @@ class LossScaleOptimizer(Optimizer):
         inner = registry.get(inner_optimizer)
         if not isinstance(inner, Optimizer) or isinstance(inner, LossScaleOptimizer):
             raise TypeError(f"{name}: expected inner_optimizer to be an optimizer that does not scale, got {inner!r}")
-        if isinstance(dynamic_growth_steps, bool) or not isinstance(dynamic_growth_steps, int):
-            raise TypeError(f"{name}: expected dynamic_growth_steps to be a whole number, got {dynamic_growth_steps!r}")
         # Not the base's constructor: what it sets is the inner optimizer's here, which may have made steps already.
         self.name = name
         self.inner_optimizer = inner
         self.initial_scale = check_number(name, "initial_scale", initial_scale)
-        check_number(name, "dynamic_growth_steps", dynamic_growth_steps)
-        self.dynamic_growth_steps = dynamic_growth_steps
+        self.dynamic_growth_steps = whole(dynamic_growth_steps, "dynamic_growth_steps", name)
         # Scale, and finite steps since it changed: arrays of no axes, where the parameters live.
         self._scale: Any = np.array(self.initial_scale, np.float32)
         self._counter: Any = np.array(0, np.int32)

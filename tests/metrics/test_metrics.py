@@ -196,5 +196,7 @@ def test_weights_that_do_not_fit():
 
 
 def test_k_out_of_range():
-    with pytest.raises(ValueError, match="top_k_categorical_accuracy: expected k >= 1, got 0"):
+    with pytest.raises(ValueError, match="top_k_categorical_accuracy: k must be at least 1, got 0"):
         metrics.TopKCategoricalAccuracy(0)
+    with pytest.raises(TypeError, match=r"sparse_top_k_categorical_accuracy: k must be a whole number, got 2\.5"):
+        metrics.SparseTopKCategoricalAccuracy(2.5)

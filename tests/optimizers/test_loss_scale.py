@@ -117,7 +117,7 @@ def test_gradients_of_the_scaled_loss_may_be_given_as_pairs() -> None:
     ({"inner_optimizer": LossScaleOptimizer("sgd")}, TypeError, "an optimizer that does not scale"),
     ({"inner_optimizer": "sgd", "initial_scale": 0}, ValueError, "initial_scale > 0 and finite, got 0"),
     ({"inner_optimizer": "sgd", "dynamic_growth_steps": 2.5}, TypeError, "a whole number, got 2.5"),
-    ({"inner_optimizer": "sgd", "dynamic_growth_steps": 0}, ValueError, "dynamic_growth_steps > 0"),
+    ({"inner_optimizer": "sgd", "dynamic_growth_steps": 0}, ValueError, "steps must be at least 1, got 0"),
 ])  # fmt: skip
 def test_wrong_arguments_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
