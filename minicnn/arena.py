@@ -15,7 +15,14 @@ class Arena:
     An optimizer moves its parameters into an arena so that its step is one sweep over contiguous memory. The
     parameters keep the arena alive; it outlives the optimizer, and a second optimizer finds them there.
 
-    data, gradient: 1-D arrays of the same length and dtype, on one device.
+    Args:
+        sizes: the number of entries of each parameter.
+        dtype: of all of them.
+        device: "cpu" or "cuda".
+
+    Attributes:
+        data, gradient: arrays (n,) of that dtype on that device.
+        offsets: where the place of each parameter begins in them.
     """
 
     # Segments start on cache-line boundaries, which is also the widest vector; the gaps stay zero.

@@ -23,16 +23,22 @@ _INITIALISING = threading.RLock()
 class Parameter(Tensor):
     """A tensor that training changes, or that a layer carries along (`trainable=False`).
 
-    shape, dtype, name: as given, known without allocating anything.
-    initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
-    trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
-    regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
-    constraint: ``constraint(array) -> array`` applied after each step of an optimizer, or None.
-    seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
-        order in which parameters are first looked at.
-
     Assigning `data` copies into the memory the parameter already has, so that every view of it stays valid;
-    values of another dtype are cast. Raises ValueError where the shapes differ.
+    values of another dtype are cast.
+
+    Args:
+        shape, dtype: of the array, known without allocating anything.
+        initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
+        name: for messages, summaries and files.
+        trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
+        regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
+        constraint: ``constraint(array) -> array`` applied after each step of an optimizer, or None.
+        seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
+            order in which parameters are first looked at.
+
+    Raises:
+        ValueError: a negative size; later, an initialiser that gives another shape or dtype, and an assignment to
+            `data` of another shape.
     """
 
     def __init__(
@@ -71,6 +77,10 @@ class Parameter(Tensor):
         """Move to a device, "cpu" or "cuda", and give itself; its gradient is forgotten.
 
         An optimizer that holds the parameter notices at its next step and brings its own arrays along.
+
+        Raises:
+            ValueError: no such device.
+            DeviceError: "cuda", and no GPU can be used; the message says why.
         """
         if check("Parameter.to", device) != self._device:
             with _INITIALISING:
@@ -138,7 +148,7 @@ class Parameter(Tensor):
         self.bump_version()
 
     def move_into(self, arena: Arena, offset: int) -> None:
-        """Make `data` and the coming gradients views of an arena's buffers, values and gradient kept."""
+        """Make `data` and the coming gradients views of an arena's arrays from `offset` on; values and gradient stay."""
         window = slice(offset, offset + self.size)
         data = arena.data[window].reshape(self._shape)
         gradient = arena.gradient[window].reshape(self._shape)

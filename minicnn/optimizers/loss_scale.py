@@ -38,9 +38,16 @@ class LossScaleOptimizer(Optimizer):
     gradient was not finite. There `iterations`, by which schedules and the first steps of Adam go, counts such a step;
     on a CPU it does not.
 
-    inner_optimizer: makes the steps. Learning rate, clipping and weight decay are its own.
-    initial_scale: what the scale starts from.
-    dynamic_growth_steps: finite steps to a doubling.
+    Args:
+        inner_optimizer: makes the steps: an optimizer or its name. Learning rate, clipping and weight decay are its
+            own, and read and set here.
+        initial_scale: what the scale starts from, above 0.
+        dynamic_growth_steps: finite steps to a doubling, at least 1.
+        name: how messages begin.
+
+    Raises:
+        TypeError: the inner optimizer is none, or scales itself; the number of steps is no whole number.
+        ValueError: a number outside its range, or an unknown name.
 
     >>> optimizer = LossScaleOptimizer("sgd", initial_scale=8.0)
     >>> optimizer.scale_loss(0.5), optimizer.dynamic_scale
@@ -113,7 +120,11 @@ class LossScaleOptimizer(Optimizer):
         return loss * self._scale.astype(loss.dtype)
 
     def step(self) -> None:
-        """Follow the gradients, which are those of the scaled loss, or leave the step out."""
+        """Follow the gradients, which are those of the scaled loss, or leave the step out.
+
+        Raises:
+            ValueError: as the inner optimizer's `step` does.
+        """
         work = self.inner_optimizer.work()
         gradients = [block.gradient[span] for block, span, _ in work]
         xp = array_module(gradients[0])
@@ -161,7 +172,11 @@ class LossScaleOptimizer(Optimizer):
         return {**self.inner_optimizer.get_state(), **scaling}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `get_state` gave; the state of the inner optimizer alone leaves the scale as it is."""
+        """Go on from what `get_state` gave; the state of the inner optimizer alone leaves the scale as it is.
+
+        Raises:
+            ValueError: as the inner optimizer does; a scale that is not above 0.
+        """
         rest = dict(state)
         scale, counter = rest.pop("dynamic_scale", self.dynamic_scale), rest.pop("step_counter", self.step_counter)
         scale = check_number(self.name, "dynamic_scale", scale)
