@@ -93,8 +93,8 @@ class BinaryCrossentropy(_Crossentropy):
 class CategoricalCrossentropy(_Crossentropy):
     """``-sum(t * log(p))`` over the last axis, for one-hot labels or distributions t.
 
-    Targets t (N, ..., K) lie within [0, 1]; predictions p (N, ..., K) are probabilities, scaled to sum to 1 and clipped to
-    [1e-7, 1 - 1e-7].
+    Targets t (N, ..., K) lie within [0, 1]; predictions p (N, ..., K) are probabilities, scaled to sum to 1 and clipped
+    to [1e-7, 1 - 1e-7].
 
     Args:
         from_logits: predictions are logits z, p = softmax(z), and nothing is clipped.
@@ -150,8 +150,8 @@ class CategoricalCrossentropy(_Crossentropy):
 class SparseCategoricalCrossentropy(_Crossentropy):
     """``-log(p[label])``, for labels that are class numbers.
 
-    Labels (N, ...) or (N, ..., 1) are whole numbers of 0..K-1; predictions p (N, ..., K) are probabilities, scaled to sum
-    to 1 and clipped to [1e-7, 1 - 1e-7].
+    Labels (N, ...) or (N, ..., 1) are whole numbers of 0..K-1; predictions p (N, ..., K) are probabilities, scaled to
+    sum to 1 and clipped to [1e-7, 1 - 1e-7].
 
     Args:
         from_logits: predictions are logits z, p = softmax(z), and nothing is clipped.

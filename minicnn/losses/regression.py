@@ -1,7 +1,7 @@
 """Losses that compare numbers or distributions entry by entry.
 
-Targets and predictions are (N, ..., K), of one shape but for a last axis of 1; another shape raises ValueError. Arguments
-are those of `Loss` where a class names none.
+Targets and predictions are (N, ..., K), of one shape but for a last axis of 1; anything else raises ValueError. Where
+a class names no arguments, they are those of `Loss`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Poisson(Loss):
 
 @registry.register()
 class Hinge(Loss):
-    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; targets are -1 and 1, or 0 and 1 for the same."""
+    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; targets are -1 and 1, also given as 0 and 1."""
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the mean loss over the last axis."""
@@ -111,7 +111,7 @@ class Hinge(Loss):
 
 @registry.register()
 class SquaredHinge(Loss):
-    """``mean(max(1 - y_true * y_pred, 0)^2)`` over the last axis; targets are -1 and 1, or 0 and 1 for the same."""
+    """``mean(max(1 - y_true * y_pred, 0)^2)`` over the last axis; targets are -1 and 1, also given as 0 and 1."""
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the mean loss over the last axis."""

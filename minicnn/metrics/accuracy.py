@@ -1,4 +1,4 @@
-"""How often predictions are right."""
+"""How often predictions are right, a number from 0 to 1. Shapes that do not fit together raise ValueError."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ class Accuracy(MeanMetric):
 
 @registry.register()
 class BinaryAccuracy(MeanMetric):
-    """How often ``y_pred > threshold`` tells the label, 0 or 1."""
+    """How often ``y_pred > threshold`` tells the label, 0 or 1.
+
+    Args:
+        threshold: above which a prediction stands for 1.
+        name: see `Metric`.
+    """
 
     direction = "up"
     on_device = True
@@ -76,7 +81,15 @@ class SparseCategoricalAccuracy(MeanMetric):
 
 @registry.register()
 class TopKCategoricalAccuracy(MeanMetric):
-    """How often the class is among the k largest predictions; labels are one-hot, (N, ..., K)."""
+    """How often the class is among the k largest predictions; labels are one-hot, (N, ..., K).
+
+    Args:
+        k: at least 1.
+        name: see `Metric`.
+
+    Raises:
+        TypeError, ValueError: k is no whole number, or below 1.
+    """
 
     direction = "up"
 
@@ -92,7 +105,15 @@ class TopKCategoricalAccuracy(MeanMetric):
 
 @registry.register()
 class SparseTopKCategoricalAccuracy(MeanMetric):
-    """How often the class is among the k largest predictions; labels are class numbers, (N, ...) or (N, ..., 1)."""
+    """How often the class is among the k largest predictions; labels are class numbers, (N, ...) or (N, ..., 1).
+
+    Args:
+        k: at least 1.
+        name: see `Metric`.
+
+    Raises:
+        TypeError, ValueError: k is no whole number, or below 1.
+    """
 
     direction = "up"
 
