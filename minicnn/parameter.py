@@ -148,7 +148,7 @@ class Parameter(Tensor):
         self.bump_version()
 
     def move_into(self, arena: Arena, offset: int) -> None:
-        """Make `data` and the coming gradients views of an arena's arrays from `offset` on, values and gradient kept."""
+        """Make `data` and the coming gradients views of an arena's arrays; values and gradient are kept."""
         window = slice(offset, offset + self.size)
         data = arena.data[window].reshape(self._shape)
         gradient = arena.gradient[window].reshape(self._shape)
