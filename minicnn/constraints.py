@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.functional.geometry import is_whole
 from minicnn.registry import Configurable, Registry
 
 registry = Registry("constraint")
@@ -39,7 +40,7 @@ class _Norm(Constraint):
 
     def norms(self, w: np.ndarray) -> np.ndarray:
         """Give the Euclidean norm of each weight vector, its axes kept with extent 1."""
-        axis = self.axis if isinstance(self.axis, int) else tuple(self.axis)
+        axis = self.axis if is_whole(self.axis) else tuple(self.axis)
         return np.sqrt(np.sum(np.square(w), axis=axis, keepdims=True))
 
 

@@ -20,7 +20,7 @@ Edge: TypeAlias = "Tensor | tuple[Function, int] | None"
 
 
 class Function:
-    """One differentiable operation, and, once called on tensors, its node in the graph.
+    """One differentiable operation, and, once called on tensors, its node in the graph: each call needs a new one.
 
     A subclass takes its attributes in the constructor and has two methods::
 

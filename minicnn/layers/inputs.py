@@ -14,10 +14,13 @@ class InputLayer(Layer):
     """Holds the symbolic tensor that a model is entered by; passes values through.
 
     Args:
-        shape: of one sample, without the batch axis; None where a size is open.
+        shape: of one sample, without the batch axis: a size or several, None where one is open.
         batch_size: fixed batch size, None as a rule.
         dtype: what the model's arrays are cast to.
         name: of the layer and of the input.
+
+    Raises:
+        ValueError: sizes that are no whole numbers or negative, or a batch size that is not above 0.
     """
 
     def __init__(
@@ -57,10 +60,13 @@ def Input(  # noqa: N802 - the name under which Keras users know it
     """Make the symbolic tensor that a functional model starts from.
 
     Args:
-        shape: of one sample, without the batch axis.
+        shape: of one sample, without the batch axis: a size or several, None where one is open.
         batch_size: fixed batch size, None as a rule.
         name: of the input.
         dtype: what the model's arrays are cast to, float32 where None.
+
+    Raises:
+        ValueError: sizes that are no whole numbers or negative, or a batch size that is not above 0.
 
     >>> from minicnn.layers import Dense, Input
     >>> Dense(10)(Input((784,))).shape

@@ -144,10 +144,11 @@ def test_pearson_correlation_of_constants_is_nan_without_a_warning():
         assert np.isnan(metrics.PearsonCorrelation()([[1.0, 1.0]], [[1.0, 2.0]]))
 
 
-def test_pearson_correlation_along_the_batch():
+@pytest.mark.parametrize("axis", [0, np.int64(0), (0,)])
+def test_pearson_correlation_along_the_batch(axis):
     generator = np.random.default_rng(0)
     y_true, y_pred = generator.normal(size=(2, 30, 1))
-    metric = metrics.PearsonCorrelation(axis=0)
+    metric = metrics.PearsonCorrelation(axis=axis)
     assert metric(y_true, y_pred) == pytest.approx(np.corrcoef(y_true.ravel(), y_pred.ravel())[0, 1])
 
 
