@@ -252,7 +252,11 @@ class Tensor:
 
 
 def as_array(value: TensorLike) -> Array:
-    """The array of a tensor, an array itself, or an array made of numbers (floats become float32)."""
+    """The array of a tensor, an array itself, or an array made of numbers (floats become float32).
+
+    Raises:
+        TypeError: the value holds something else than numbers.
+    """
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):

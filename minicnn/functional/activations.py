@@ -228,6 +228,9 @@ def softplus(x: TensorLike) -> Any:
 def softmax(x: TensorLike, axis: int = -1) -> Any:
     """exp(x) / sum(exp(x)) along `axis`: numbers of any size become probabilities.
 
+    Raises:
+        ValueError: x has no such axis.
+
     >>> softmax([1.0, 2.0, 3.0, -5.0]).round(3)
     array([0.09 , 0.245, 0.665, 0.   ], dtype=float32)
     """
@@ -235,7 +238,11 @@ def softmax(x: TensorLike, axis: int = -1) -> Any:
 
 
 def log_softmax(x: TensorLike, axis: int = -1) -> Any:
-    """The logarithm of `softmax`, which neither under- nor overflows."""
+    """The logarithm of `softmax`, which neither under- nor overflows.
+
+    Raises:
+        ValueError: x has no such axis.
+    """
     return _along(LogSoftmax(), x, axis, "log_softmax")
 
 
@@ -260,7 +267,16 @@ def _check_axis(axis: int, shape: tuple[int, ...], operation: str) -> None:
 
 
 def logsumexp(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) along `axis`, without overflow; minus infinity where all of x is."""
+    """log(sum(exp(x))) along `axis`, without overflow; minus infinity where all of x is.
+
+    Args:
+        x: any shape with at least one axis.
+        axis: along which is summed.
+        keepdims: keep that axis, with size 1.
+
+    Raises:
+        ValueError: x has no such axis.
+    """
     _check_axis(axis, np.shape(as_array(x)), "logsumexp")
     (x,) = as_floats(x)
     array = as_array(x)
@@ -290,7 +306,11 @@ def softmax_cross_entropy(logits: TensorLike, targets: TensorLike) -> Any:
 
 
 def softmax_cross_entropy_with_probabilities(logits: TensorLike, targets: TensorLike) -> tuple[Any, Any]:
-    """The losses of `softmax_cross_entropy` (...) and softmax(logits) (..., K), from one pass."""
+    """The losses of `softmax_cross_entropy` (...) and softmax(logits) (..., K), from one pass.
+
+    Raises:
+        ValueError: as `softmax_cross_entropy` does.
+    """
     shape, other = np.shape(as_array(logits)), np.shape(as_array(targets))
     if shape != other or not shape:
         raise ValueError(

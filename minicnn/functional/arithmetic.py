@@ -1,4 +1,4 @@
-"""Elementwise arithmetic with NumPy's broadcasting."""
+"""Elementwise arithmetic with NumPy's broadcasting; shapes that do not broadcast raise ValueError."""
 
 from __future__ import annotations
 

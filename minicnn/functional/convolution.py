@@ -129,8 +129,9 @@ def conv2d(
         (N, OH, OW, F) with OH = (H + top + bottom - DH*(KH-1) - 1) // SH + 1.
 
     Raises:
-        ValueError: shapes that do not fit, each with what came and what was expected; another algorithm, or
-            "winograd" for a convolution that it cannot do.
+        TypeError: strides and the like that are no whole numbers.
+        ValueError: shapes that do not fit, each with what came and what was expected; a kernel without taps, channels
+            or filters; another algorithm, or "winograd" for a convolution that it cannot do.
 
     A 4x4 picture and a 3x3 kernel:
 
@@ -149,7 +150,11 @@ def convolution_operands(
     x: TensorLike, w: TensorLike, b: TensorLike | None, strides: PairLike, padding: PaddingLike,
     dilation_rate: PairLike, groups: int, algorithm: str, operation: str,
 ) -> tuple[Geometry, Any]:  # fmt: skip
-    """The geometry of a convolution and its operands as floats, the bias only if there is one; all checked."""
+    """The geometry of a convolution and its operands as floats, the bias only if there is one; all checked.
+
+    Raises:
+        TypeError, ValueError: as `conv2d` does.
+    """
     picture, kernel = as_array(x), as_array(w)
     check_rank(picture, "x", "(N, H, W, C)", operation)
     check_rank(kernel, "w", "(KH, KW, C/groups, F)", operation)
@@ -231,7 +236,9 @@ def conv2d_transpose(
         (N, OH, OW, F).
 
     Raises:
-        ValueError: shapes that do not fit, each with what came and what was expected.
+        TypeError: strides and the like that are no whole numbers.
+        ValueError: shapes that do not fit, each with what came and what was expected; a kernel without taps, channels
+            or filters.
     """
     operation = "conv2d_transpose"
     picture, kernel = as_array(x), as_array(w)
@@ -258,7 +265,11 @@ def conv2d_transpose(
 def transposed_axis(
     axis: int, size: int, kernel: int, strides: Pair, padding: PaddingLike, extra: Pair | None, dilation: Pair
 ) -> tuple[int, Pair]:
-    """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns)."""
+    """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns).
+
+    Raises:
+        ValueError: output_padding is not less than the stride, or padding leaves nothing.
+    """
     stride, reach = strides[axis], effective_size(kernel, dilation[axis])
     if extra is not None and extra[axis] >= stride:
         raise ValueError(
@@ -336,6 +347,10 @@ def im2col(
     Returns:
         (N*OH*OW, KH*KW*C), a copy: `im2col_bytes` says beforehand how large.
 
+    Raises:
+        TypeError: a kernel_size or the like that is no whole number.
+        ValueError: x does not have four axes, or a window does not fit into the padded picture.
+
     The picture and the kernel of `conv2d`'s example:
 
     >>> x = [[0, 1, 2, 4], [3, 0, -1, 5], [-2, 0, 1, 3], [1, 0, 9, 0]]
@@ -368,6 +383,9 @@ def im2col_bytes(
 ) -> int:
     """How many bytes the matrix of `im2col` takes for pictures of this shape (N, H, W, C).
 
+    Raises:
+        TypeError, ValueError: as `im2col` does.
+
     >>> im2col_bytes((64, 28, 28, 32), 5, padding="same") / 2**20
     153.125
     """
@@ -395,6 +413,10 @@ def col2im(
 
     Returns:
         (N, H, W, C).
+
+    Raises:
+        TypeError: a kernel_size or the like that is no whole number.
+        ValueError: columns of another shape, or a window that does not fit into the padded picture.
 
     How many windows of 2x2 see each pixel of a 3x3 picture:
 

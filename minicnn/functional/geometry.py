@@ -36,6 +36,10 @@ def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
 def pair(value: Any, name: str, operation: str, least: int = 1) -> Pair:
     """An int or a pair as (rows, columns).
 
+    Raises:
+        TypeError: it holds something else than whole numbers.
+        ValueError: it holds another number of them, or one below `least`.
+
     >>> pair(3, "strides", "conv2d"), pair((1, 3), "kernel_size", "conv2d")
     ((3, 3), (1, 3))
     """
@@ -54,6 +58,10 @@ def resolve_padding(
 
     "same" is TensorFlow's rule: as many rows as the output of ceil(H / SH) rows needs, the odd one at the bottom and
     the right. (PyTorch pads evenly: with stride 2 its results are shifted by a pixel.)
+
+    Raises:
+        TypeError: it holds something else than whole numbers.
+        ValueError: it is none of the ways, or negative.
 
     >>> resolve_padding("same", (28, 28), (5, 5), (1, 1), (1, 1), "conv2d")
     ((2, 2), (2, 2))
@@ -105,7 +113,11 @@ def check_fits(input_size: Pair, kernel_size: Pair, padding: Padding, dilation: 
 
 
 def check_rank(x: Any, name: str, axes: str, operation: str) -> None:
-    """Refuse an array whose number of axes is not that of `axes`, such as "(N, H, W, C)"."""
+    """Refuse an array whose number of axes is not that of `axes`, such as "(N, H, W, C)".
+
+    Raises:
+        ValueError: with the shape that came.
+    """
     expected = axes.count(",") + 1
     if x.ndim != expected:
         raise ValueError(f"{operation}: {name} must have {expected} axes {axes}, got shape {tuple(x.shape)}")

@@ -187,6 +187,9 @@ def local_response_normalization(
 
     Args:
         x: (..., C). The defaults are TensorFlow's. (Krizhevsky, Sutskever and Hinton 2012, section 3.3.)
+
+    Raises:
+        TypeError, ValueError: depth_radius is no whole number, or negative.
     """
     radius = whole(depth_radius, "depth_radius", "local_response_normalization", least=0)
     shape = np.shape(as_array(x))
