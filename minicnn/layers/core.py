@@ -7,6 +7,7 @@ from typing import Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
+from minicnn.functional.geometry import is_whole
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.spatial import data_format_of, product
 from minicnn.layers.symbolic import Shape
@@ -155,11 +156,12 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **options: Any):
         super().__init__(**options)
-        self.target_shape = tuple(int(size) for size in target_shape)
-        if self.target_shape.count(-1) > 1 or any(size < -1 for size in self.target_shape):
+        sizes = tuple(target_shape)
+        if sizes.count(-1) > 1 or not all(is_whole(size) and size >= -1 for size in sizes):
             raise ValueError(
                 f"{self.describe()}: target_shape must hold sizes and at most one -1, but {target_shape!r} came"
             )
+        self.target_shape = tuple(int(size) for size in sizes)
 
     def call(self, x: Tensor) -> Tensor:
         """Reshape."""
