@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.functional.geometry import is_whole
 from minicnn.registry import Configurable, Registry
 
 registry = Registry("constraint")
@@ -40,7 +39,7 @@ class _Norm(Constraint):
 
     def norms(self, w: np.ndarray) -> np.ndarray:
         """Give the Euclidean norm of each weight vector, its axes kept with extent 1."""
-        axis = self.axis if is_whole(self.axis) else tuple(self.axis)
+        axis = tuple(self.axis) if isinstance(self.axis, Sequence) else self.axis
         return np.sqrt(np.sum(np.square(w), axis=axis, keepdims=True))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minicnn import losses
-from minicnn.functional.geometry import is_whole
 from minicnn.metrics.base import MeanMetric, paired, registry
 
 
@@ -112,7 +111,7 @@ class PearsonCorrelation(MeanMetric):
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give the coefficient of each row along the axis."""
         y_true, y_pred = paired(self.name, y_true, y_pred)
-        axis = self.axis if is_whole(self.axis) else tuple(self.axis)
+        axis = tuple(self.axis) if isinstance(self.axis, Sequence) else self.axis
         scores = [standard_scores(np.asarray(y, dtype=np.float64), axis) for y in (y_true, y_pred)]
         return np.mean(scores[0] * scores[1], axis=axis)
 
