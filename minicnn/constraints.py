@@ -17,7 +17,12 @@ EPSILON = 1e-7
 
 
 def get(identifier: Any) -> Any:
-    """Turn a name, class, configuration or callable into a constraint; None stays None."""
+    """Turn a name, class, configuration or callable into a constraint; None stays None.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: an unknown name.
+    """
     return registry.get(identifier)
 
 
@@ -34,16 +39,18 @@ class _Norm(Constraint):
 
     def norms(self, w: np.ndarray) -> np.ndarray:
         """Give the Euclidean norm of each weight vector, its axes kept with extent 1."""
-        axis = self.axis if isinstance(self.axis, int) else tuple(self.axis)
+        axis = tuple(self.axis) if isinstance(self.axis, Sequence) else self.axis
         return np.sqrt(np.sum(np.square(w), axis=axis, keepdims=True))
 
 
 @registry.register()
 class MaxNorm(_Norm):
-    """Scale each weight vector to a norm of at most `max_value`: Srivastava et al. (2014), section 5.1.
+    """Scale each weight vector to a Euclidean norm of at most `max_value` (Srivastava et al. 2014, section 5.1).
 
-    axis: the axis or axes that a vector runs along: 0 for the units of a Dense kernel, [0, 1, 2] for the filters
-    of a convolution.
+    Args:
+        max_value: the largest norm.
+        axis: the axis or axes that a vector runs along: 0 for the units of a Dense kernel, [0, 1, 2] for the filters
+            of a convolution.
 
     >>> MaxNorm(1.0)(np.array([[3.0, 0.3], [4.0, 0.4]])).round(3)
     array([[0.6, 0.3],
@@ -61,7 +68,11 @@ class MaxNorm(_Norm):
 
 @registry.register()
 class UnitNorm(_Norm):
-    """Scale each weight vector to a norm of 1; `axis` as in MaxNorm."""
+    """Scale each weight vector to a norm of 1.
+
+    Args:
+        axis: see `MaxNorm`.
+    """
 
     def __init__(self, axis: int | Sequence[int] = 0):
         self.axis = axis
@@ -73,9 +84,12 @@ class UnitNorm(_Norm):
 
 @registry.register()
 class MinMaxNorm(_Norm):
-    """Scale each weight vector towards a norm between `min_value` and `max_value`; `axis` as in MaxNorm.
+    """Scale each weight vector towards a norm between `min_value` and `max_value`.
 
-    rate: the part of the way that one application goes, 1 for all of it.
+    Args:
+        min_value, max_value: the smallest and the largest norm.
+        rate: the part of the way that one application goes, 1 for all of it.
+        axis: see `MaxNorm`.
     """
 
     def __init__(

@@ -39,6 +39,7 @@ from minicnn.layers import (
     ZeroPadding2D,
     activations,
 )
+from minicnn.layers.spatial import border_of
 
 if TYPE_CHECKING:
     from minicnn.models.graph import Step
@@ -72,18 +73,16 @@ class Block:
 
     def __call__(self, x: Any, training: bool | None = None) -> Tensor:
         """Compute what the layers compute one after the other."""
-        known = self._activation()
-        if known is None:
+        known = _known_activation(self._active)
+        if known is None or not self._still_joins():
             for layer in self.layers:
                 x = layer(x)
             return x
         return self._compute(x, *known)
 
-    def _activation(self) -> tuple[str, float] | None:
-        """The activation and its parameter; None where the layers were changed and have another one by now."""
-        if self._active is not self._weighted and self._weighted.activation is not activations.linear:
-            return None
-        return _known_activation(self._active)
+    def _still_joins(self) -> bool:
+        """Whether the layers, which may have been changed since they were joined, would be joined today."""
+        return all([layer is self._weighted or _can_join(self._weighted, layer) for layer in self.layers])
 
     def _compute(self, x: Any, activation: str, alpha: float) -> Tensor:
         raise NotImplementedError
@@ -103,11 +102,14 @@ class ConvBlock(Block):
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__(layers)
         self._pooling: Any = layers[-1] if type(layers[-1]) in _POOLINGS else None
-        self._padding = self._weighted.padding
-        if isinstance(layers[0], ZeroPadding2D):
-            own = ((0, 0), (0, 0)) if self._padding == "valid" else self._padding
-            sides = zip(layers[0].padding, own, strict=True)
-            self._padding = tuple((a[0] + b[0], a[1] + b[1]) for a, b in sides)
+
+    def _padding(self) -> Any:
+        """The convolution's own, and the border before it."""
+        own, border = self._weighted.padding, self.layers[0]
+        if not isinstance(border, ZeroPadding2D):
+            return own
+        own = ((0, 0), (0, 0)) if own == "valid" else border_of(own, self._weighted)
+        return tuple((a[0] + b[0], a[1] + b[1]) for a, b in zip(border.padding, own, strict=True))
 
     def _compute(self, x: Any, activation: str, alpha: float) -> Tensor:
         layer, pooling = self._weighted, self._pooling
@@ -116,7 +118,7 @@ class ConvBlock(Block):
             layer.kernel,
             layer.bias,
             strides=layer.strides,
-            padding=self._padding,
+            padding=self._padding(),
             dilation_rate=layer.dilation_rate,
             groups=layer.groups,
             algorithm=layer.algorithm,
@@ -183,6 +185,10 @@ def _chain(step: Step, reader: dict[int, Step], readers: Counter[int], outputs: 
         return None
     # A dense layer alone has nothing to join.
     return None if isinstance(weighted.layer, Dense) and _is_linear(chain[-1].layer) else chain
+
+
+def _can_join(weighted: Any, layer: Layer) -> bool:
+    return _can_pad(layer, weighted) or _can_activate(weighted, layer) or _can_pool(weighted, layer)
 
 
 def _can_activate(weighted: Any, layer: Layer) -> bool:

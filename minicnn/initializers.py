@@ -22,6 +22,10 @@ serialize = registry.serialize
 def get(identifier: Any) -> Any:
     """Turn a name, class, configuration or callable into an initializer; None stays None.
 
+    Raises:
+        TypeError: for anything else.
+        ValueError: an unknown name.
+
     >>> get("he_normal").scale
     2.0
     """
@@ -48,7 +52,13 @@ class Initializer(Configurable):
     def __call__(
         self, shape: Sequence[int], dtype: Any = "float32", generator: np.random.Generator | None = None
     ) -> np.ndarray:
-        """Make an array of `shape` and `dtype`; random ones draw from `generator`, else from minicnn's seed."""
+        """Make an array.
+
+        Args:
+            shape: of the array.
+            dtype: float32 or float64.
+            generator: what random ones draw from; None draws from minicnn's seed.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define __call__(shape, dtype, generator)")
 
 
@@ -76,7 +86,11 @@ class Ones(Initializer):
 
 @registry.register()
 class Constant(Initializer):
-    """The same number everywhere."""
+    """The same number everywhere.
+
+    Args:
+        value: the number.
+    """
 
     def __init__(self, value: float = 0.0):
         self.value = value
@@ -90,7 +104,14 @@ class Constant(Initializer):
 
 @registry.register("eye")
 class Identity(Initializer):
-    """``gain`` on the diagonal of a matrix, zero elsewhere. Raises ValueError for what is not 2-D."""
+    """``gain`` on the diagonal of a matrix, zero elsewhere.
+
+    Args:
+        gain: the number on the diagonal.
+
+    Raises:
+        ValueError: at a call, for a shape that does not have two axes.
+    """
 
     def __init__(self, gain: float = 1.0):
         self.gain = gain
@@ -107,7 +128,8 @@ class Identity(Initializer):
 class RandomInitializer(Initializer):
     """Base of the random initializers.
 
-    seed: None draws from the generator of the call; an int gives the same values at every call, whoever calls.
+    Attributes:
+        seed: None draws from the generator of the call; an int gives the same values at every call, whoever calls.
     """
 
     seed: int | None = None
@@ -115,7 +137,11 @@ class RandomInitializer(Initializer):
     def __call__(
         self, shape: Sequence[int], dtype: Any = "float32", generator: np.random.Generator | None = None
     ) -> np.ndarray:
-        """Draw an array of `shape` and `dtype`."""
+        """Draw an array.
+
+        Raises:
+            TypeError: a dtype other than float32 and float64.
+        """
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise TypeError(f"{type(self).__name__}: expected dtype float32 or float64, got {dtype}")
@@ -132,7 +158,12 @@ class RandomInitializer(Initializer):
 
 @registry.register()
 class RandomNormal(RandomInitializer):
-    """The normal distribution."""
+    """The normal distribution N(mean, stddev^2).
+
+    Args:
+        mean, stddev: of the distribution.
+        seed: see `RandomInitializer`.
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
         self.mean, self.stddev, self.seed = mean, stddev, seed
@@ -144,7 +175,12 @@ class RandomNormal(RandomInitializer):
 
 @registry.register()
 class RandomUniform(RandomInitializer):
-    """The uniform distribution on [minval, maxval)."""
+    """The uniform distribution on [minval, maxval).
+
+    Args:
+        minval, maxval: the bounds.
+        seed: see `RandomInitializer`.
+    """
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
         self.minval, self.maxval, self.seed = minval, maxval, seed
@@ -156,7 +192,12 @@ class RandomUniform(RandomInitializer):
 
 @registry.register()
 class TruncatedNormal(RandomInitializer):
-    """The normal distribution, drawn again wherever it falls 2 standard deviations or more from the mean."""
+    """The normal distribution, drawn again wherever it falls 2 standard deviations or more from the mean.
+
+    Args:
+        mean, stddev: of the distribution before it is cut off.
+        seed: see `RandomInitializer`.
+    """
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
         self.mean, self.stddev, self.seed = mean, stddev, seed
@@ -170,10 +211,16 @@ class TruncatedNormal(RandomInitializer):
 class VarianceScaling(RandomInitializer):
     """A variance of ``scale / n`` with n the fan_in, the fan_out or their mean.
 
-    mode: "fan_in", "fan_out" or "fan_avg".
-    distribution: "truncated_normal", "untruncated_normal" or "uniform".
+    (He, Zhang, Ren, Sun 2015, Delving deep into rectifiers, section 2.2, for why n is what it is.)
 
-    He, Zhang, Ren, Sun (2015), "Delving deep into rectifiers", section 2.2, for why n is what it is.
+    Args:
+        scale: above 0.
+        mode: "fan_in", "fan_out" or "fan_avg", their mean.
+        distribution: "truncated_normal" (or "normal"), "untruncated_normal" or "uniform".
+        seed: see `RandomInitializer`.
+
+    Raises:
+        ValueError: a scale that is not above 0, another mode or distribution.
     """
 
     def __init__(
@@ -208,7 +255,7 @@ class VarianceScaling(RandomInitializer):
 
 
 class _Scaled(VarianceScaling):
-    """A VarianceScaling with everything but the seed decided."""
+    """A `VarianceScaling` with everything but the seed decided."""
 
     settings: tuple[float, str, str]
 
@@ -218,42 +265,66 @@ class _Scaled(VarianceScaling):
 
 @registry.register()
 class GlorotUniform(_Scaled):
-    """Uniform with variance 2 / (fan_in + fan_out): Glorot, Bengio (2010), equation 16."""
+    """Uniform with variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010, equation 16).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (1.0, "fan_avg", "uniform")
 
 
 @registry.register()
 class GlorotNormal(_Scaled):
-    """Truncated normal with variance 2 / (fan_in + fan_out): Glorot, Bengio (2010), equation 12."""
+    """Truncated normal with variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010, equation 12).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (1.0, "fan_avg", "truncated_normal")
 
 
 @registry.register()
 class HeUniform(_Scaled):
-    """Uniform with variance 2 / fan_in: He, Zhang, Ren, Sun (2015), equation 10."""
+    """Uniform with variance 2 / fan_in (He, Zhang, Ren, Sun 2015, equation 10).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (2.0, "fan_in", "uniform")
 
 
 @registry.register()
 class HeNormal(_Scaled):
-    """Truncated normal with variance 2 / fan_in: He, Zhang, Ren, Sun (2015), equation 10."""
+    """Truncated normal with variance 2 / fan_in (He, Zhang, Ren, Sun 2015, equation 10).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (2.0, "fan_in", "truncated_normal")
 
 
 @registry.register()
 class LecunUniform(_Scaled):
-    """Uniform with variance 1 / fan_in: LeCun, Bottou, Orr, Müller (1998), "Efficient BackProp", section 4.6."""
+    """Uniform with variance 1 / fan_in (LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, section 4.6).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (1.0, "fan_in", "uniform")
 
 
 @registry.register()
 class LecunNormal(_Scaled):
-    """Truncated normal with variance 1 / fan_in: LeCun, Bottou, Orr, Müller (1998), section 4.6."""
+    """Truncated normal with variance 1 / fan_in (LeCun, Bottou, Orr, Müller 1998, section 4.6).
+
+    Args:
+        seed: see `RandomInitializer`.
+    """
 
     settings = (1.0, "fan_in", "truncated_normal")
 
@@ -262,7 +333,14 @@ class LecunNormal(_Scaled):
 class Orthogonal(RandomInitializer):
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer.
 
-    All axes but the last count as rows. Saxe, McClelland, Ganguli (2014), section 3.
+    All axes but the last count as rows (Saxe, McClelland, Ganguli 2014, section 3).
+
+    Args:
+        gain: the length of each row or column.
+        seed: see `RandomInitializer`.
+
+    Raises:
+        ValueError: at a call, for a shape of fewer than 2 axes.
     """
 
     def __init__(self, gain: float = 1.0, seed: int | None = None):
@@ -307,7 +385,7 @@ def orthonormalise(vectors: np.ndarray) -> None:
     """Make the rows of a matrix orthonormal in place by the modified Gram-Schmidt process.
 
     Not LAPACK's QR: its bits depend on the number of threads. Twice, because once leaves errors of the size of
-    the condition number (Giraud, Langou, Rozloznik, 2005).
+    the condition number (Giraud, Langou, Rozloznik 2005).
     """
     for _ in range(2):
         for row in range(len(vectors)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import copyreg
-import importlib
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.arena import Arena
 from minicnn.autograd import Tensor, as_array
 from minicnn.device import check, place
 
@@ -20,54 +20,25 @@ from minicnn.device import check, place
 _INITIALISING = threading.RLock()
 
 
-class Arena:
-    """One flat buffer that holds the values of several parameters, and one that holds their gradients.
-
-    An optimizer moves its parameters into an arena so that its step is one sweep over contiguous memory. The
-    parameters keep the arena alive; it outlives the optimizer, and a second optimizer finds them there.
-
-    data, gradient: 1-D arrays of the same length and dtype, on one device.
-    """
-
-    # Segments start on cache-line boundaries, which is also the widest vector; the gaps stay zero.
-    alignment = 64
-
-    def __init__(self, sizes: Sequence[int], dtype: Any, device: str = "cpu"):
-        self.offsets: list[int] = []
-        step = self.alignment // np.dtype(dtype).itemsize
-        total = 0
-        for size in sizes:
-            self.offsets.append(total)
-            total += -(-size // step) * step
-        self.data = aligned_zeros(total, dtype, device)
-        self.gradient = aligned_zeros(total, dtype, device)
-
-
-def aligned_zeros(size: int, dtype: Any, device: str = "cpu") -> Any:
-    """Give a 1-D array of `size` zeros that starts on a cache-line boundary."""
-    dtype = np.dtype(dtype)
-    if device == "cuda":
-        # CuPy's memory begins at multiples of 512 bytes.
-        return importlib.import_module("cupy").zeros(size, dtype)
-    spare = Arena.alignment // dtype.itemsize
-    buffer = np.zeros(size + spare, dtype)
-    start = (-buffer.ctypes.data % Arena.alignment) // dtype.itemsize
-    return buffer[start : start + size]
-
-
 class Parameter(Tensor):
     """A tensor that training changes, or that a layer carries along (`trainable=False`).
 
-    shape, dtype, name: as given, known without allocating anything.
-    initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
-    trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
-    regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
-    constraint: ``constraint(array) -> array`` applied after each step of an optimizer, or None.
-    seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
-        order in which parameters are first looked at.
-
     Assigning `data` copies into the memory the parameter already has, so that every view of it stays valid;
-    values of another dtype are cast. Raises ValueError where the shapes differ.
+    values of another dtype are cast.
+
+    Args:
+        shape, dtype: of the array, known without allocating anything.
+        initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
+        name: for messages, summaries and files.
+        trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
+        regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
+        constraint: ``constraint(array) -> array`` applied after each step of an optimizer, or None.
+        seed_sequence: what the initialiser's random numbers come from. Values depend on it alone, not on the
+            order in which parameters are first looked at.
+
+    Raises:
+        ValueError: a negative size; later, an initialiser that gives another shape or dtype, and an assignment to
+            `data` of another shape.
     """
 
     def __init__(
@@ -106,6 +77,10 @@ class Parameter(Tensor):
         """Move to a device, "cpu" or "cuda", and give itself; its gradient is forgotten.
 
         An optimizer that holds the parameter notices at its next step and brings its own arrays along.
+
+        Raises:
+            ValueError: no such device.
+            DeviceError: "cuda", and no GPU can be used; the message says why.
         """
         if check("Parameter.to", device) != self._device:
             with _INITIALISING:
@@ -138,11 +113,6 @@ class Parameter(Tensor):
     def size(self) -> int:
         """The number of entries."""
         return math.prod(self._shape)
-
-    @property
-    def count(self) -> int:
-        """The number of entries, the figure that `summary` prints."""
-        return self.size
 
     @property
     def materialised(self) -> bool:
@@ -178,7 +148,7 @@ class Parameter(Tensor):
         self.bump_version()
 
     def move_into(self, arena: Arena, offset: int) -> None:
-        """Make `data` and the coming gradients views of an arena's buffers, values and gradient kept."""
+        """Make `data` and the coming gradients views of an arena's arrays; values and gradient are kept."""
         window = slice(offset, offset + self.size)
         data = arena.data[window].reshape(self._shape)
         gradient = arena.gradient[window].reshape(self._shape)

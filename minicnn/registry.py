@@ -21,10 +21,10 @@ Self = TypeVar("Self", bound="Configurable")
 def snake_case(name: str) -> str:
     """Turn a class name into the name that Keras gives its objects.
 
-    >>> snake_case("MeanSquaredError"), snake_case("KLDivergence"), snake_case("SGD"), snake_case("Conv2DTranspose")
-    ('mean_squared_error', 'kl_divergence', 'sgd', 'conv2d_transpose')
+    >>> snake_case("MeanSquaredError"), snake_case("KLDivergence"), snake_case("VGG16"), snake_case("Conv2DTranspose")
+    ('mean_squared_error', 'kl_divergence', 'vgg16', 'conv2d_transpose')
     """
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
@@ -52,6 +52,9 @@ class Registry:
     Spelling is forgiving: ``"MeanSquaredError"``, ``"mean_squared_error"`` and ``"mean-squared-error"`` are
     one name.
 
+    Args:
+        kind: what messages call the things in it, such as "layer".
+
     >>> shapes = Registry("shape")
     >>> @shapes.register("box")
     ... class Square:
@@ -78,7 +81,8 @@ class Registry:
     def register(self, *aliases: str) -> Callable[[Entry], Entry]:
         """Make a decorator that registers a class or function under its own name and `aliases`.
 
-        Registering another object under a name that is taken raises ValueError.
+        Raises:
+            ValueError: what it decorates has a name that another object has already.
         """
 
         def decorate(entry: Entry) -> Entry:
@@ -88,7 +92,11 @@ class Registry:
         return decorate
 
     def add(self, entry: Callable[..., Any], *aliases: str) -> None:
-        """Register `entry` under its own name and `aliases`; the first is the name that files carry."""
+        """Register `entry` under its own name and `aliases`; the first is the name that files carry.
+
+        Raises:
+            ValueError: another object has one of the names already.
+        """
         for name in (entry.__name__, *aliases):
             taken = self._entries.setdefault(fold(name), entry)
             if taken is not entry:
@@ -103,7 +111,11 @@ class Registry:
         return fold(name) in self._entries
 
     def find(self, name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
-        """Give the class or function called `name`; ValueError with the nearest names where there is none."""
+        """Give the class or function called `name`.
+
+        Raises:
+            ValueError: there is none; the message has the nearest names.
+        """
         if custom_objects and name in custom_objects:
             return custom_objects[name]
         try:
@@ -113,13 +125,15 @@ class Registry:
             raise ValueError(unknown_name(self.kind, name, known)) from None
 
     def get(self, identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
-        """Turn an identifier into an object.
+        """Turn an identifier into an object. A class, given or named, is instantiated without arguments.
 
-        identifier: None (stays None), a name, a class, a dictionary from `serialize`, or the object itself.
-        custom_objects: further names, as they are spelled, for this call only.
+        Args:
+            identifier: None (stays None), a name, a class, a dictionary from `serialize`, or the object itself.
+            custom_objects: further names, as they are spelled, for this call only.
 
-        A class, given or named, is instantiated without arguments. Raises ValueError for an unknown name and
-        TypeError for anything else.
+        Raises:
+            TypeError: the identifier is something else, or the class takes other arguments.
+            ValueError: an unknown name, or a dictionary that `serialize` cannot have given.
         """
         if identifier is None:
             return None
@@ -139,8 +153,10 @@ class Registry:
     def serialize(self, item: Any) -> Any:
         """Turn an object into what `get` accepts and JSON can carry.
 
-        A function becomes its registered name, an object ``{"class_name": ..., "config": ...}``. Raises
-        ValueError for what is not registered.
+        A function becomes its registered name, an object ``{"class_name": ..., "config": ...}``.
+
+        Raises:
+            ValueError: it is not registered.
         """
         if item is None:
             return None
@@ -149,7 +165,11 @@ class Registry:
         return name if entry is item else {"class_name": name, "config": item.get_config()}
 
     def name_of(self, entry: Any) -> str:
-        """Give the name under which a class or function was registered first."""
+        """Give the name under which a class or function was registered first.
+
+        Raises:
+            ValueError: it is not registered.
+        """
         for key, registered in self._entries.items():
             if registered is entry:
                 return self._names[key]

@@ -16,7 +16,12 @@ serialize = registry.serialize
 
 
 def get(identifier: Any) -> Any:
-    """Turn a configuration, class or callable into a schedule; None stays None."""
+    """Turn a configuration, class or callable into a schedule; None stays None.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: an unknown name.
+    """
     return registry.get(identifier)
 
 
@@ -24,13 +29,23 @@ class LearningRateSchedule(Configurable):
     """Base of the schedules."""
 
     def __call__(self, step: int) -> float:
-        """Give the learning rate of a step."""
+        """Give the learning rate of a step, a whole number from 0."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
 
 @registry.register()
 class ExponentialDecay(LearningRateSchedule):
     """``initial_learning_rate * decay_rate ** (step / decay_steps)``, in whole powers with `staircase`.
+
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps to a decay by the whole rate, above 0.
+        decay_rate: what is left of the learning rate after them.
+        staircase: round step / decay_steps down.
+        name: as Keras has it; carried along in files.
+
+    Raises:
+        ValueError: decay_steps is not above 0.
 
     >>> ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
     0.025
@@ -56,7 +71,18 @@ class ExponentialDecay(LearningRateSchedule):
 
 @registry.register()
 class InverseTimeDecay(LearningRateSchedule):
-    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``, in whole steps with `staircase`."""
+    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``, in whole steps with `staircase`.
+
+    Args:
+        initial_learning_rate, decay_steps, staircase, name: see `ExponentialDecay`.
+        decay_rate: what the divisor grows by in `decay_steps` steps.
+
+    Raises:
+        ValueError: decay_steps is not above 0.
+
+    >>> InverseTimeDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
+    0.05
+    """
 
     def __init__(
         self,
@@ -82,6 +108,14 @@ class InverseTimeDecay(LearningRateSchedule):
 class PiecewiseConstantDecay(LearningRateSchedule):
     """``values[i]`` up to and including step ``boundaries[i]``, the last value after the last boundary.
 
+    Args:
+        boundaries: steps, rising.
+        values: learning rates, one more than there are boundaries.
+        name: as Keras has it; carried along in files.
+
+    Raises:
+        ValueError: another number of values, or boundaries that fall.
+
     >>> schedule = PiecewiseConstantDecay([10, 20], [0.1, 0.01, 0.001])
     >>> [schedule(step) for step in (10, 11, 21)]
     [0.1, 0.01, 0.001]
@@ -106,7 +140,19 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 class PolynomialDecay(LearningRateSchedule):
     """``(initial - end) * (1 - step / decay_steps) ** power + end``, and `end_learning_rate` ever after.
 
-    cycle: start again, over the next multiple of decay_steps, instead of staying at the end.
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps to the end, above 0.
+        end_learning_rate: at the end.
+        power: 1 for a straight line.
+        cycle: start again, over the next multiple of decay_steps, instead of staying at the end.
+        name: as Keras has it; carried along in files.
+
+    Raises:
+        ValueError: decay_steps is not above 0.
+
+    >>> PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.0)(5)
+    0.05
     """
 
     def __init__(
@@ -133,11 +179,23 @@ class PolynomialDecay(LearningRateSchedule):
 
 @registry.register()
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine from the initial rate down to `alpha` times it, over `decay_steps`.
+    """Half a cosine from the initial rate down to `alpha` times it (Loshchilov, Hutter 2016, SGDR, equation 5).
 
-    warmup_target, warmup_steps: with a target, rise linearly to it over the first `warmup_steps`, and decay from it.
+    ``rate * ((1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 + alpha)``, and ``rate * alpha`` ever after.
 
-    Loshchilov, Hutter (2016), "SGDR", equation 5.
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps of the decay, above 0.
+        alpha: the lowest rate, as a part of the one that the decay begins with.
+        name: as Keras has it; carried along in files.
+        warmup_target: rise to this rate first, in a straight line, and decay from it; None does without.
+        warmup_steps: steps of that rise.
+
+    Raises:
+        ValueError: decay_steps is not above 0.
+
+    >>> CosineDecay(0.1, decay_steps=10)(5)
+    0.05
     """
 
     def __init__(
@@ -166,11 +224,18 @@ class CosineDecay(LearningRateSchedule):
 
 @registry.register()
 class CosineDecayRestarts(LearningRateSchedule):
-    """Half a cosine over `first_decay_steps`, then again and again, each time `t_mul` times longer.
+    """Half a cosine, then again and again, each time `t_mul` times longer (Loshchilov, Hutter 2016, SGDR, section 3).
 
-    m_mul: what each restart's rate is of the one before. alpha: the lowest rate, as a part of the initial one.
+    Args:
+        initial_learning_rate: at step 0.
+        first_decay_steps: steps of the first decay, above 0.
+        t_mul: how much longer each decay is than the one before, at least 1.
+        m_mul: what each restart's rate is of the one before.
+        alpha: the lowest rate, as a part of the initial one.
+        name: as Keras has it; carried along in files.
 
-    Loshchilov, Hutter (2016), "SGDR", section 3.
+    Raises:
+        ValueError: first_decay_steps is not above 0, or t_mul below 1.
     """
 
     def __init__(

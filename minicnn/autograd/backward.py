@@ -120,6 +120,32 @@ class Backward:
             _accumulate_in_leaf(edge, gradient, self.create_graph)
 
 
+def backward(
+    self: Tensor, gradient: TensorLike = None, *, retain_graph: bool = False, create_graph: bool = False
+) -> None:
+    """Add d self / d leaf, weighted by `gradient`, to `.grad` of every leaf that requires a gradient.
+
+    Args:
+        gradient: weights of this tensor's elements, of its shape; 1 where this tensor has a single element.
+        retain_graph: keep what the nodes saved, so that backward can run once more.
+        create_graph: tape the backward itself, so that the gradients can be differentiated in turn.
+
+    Raises:
+        RuntimeError: this tensor does not require a gradient, its graph was freed by an earlier backward, or a
+            saved array was changed in place since.
+        ValueError: no `gradient` for a tensor with several elements, or one of another shape.
+    """
+    if not self.requires_grad:
+        raise RuntimeError(
+            "backward: this tensor does not require a gradient: none of its inputs has requires_grad=True, "
+            "or it was made under no_grad()"
+        )
+    Backward([self], [gradient], retain_graph or create_graph, create_graph).run()
+
+
+Tensor.backward = backward  # type: ignore[method-assign]
+
+
 def _start(tensor: Tensor, gradient: TensorLike) -> Tensor:
     """The gradient that an output starts with."""
     if gradient is None:

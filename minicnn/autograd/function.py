@@ -20,7 +20,7 @@ Edge: TypeAlias = "Tensor | tuple[Function, int] | None"
 
 
 class Function:
-    """One differentiable operation, and, once called on tensors, its node in the graph.
+    """One differentiable operation, and, once called on tensors, its node in the graph: each call needs a new one.
 
     A subclass takes its attributes in the constructor and has two methods::
 
@@ -84,7 +84,13 @@ class Function:
         """Run `forward`; tape it where an input is a tensor that requires a gradient.
 
         Plain arrays in give plain arrays out; a tensor among the inputs gives tensors.
+
+        Raises:
+            RuntimeError: this function is a node of a graph already.
         """
+        if self.edges:
+            # What this call keeps would take the place of what the other one's gradient is made of.
+            raise RuntimeError(f"{type(self).__name__} is a node of a graph already; make a new one for each call")
         arrays = [value.data if isinstance(value, Tensor) else value for value in inputs]
         on_tensors = any([isinstance(value, Tensor) for value in inputs])
         if not all([type(array) is np.ndarray for array in arrays]):

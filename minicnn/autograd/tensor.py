@@ -160,28 +160,6 @@ class Tensor:
             raise ValueError(f"item: expected a tensor with one element, got shape {self.shape}")
         return self.data.item()
 
-    def backward(self, gradient: TensorLike = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
-        """Add d self / d leaf, weighted by `gradient`, to `.grad` of every leaf that requires a gradient.
-
-        Args:
-            gradient: weights of this tensor's elements, of its shape; 1 where this tensor has a single element.
-            retain_graph: keep what the nodes saved, so that backward can run once more.
-            create_graph: tape the backward itself, so that the gradients can be differentiated in turn.
-
-        Raises:
-            RuntimeError: this tensor does not require a gradient, its graph was freed by an earlier backward, or a
-                saved array was changed in place since.
-            ValueError: no `gradient` for a tensor with several elements, or one of another shape.
-        """
-        if not self.requires_grad:
-            raise RuntimeError(
-                "backward: this tensor does not require a gradient: none of its inputs has requires_grad=True, "
-                "or it was made under no_grad()"
-            )
-        from .backward import Backward
-
-        Backward([self], [gradient], retain_graph or create_graph, create_graph).run()
-
     def bump_version(self) -> None:
         """Say that the memory was changed in place, so that a stale saved array is noticed in backward."""
         self.version.count += 1
@@ -228,9 +206,12 @@ class Tensor:
     def __reduce__(self) -> tuple[Any, ...]:
         return Tensor, (self.data, self.requires_grad)
 
-    if TYPE_CHECKING:  # what minicnn.functional.operators attaches
+    if TYPE_CHECKING:  # what minicnn.autograd.backward and minicnn.functional.operators attach
         T: Tensor
 
+        def backward(
+            self, gradient: TensorLike = None, *, retain_graph: bool = False, create_graph: bool = False
+        ) -> None: ...
         def __add__(self, other: TensorLike) -> Tensor: ...
         def __radd__(self, other: TensorLike) -> Tensor: ...
         def __sub__(self, other: TensorLike) -> Tensor: ...
@@ -271,7 +252,11 @@ class Tensor:
 
 
 def as_array(value: TensorLike) -> Array:
-    """The array of a tensor, an array itself, or an array made of numbers (floats become float32)."""
+    """The array of a tensor, an array itself, or an array made of numbers (floats become float32).
+
+    Raises:
+        TypeError: the value holds something else than numbers.
+    """
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):

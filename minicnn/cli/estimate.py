@@ -56,7 +56,7 @@ def describe_duration(seconds: float) -> str:
 
 def bytes_for_weights(model: Sequential) -> int:
     """Bytes of the weights with all that training keeps beside them."""
-    return COPIES_OF_WEIGHTS * sum(weight.count * np.dtype(weight.dtype).itemsize for weight in model.weights)
+    return COPIES_OF_WEIGHTS * sum(weight.size * np.dtype(weight.dtype).itemsize for weight in model.weights)
 
 
 def bytes_per_picture(model: Sequential) -> int:

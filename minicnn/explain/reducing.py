@@ -9,7 +9,7 @@ import numpy as np
 
 import minicnn.functional as F
 from minicnn import layers as L
-from minicnn.layers.base import is_int
+from minicnn.functional.geometry import is_whole
 
 from .cell import Cell
 from .terms import Arithmetic, Line, Terms, axis_of, gathered
@@ -37,7 +37,7 @@ def reduces(layer: L.Lambda) -> bool:
 def reduced_axes(layer: Any, rank: int) -> tuple[int, ...]:
     """The axes, of a sample of `rank` axes, that a Lambda layer's reduction works along; -1 is the batch."""
     axis = layer.arguments.get("axis")
-    given = range(rank + 1) if axis is None else (axis,) if is_int(axis) else axis
+    given = range(rank + 1) if axis is None else (axis,) if is_whole(axis) else axis
     return tuple(sorted(axis_of(one, rank) for one in given))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.layers.base import is_int
+from minicnn.functional.geometry import is_whole
 
 Position = tuple[int, ...]
 
@@ -84,8 +84,8 @@ def checked(position: Any, shape: tuple[int, ...], what: str, axes: Sequence[str
     Raises:
         ValueError: it is something else, or outside; the message says the range.
     """
-    given = (position,) if is_int(position) else position.tolist() if isinstance(position, np.ndarray) else position
-    fits = isinstance(given, (tuple, list)) and len(given) == len(shape) and all(map(is_int, given))
+    given = (position,) if is_whole(position) else position.tolist() if isinstance(position, np.ndarray) else position
+    fits = isinstance(given, (tuple, list)) and len(given) == len(shape) and all(map(is_whole, given))
     if fits and all(0 <= int(index) < size for index, size in zip(given, shape, strict=True)):
         return tuple(int(index) for index in given)
     names = axes or [f"axis {axis}" for axis in range(len(shape))]

@@ -10,9 +10,9 @@ import numpy as np
 import minicnn.functional as F
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import native, place, to_host
+from minicnn.functional.geometry import is_whole
 from minicnn.kernels import use_tf32
 from minicnn.layers import BatchNormalization, Dropout, InputLayer, Layer
-from minicnn.layers.base import is_int
 from minicnn.layers.spatial import SpatialLayer
 from minicnn.models.graph import Graph, Step
 
@@ -127,7 +127,7 @@ class Trace:
         found: Any = layer
         if isinstance(layer, str):
             found = self.model.get_layer(layer)
-        elif is_int(layer):
+        elif is_whole(layer):
             found = self.model.get_layer(index=int(found))
         if isinstance(found, InputLayer):
             slots = [slot for slot, tensor in enumerate(self._inputs) if tensor.node.layer is found]

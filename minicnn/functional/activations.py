@@ -25,7 +25,7 @@ class ReLU(Function):
         return kernels.relu(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy where y is positive."""
+        """gy where y is positive."""
         (y,) = self.saved_outputs
         return _Masked(y.data)(gy)
 
@@ -124,7 +124,7 @@ class LogSoftmax(Function):
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy - softmax(x) * sum(gy)."""
+        """gy - softmax(x) * sum(gy)."""
         (y,) = self.saved_outputs
         return subtract(gy, multiply(exp(y), sum_(gy, axis=1, keepdims=True)))
 
@@ -228,6 +228,9 @@ def softplus(x: TensorLike) -> Any:
 def softmax(x: TensorLike, axis: int = -1) -> Any:
     """exp(x) / sum(exp(x)) along `axis`: numbers of any size become probabilities.
 
+    Raises:
+        ValueError: x has no such axis.
+
     >>> softmax([1.0, 2.0, 3.0, -5.0]).round(3)
     array([0.09 , 0.245, 0.665, 0.   ], dtype=float32)
     """
@@ -235,7 +238,11 @@ def softmax(x: TensorLike, axis: int = -1) -> Any:
 
 
 def log_softmax(x: TensorLike, axis: int = -1) -> Any:
-    """The logarithm of `softmax`, which neither under- nor overflows."""
+    """The logarithm of `softmax`, which neither under- nor overflows.
+
+    Raises:
+        ValueError: x has no such axis.
+    """
     return _along(LogSoftmax(), x, axis, "log_softmax")
 
 
@@ -260,11 +267,24 @@ def _check_axis(axis: int, shape: tuple[int, ...], operation: str) -> None:
 
 
 def logsumexp(x: TensorLike, axis: int = -1, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) along `axis`, without overflow."""
+    """log(sum(exp(x))) along `axis`, without overflow; minus infinity where all of x is.
+
+    Args:
+        x: any shape with at least one axis.
+        axis: along which is summed.
+        keepdims: keep that axis, with size 1.
+
+    Raises:
+        ValueError: x has no such axis.
+    """
+    _check_axis(axis, np.shape(as_array(x)), "logsumexp")
+    (x,) = as_floats(x)
     array = as_array(x)
-    _check_axis(axis, array.shape, "logsumexp")
-    top = np.max(array, axis=axis, keepdims=True)
-    total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
+    # The largest number, moved into the finite ones: the difference of two infinities would be NaN.
+    limit = np.finfo(array.dtype).max
+    top = np.clip(np.max(array, axis=axis, keepdims=True), -limit, limit)
+    with np.errstate(divide="ignore"):
+        total = add(log(sum_(exp(subtract(x, top)), axis, keepdims=True)), top)
     if keepdims:
         return total
     shape = list(array.shape)
@@ -286,7 +306,11 @@ def softmax_cross_entropy(logits: TensorLike, targets: TensorLike) -> Any:
 
 
 def softmax_cross_entropy_with_probabilities(logits: TensorLike, targets: TensorLike) -> tuple[Any, Any]:
-    """The losses of `softmax_cross_entropy` (...) and softmax(logits) (..., K), from one pass."""
+    """The losses of `softmax_cross_entropy` (...) and softmax(logits) (..., K), from one pass.
+
+    Raises:
+        ValueError: as `softmax_cross_entropy` does.
+    """
     shape, other = np.shape(as_array(logits)), np.shape(as_array(targets))
     if shape != other or not shape:
         raise ValueError(

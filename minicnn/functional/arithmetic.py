@@ -1,4 +1,4 @@
-"""Elementwise arithmetic with NumPy's broadcasting."""
+"""Elementwise arithmetic with NumPy's broadcasting; shapes that do not broadcast raise ValueError."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Add(_Binary):
         return _computed(np.add, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
-        """Gy to both."""
+        """gy to both."""
         return self._to_operands(gy, gy)
 
 
@@ -80,7 +80,7 @@ class Subtract(_Binary):
         return _computed(np.subtract, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
-        """Gy and -gy."""
+        """gy and -gy."""
         return self._to_operands(gy, negative(gy) if self.needs_input_gradient[1] else None)
 
 
@@ -95,7 +95,7 @@ class Multiply(_Binary):
         return _computed(np.multiply, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
-        """Gy times the other one."""
+        """gy times the other one."""
         saved = iter(self.saved_inputs)
         needs_a, needs_b = self.needs_input_gradient
         ga = multiply(gy, next(saved)) if needs_a else None
@@ -112,7 +112,7 @@ class Divide(_Binary):
         return _computed(np.divide, a, b)
 
     def backward(self, gy: Tensor) -> tuple[Any, Any]:
-        """Gy / b and -gy * a / b**2."""
+        """gy / b and -gy * a / b**2."""
         a, b = self.saved_inputs
         ga = divide(gy, b)
         return self._to_operands(ga, negative(divide(multiply(ga, a), b)) if self.needs_input_gradient[1] else None)
@@ -235,7 +235,7 @@ class Log(Function):
         return np.log(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy / x."""
+        """gy / x."""
         (x,) = self.saved_inputs
         return divide(gy, x)
 
@@ -249,7 +249,7 @@ class Sqrt(Function):
         return np.sqrt(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy / (2 * y)."""
+        """gy / (2 * y)."""
         (y,) = self.saved_outputs
         return divide(gy, multiply(y, 2))
 
@@ -282,7 +282,7 @@ class Clip(Function):
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy inside the limits, 0 outside."""
+        """gy inside the limits, 0 outside."""
         return multiply(gy, self.inside)
 
 

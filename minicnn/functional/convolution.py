@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.kernels import Padding, Pair, output_sizes, reference, winograd
+from minicnn.kernels.geometry import effective_size
 
 from .arithmetic import add
 from .geometry import PaddingLike, PairLike, check_fits, check_rank, pair, resolve_padding, whole
@@ -67,7 +68,7 @@ class Conv2DInputGradient(Function):
         return kernels.conv2d_input_gradient(gy, w, input_size=self.input_size, **vars(self.geometry))
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Ggx takes the place of x in the trilinear form."""
+        """ggx takes the place of x in the trilinear form."""
         gy, w = self.saved_inputs
         needs_gy, needs_w = self.needs_input_gradient
         by_gy = Conv2D(self.geometry)(ggx, w) if needs_gy else None
@@ -87,7 +88,7 @@ class Conv2DKernelGradient(Function):
         return kernels.conv2d_kernel_gradient(x, gy, kernel_size=self.kernel_size, **vars(self.geometry))
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Ggw takes the place of w in the trilinear form."""
+        """ggw takes the place of w in the trilinear form."""
         x, gy = self.saved_inputs
         needs_x, needs_gy = self.needs_input_gradient
         by_x = Conv2DInputGradient(self.geometry, self.input_size)(gy, ggw) if needs_x else None
@@ -128,8 +129,9 @@ def conv2d(
         (N, OH, OW, F) with OH = (H + top + bottom - DH*(KH-1) - 1) // SH + 1.
 
     Raises:
-        ValueError: shapes that do not fit, each with what came and what was expected; another algorithm, or
-            "winograd" for a convolution that it cannot do.
+        TypeError: strides and the like that are no whole numbers.
+        ValueError: shapes that do not fit, each with what came and what was expected; a kernel without taps, channels
+            or filters; another algorithm, or "winograd" for a convolution that it cannot do.
 
     A 4x4 picture and a 3x3 kernel:
 
@@ -148,7 +150,11 @@ def convolution_operands(
     x: TensorLike, w: TensorLike, b: TensorLike | None, strides: PairLike, padding: PaddingLike,
     dilation_rate: PairLike, groups: int, algorithm: str, operation: str,
 ) -> tuple[Geometry, Any]:  # fmt: skip
-    """The geometry of a convolution and its operands as floats, the bias only if there is one; all checked."""
+    """The geometry of a convolution and its operands as floats, the bias only if there is one; all checked.
+
+    Raises:
+        TypeError, ValueError: as `conv2d` does.
+    """
     picture, kernel = as_array(x), as_array(w)
     check_rank(picture, "x", "(N, H, W, C)", operation)
     check_rank(kernel, "w", "(KH, KW, C/groups, F)", operation)
@@ -159,13 +165,17 @@ def convolution_operands(
             f"{operation}: x has {C} channels and w has shape {kernel.shape}, which with groups={groups} expects "
             f"{CG * groups} channels and a multiple of {groups} filters"
         )
-    if not KH * KW:
-        raise ValueError(f"{operation}: w must have at least one tap each way, got shape {kernel.shape}")
+    _check_sizes(kernel, operation)
     _check_bias(b, F, operation)
     geometry = _geometry(picture.shape[1:3], (KH, KW), strides, padding, dilation_rate, groups, operation, algorithm)
     check_algorithm(algorithm, (KH, KW), geometry.strides, geometry.dilation, groups, operation)
     x, w, b = as_activations(x, w, b)
     return geometry, ((x, w) if b is None else (x, w, b))
+
+
+def _check_sizes(kernel: Array, operation: str) -> None:
+    if 0 in kernel.shape:
+        raise ValueError(f"{operation}: w must have no axis of size 0, got shape {kernel.shape}")
 
 
 def _check_bias(b: TensorLike | None, F: int, operation: str) -> None:
@@ -226,7 +236,9 @@ def conv2d_transpose(
         (N, OH, OW, F).
 
     Raises:
-        ValueError: shapes that do not fit, each with what came and what was expected.
+        TypeError: strides and the like that are no whole numbers.
+        ValueError: shapes that do not fit, each with what came and what was expected; a kernel without taps, channels
+            or filters.
     """
     operation = "conv2d_transpose"
     picture, kernel = as_array(x), as_array(w)
@@ -236,6 +248,7 @@ def conv2d_transpose(
         raise ValueError(
             f"{operation}: x has {picture.shape[3]} channels but w of shape {kernel.shape} expects {kernel.shape[3]}"
         )
+    _check_sizes(kernel, operation)
     _check_bias(b, kernel.shape[2], operation)
     steps, dilation = pair(strides, "strides", operation), pair(dilation_rate, "dilation_rate", operation)
     extra = None if output_padding is None else pair(output_padding, "output_padding", operation, least=0)
@@ -252,8 +265,12 @@ def conv2d_transpose(
 def transposed_axis(
     axis: int, size: int, kernel: int, strides: Pair, padding: PaddingLike, extra: Pair | None, dilation: Pair
 ) -> tuple[int, Pair]:
-    """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns)."""
-    stride, reach = strides[axis], dilation[axis] * (kernel - 1) + 1
+    """Output size of `conv2d_transpose` and what is cut off (before, after), along axis 0 (rows) or 1 (columns).
+
+    Raises:
+        ValueError: output_padding is not less than the stride, or padding leaves nothing.
+    """
+    stride, reach = strides[axis], effective_size(kernel, dilation[axis])
     if extra is not None and extra[axis] >= stride:
         raise ValueError(
             f"conv2d_transpose: output_padding must be less than the strides, got {extra[axis]} with stride {stride}"
@@ -330,6 +347,10 @@ def im2col(
     Returns:
         (N*OH*OW, KH*KW*C), a copy: `im2col_bytes` says beforehand how large.
 
+    Raises:
+        TypeError: a kernel_size or the like that is no whole number.
+        ValueError: x does not have four axes, or a window does not fit into the padded picture.
+
     The picture and the kernel of `conv2d`'s example:
 
     >>> x = [[0, 1, 2, 4], [3, 0, -1, 5], [-2, 0, 1, 3], [1, 0, 9, 0]]
@@ -362,6 +383,9 @@ def im2col_bytes(
 ) -> int:
     """How many bytes the matrix of `im2col` takes for pictures of this shape (N, H, W, C).
 
+    Raises:
+        TypeError, ValueError: as `im2col` does.
+
     >>> im2col_bytes((64, 28, 28, 32), 5, padding="same") / 2**20
     153.125
     """
@@ -389,6 +413,10 @@ def col2im(
 
     Returns:
         (N, H, W, C).
+
+    Raises:
+        TypeError: a kernel_size or the like that is no whole number.
+        ValueError: columns of another shape, or a window that does not fit into the padded picture.
 
     How many windows of 2x2 see each pixel of a 3x3 picture:
 

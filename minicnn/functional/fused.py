@@ -58,7 +58,7 @@ class ConvBlock(Function):
         return y
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        """One kernel; where backward itself is taped, the separate operations, which can be differentiated again."""
+        """One call of the kernels; the separate operations, which have derivatives again, where backward is taped."""
         x, w, *b = self.saved_inputs
         (y,) = self.saved_outputs
         needs_x, needs_w, *needs_b = self.needs_input_gradient
@@ -100,7 +100,7 @@ def _pair(shape: tuple[int, ...]) -> Pair:
 
 
 def _times_derivative(gy: Tensor, y: Tensor, activation: str, alpha: float) -> Any:
-    """Gy times the derivative, as a function of the activation's output y."""
+    """gy times the derivative, as a function of the activation's output y."""
     if activation == "linear":
         return gy
     if activation == "relu":
@@ -126,7 +126,7 @@ class DenseBlock(Function):
         return kernels.dense_block(x, w, b, activation=self.activation, alpha=self.alpha)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        """One kernel; where backward itself is taped, the separate operations, which can be differentiated again."""
+        """One call of the kernels; the separate operations, which have derivatives again, where backward is taped."""
         x, w = self.saved_inputs
         (y,) = self.saved_outputs
         needs_x, needs_w, *needs_b = self.needs_input_gradient

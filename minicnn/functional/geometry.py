@@ -14,6 +14,11 @@ PaddingLike: TypeAlias = Any
 PairLike: TypeAlias = int | tuple[int, int]
 
 
+def is_whole(value: Any) -> bool:
+    """Whether this is a whole number, of Python's or NumPy's; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
     """`value` as an int of at least `least`.
 
@@ -21,7 +26,7 @@ def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
         TypeError: it is no whole number.
         ValueError: it is too small.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+    if not is_whole(value):
         raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{operation}: {name} must be at least {least}, got {value!r}")
@@ -30,6 +35,10 @@ def whole(value: Any, name: str, operation: str, least: int = 1) -> int:
 
 def pair(value: Any, name: str, operation: str, least: int = 1) -> Pair:
     """An int or a pair as (rows, columns).
+
+    Raises:
+        TypeError: it holds something else than whole numbers.
+        ValueError: it holds another number of them, or one below `least`.
 
     >>> pair(3, "strides", "conv2d"), pair((1, 3), "kernel_size", "conv2d")
     ((3, 3), (1, 3))
@@ -50,6 +59,10 @@ def resolve_padding(
     "same" is TensorFlow's rule: as many rows as the output of ceil(H / SH) rows needs, the odd one at the bottom and
     the right. (PyTorch pads evenly: with stride 2 its results are shifted by a pixel.)
 
+    Raises:
+        TypeError: it holds something else than whole numbers.
+        ValueError: it is none of the ways, or negative.
+
     >>> resolve_padding("same", (28, 28), (5, 5), (1, 1), (1, 1), "conv2d")
     ((2, 2), (2, 2))
     >>> resolve_padding("same", (28, 28), (3, 3), (2, 2), (1, 1), "conv2d")
@@ -65,7 +78,7 @@ def resolve_padding(
     elif isinstance(padding, (tuple, list)) and len(padding) == 2:
         rows, columns = (_sides(sides, operation) for sides in padding)
         return rows, columns
-    elif isinstance(padding, (int, np.integer)) and not isinstance(padding, bool):
+    elif is_whole(padding):
         return _sides(padding, operation), _sides(padding, operation)
     raise ValueError(
         f'{operation}: padding must be "valid", "same", a whole number, a pair (height, width) or '
@@ -100,7 +113,11 @@ def check_fits(input_size: Pair, kernel_size: Pair, padding: Padding, dilation: 
 
 
 def check_rank(x: Any, name: str, axes: str, operation: str) -> None:
-    """Refuse an array whose number of axes is not that of `axes`, such as "(N, H, W, C)"."""
+    """Refuse an array whose number of axes is not that of `axes`, such as "(N, H, W, C)".
+
+    Raises:
+        ValueError: with the shape that came.
+    """
     expected = axes.count(",") + 1
     if x.ndim != expected:
         raise ValueError(f"{operation}: {name} must have {expected} axes {axes}, got shape {tuple(x.shape)}")
@@ -111,6 +128,7 @@ __all__ = [
     "PairLike",
     "check_fits",
     "check_rank",
+    "is_whole",
     "output_size",
     "pair",
     "resolve_padding",

@@ -119,7 +119,11 @@ def dense(x: TensorLike, w: TensorLike, b: TensorLike | None = None) -> Any:
 
 
 def dense_operands(operation: str, x: TensorLike, w: TensorLike, b: TensorLike | None) -> tuple[TensorLike, ...]:
-    """The operands of `dense` once they fit, b only where there is one."""
+    """The operands of `dense` once they fit, b only where there is one.
+
+    Raises:
+        ValueError: they do not fit; the message says what was expected and what came.
+    """
     shape, weights = np.shape(as_array(x)), np.shape(as_array(w))
     if len(weights) != 2 or not shape or shape[-1] != weights[0]:
         raise ValueError(

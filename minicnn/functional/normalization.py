@@ -58,7 +58,7 @@ class BatchNormTraining(Function):
         return _from_matrix(y, x.shape, self.axis), *self.moments
 
     def backward(self, gy: Tensor | None, gmean: Tensor | None, gvariance: Tensor | None) -> tuple[Any, ...]:
-        """One kernel; where backward is taped, or the moments were used further, the separate operations."""
+        """One call of the kernels; the separate operations if backward is taped or the moments were used further."""
         x, gamma = self.saved_inputs
         if gy is None or gmean is not None or gvariance is not None or is_grad_enabled():
             return self._separately(gy, gmean, gvariance, x, gamma)
@@ -117,11 +117,13 @@ def _from_matrix(y: Array, shape: tuple[int, ...], axis: int) -> Array:
 def _channel_vectors(
     operation: str, x: TensorLike, axis: int, gamma: TensorLike | None, beta: TensorLike | None, **others: TensorLike
 ) -> list[TensorLike]:
-    """Gamma, beta and the others, checked to be (C,); where there is no gamma or beta, ones or zeros."""
+    """gamma, beta and the others, checked to be (C,); where there is no gamma or beta, ones or zeros."""
     array = as_array(x)
     if array.ndim < 1 or not -array.ndim <= axis < array.ndim:
         raise ValueError(f"{operation}: axis must be one of x, but axis={axis} came for shape {array.shape}")
     C = array.shape[axis]
+    if not C:
+        raise ValueError(f"{operation}: x must have channels along axis {axis}, got shape {array.shape}")
     xp = array_module(array)
     for name, values in (("gamma", gamma), ("beta", beta), *others.items()):
         if values is not None and as_array(values).shape != (C,):
@@ -153,7 +155,8 @@ def batch_norm(
         axis: where the channels are.
 
     Raises:
-        ValueError: for an axis that x does not have; gamma, beta, mean or variance of another shape than (C,).
+        ValueError: for an axis that x does not have, or that has no channels; gamma, beta, mean or variance of
+            another shape than (C,).
     """
     vectors = _channel_vectors("batch_norm", x, axis, gamma, beta, mean=mean, variance=variance)
     return BatchNorm(epsilon, axis)(x, *vectors)
@@ -184,6 +187,9 @@ def local_response_normalization(
 
     Args:
         x: (..., C). The defaults are TensorFlow's. (Krizhevsky, Sutskever and Hinton 2012, section 3.3.)
+
+    Raises:
+        TypeError, ValueError: depth_radius is no whole number, or negative.
     """
     radius = whole(depth_radius, "depth_radius", "local_response_normalization", least=0)
     shape = np.shape(as_array(x))

@@ -34,7 +34,7 @@ class MaxPool2D(Function):
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy to the winners."""
+        """gy to the winners."""
         return ScatterToWinners(self.windows, self.winners, self.input_size)(gy)
 
 
@@ -109,13 +109,16 @@ def max_pool2d(
         x: (N, H, W, C).
         pool_size: rows and columns of a window.
         strides: steps down and right; as `pool_size` by default. Windows may overlap.
-        padding: as for `conv2d`; counts as minus infinity, so that it never wins.
+        padding: as for `conv2d`; counts as minus infinity, so that it wins only where all of a window's cells are
+            minus infinity; its gradient is lost then.
 
     Returns:
         (N, OH, OW, C).
 
     Raises:
-        ValueError: a window larger than the padded picture, or a padding that some window could lie in entirely.
+        TypeError: a pool_size or the like that is no whole number.
+        ValueError: x does not have four axes; a window larger than the padded picture, or a padding that some window
+            could lie in entirely.
 
     >>> import numpy as np
     >>> x = [[0, 1, 2, 4], [3, 0, -1, 5], [-2, 0, 1, 3], [1, 0, 9, 0]]
@@ -138,6 +141,9 @@ def avg_pool2d(
     Returns:
         (N, OH, OW, C).
 
+    Raises:
+        TypeError, ValueError: as `max_pool2d` does.
+
     >>> import numpy as np
     >>> x = [[0, 1, 2, 4], [3, 0, -1, 5], [-2, 0, 1, 3], [1, 0, 9, 0]]
     >>> avg_pool2d(np.float32(x).reshape(1, 4, 4, 1))[0, :, :, 0]
@@ -158,7 +164,11 @@ def _windows(
 def pool_windows(
     size: Pair, pool_size: PairLike, strides: PairLike | None, padding: PaddingLike, operation: str
 ) -> Windows:
-    """The windows of a pooling of pictures of this size, normalised and checked."""
+    """The windows of a pooling of pictures of this size, normalised and checked.
+
+    Raises:
+        TypeError, ValueError: as `max_pool2d` does.
+    """
     window = pair(pool_size, "pool_size", operation)
     steps = window if strides is None else pair(strides, "strides", operation)
     pads = resolve_padding(padding, size, window, steps, (1, 1), operation)
@@ -173,12 +183,20 @@ def pool_windows(
 
 
 def global_max_pool2d(x: TensorLike, keepdims: bool = False) -> Any:
-    """The largest value of each channel: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`."""
+    """The largest value of each channel: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
+
+    Raises:
+        ValueError: x does not have four axes, or no pixels.
+    """
     check_rank(as_array(x), "x", "(N, H, W, C)", "global_max_pool2d")
     return max_(x, axis=(1, 2), keepdims=keepdims)
 
 
 def global_avg_pool2d(x: TensorLike, keepdims: bool = False) -> Any:
-    """The mean of each channel: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`."""
+    """The mean of each channel: (N, H, W, C) to (N, C), or (N, 1, 1, C) with `keepdims`.
+
+    Raises:
+        ValueError: x does not have four axes.
+    """
     check_rank(as_array(x), "x", "(N, H, W, C)", "global_avg_pool2d")
     return mean(x, axis=(1, 2), keepdims=keepdims)

@@ -1,4 +1,7 @@
-"""From many elements to one: sums, means, extremes."""
+"""From many elements to one: sums, means, extremes.
+
+An axis that x does not have, or that is named twice, raises ValueError.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,7 @@ class _Extreme(Function):
         return y.reshape(_result(x.shape, self.axes, self.keepdims))
 
     def backward(self, gy: Tensor) -> Tensor:
-        """Gy to the extreme element."""
+        """gy to the extreme element."""
         return multiply(reshape(gy, _kept(self.share.shape, self.axes)), self.share)
 
 
@@ -137,6 +140,9 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
 def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest element over `axis`; elements that tie share the gradient equally.
 
+    Raises:
+        ValueError: there is no element along the axis.
+
     >>> max([[1.0, 5.0], [3.0, 4.0]], axis=1)
     array([5., 4.], dtype=float32)
     """
@@ -144,5 +150,9 @@ def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest element over `axis`; elements that tie share the gradient equally."""
+    """The smallest element over `axis`; elements that tie share the gradient equally.
+
+    Raises:
+        ValueError: there is no element along the axis.
+    """
     return Min(axis, keepdims)(x)

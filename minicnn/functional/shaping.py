@@ -58,12 +58,20 @@ class SumTo(Function):
 
 
 def broadcast_to(x: TensorLike, shape: tuple[int, ...]) -> Any:
-    """x repeated to `shape` by NumPy's rules of broadcasting."""
+    """x repeated to `shape` by NumPy's rules of broadcasting.
+
+    Raises:
+        ValueError: x does not broadcast to it.
+    """
     return x if np.shape(x) == tuple(shape) else BroadcastTo(tuple(shape))(x)
 
 
 def sum_to(x: TensorLike, shape: tuple[int, ...]) -> Any:
-    """x summed down to `shape`, which broadcasts to x's."""
+    """x summed down to `shape`, which broadcasts to x's.
+
+    Raises:
+        ValueError: it does not.
+    """
     return x if np.shape(x) == tuple(shape) else SumTo(tuple(shape))(x)
 
 
@@ -103,7 +111,11 @@ def reshape(x: TensorLike, *shape: Any) -> Any:
 
 
 def flatten(x: TensorLike) -> Any:
-    """Every sample as a row: (N, ...) to (N, product of the rest), in C order."""
+    """Every sample as a row: (N, ...) to (N, product of the rest), in C order.
+
+    Raises:
+        ValueError: x has no axes.
+    """
     shape = np.shape(as_array(x))
     if not shape:
         raise ValueError("flatten: x must have at least one axis, the samples; got a single number")
@@ -305,6 +317,9 @@ def as_floats(*values: TensorLike) -> tuple[Any, ...]:
 
     float64 where one of them is, else float32: half a grey value of a uint8 picture is none. A gradient returns in
     its operand's own type.
+
+    Raises:
+        TypeError: an operand holds something else than real numbers.
     """
     kinds = {as_array(value).dtype for value in values if value is not None}
     strange = [str(kind) for kind in kinds if not is_real(kind)]

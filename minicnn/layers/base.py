@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,15 +17,17 @@ from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import bfloat16, check, place, to_host
+from minicnn.functional.geometry import is_whole
 from minicnn.kernels.floats import is_real
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.mixed_precision import get_policy
 from minicnn.parameter import Parameter
-from minicnn.registry import Registry
+from minicnn.registry import Registry, snake_case
 
 registry = Registry("layer")
 
 Self = TypeVar("Self", bound="Layer")
+Kept = TypeVar("Kept", "Layer", Parameter)
 # Values that a layer is tried on at most.
 _MOST_TRIED = 2**24
 
@@ -40,11 +41,6 @@ class _CallContext(threading.local):
 
 
 _context = _CallContext()
-
-
-def snake_case(name: str) -> str:
-    """``"MaxPooling2D"`` -> ``"max_pooling2d"``."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
 
 
 def reset_names() -> None:
@@ -84,25 +80,21 @@ def normal_shapes(shape: Any) -> Any:
     return tuple(shape)
 
 
-def is_int(value: Any) -> bool:
-    """Whether this is a whole number (of Python's or NumPy's)."""
-    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
-
-
 def is_shape_list(shape: Any) -> bool:
     """Whether this is the list of shapes of several inputs rather than one shape."""
     return isinstance(shape, list)
 
 
-def _layers_in(value: Any) -> Iterator[Layer]:
-    if isinstance(value, Layer):
+def _kept_in(value: Any, kind: type[Kept]) -> Iterator[Kept]:
+    """The layers, or parameters, that an attribute holds: itself, or in lists, tuples and dicts."""
+    if isinstance(value, kind):
         yield value
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _layers_in(item)
+            yield from _kept_in(item, kind)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _layers_in(item)
+            yield from _kept_in(item, kind)
 
 
 def _is_several(inputs: Any) -> bool:
@@ -182,7 +174,7 @@ class Layer:
         self.built = False
         self._build_shape: Any = None
         self._admitted_shape: Any = None
-        self.sample_shape = _sample_shape(input_shape, self)
+        self.sample_shape = None if input_shape is None else sample_shape_of(input_shape, "input_shape", self)
 
     # ------------------------------------------------------------------ calling
 
@@ -250,7 +242,7 @@ class Layer:
         return Tensor(x.astype(self._dtype_for(x), copy=False) if self.autocast else x)
 
     def cast(self, x: Tensor) -> Tensor:
-        """X in the dtype that the layer computes in where x lies."""
+        """x in the dtype that the layer computes in where x lies."""
         wanted = self._dtype_for(x.data)
         return x if x.dtype == wanted else F.cast(x, wanted)
 
@@ -433,7 +425,7 @@ class Layer:
         return parameter
 
     def _checked_shape(self, shape: Any) -> tuple[int, ...]:
-        if not isinstance(shape, (tuple, list)) or not all(isinstance(size, (int, np.integer)) for size in shape):
+        if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
             raise TypeError(f"{self.describe()}: add_weight: shape must be a tuple of whole numbers, got {shape!r}")
         return tuple(int(size) for size in shape)
 
@@ -454,9 +446,18 @@ class Layer:
         return self._seed_sequence  # type: ignore[return-value]
 
     def __setattr__(self, name: str, value: Any) -> None:
+        before = self.__dict__.get(name)
         if isinstance(value, (Layer, Parameter, list, tuple, dict)):
             self._adopt(value)
         object.__setattr__(self, name, value)
+        if isinstance(before, Parameter) and before is not value:
+            self._release(before, value)
+
+    def __delattr__(self, name: str) -> None:
+        before = self.__dict__.get(name)
+        object.__delattr__(self, name)
+        if isinstance(before, Parameter):
+            self._release(before, None)
 
     def _adopt(self, value: Any) -> None:
         if "_trainable_parameters" not in self.__dict__:
@@ -468,8 +469,22 @@ class Layer:
             if not any(value is p for p in known):
                 (self._trainable_parameters if value.trainable else self._fixed_parameters).append(value)
         else:
-            for layer in _layers_in(value):
+            for layer in _kept_in(value, Layer):
                 self._settle(layer)
+
+    def _release(self, parameter: Parameter, successor: Any) -> None:
+        """Let go of a weight that no attribute holds any more; what took its name takes its place among the weights."""
+        lists = (self._trainable_parameters, self._fixed_parameters)
+        attributes = [value for value in self.__dict__.values() if not any([value is known for known in lists])]
+        if any(kept is parameter for value in attributes for kept in _kept_in(value, Parameter)):
+            return
+        for known in lists:
+            others = [kept for kept in known if kept is not successor]
+            for number, kept in enumerate(others):
+                if kept is parameter:
+                    others[number : number + 1] = [successor] if len(others) < len(known) else []
+                    known[:] = others
+                    break
 
     def _settle(self, layer: Layer) -> None:
         """Let a new sublayer draw from this layer's seed, unless it has one; where one is on a GPU, both are."""
@@ -486,7 +501,7 @@ class Layer:
         for value in self.__dict__.values():
             # Most are nothing of the kind.
             if isinstance(value, (Layer, list, tuple, dict)):
-                for layer in _layers_in(value):
+                for layer in _kept_in(value, Layer):
                     found.setdefault(id(layer), layer)
         return list(found.values())
 
@@ -583,7 +598,7 @@ class Layer:
         """Number of scalars in all weights."""
         if not self.built and not self.weights:
             raise ValueError(f"{self.describe()} has no weights yet: call it, or build(input_shape), first")
-        return sum(p.count for p in self.weights)
+        return sum(p.size for p in self.weights)
 
     @property
     def losses(self) -> list[Tensor]:
@@ -613,7 +628,7 @@ class Layer:
 
     def positive(self, value: Any, argument: str) -> int:
         """The value as an int; ValueError naming the argument unless it is a whole number above 0."""
-        if not is_int(value) or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{self.describe()}: {argument} must be a whole number above 0, but {value!r} came")
         return int(value)
 
@@ -629,12 +644,11 @@ class Layer:
         return {**self.__dict__, "inbound_nodes": []}
 
 
-def _sample_shape(shape: Any, layer: Layer) -> Shape | None:
-    if shape is None:
-        return None
-    sizes = (shape,) if is_int(shape) else tuple(shape)
-    if not all(size is None or (is_int(size) and size >= 0) for size in sizes):
+def sample_shape_of(shape: Any, argument: str, layer: Layer) -> Shape:
+    """A size or a sequence of sizes, None where open, as a tuple; ValueError naming the argument for anything else."""
+    sizes = [shape] if is_whole(shape) or not isinstance(shape, Iterable) else list(shape)
+    if shape is None or not all(size is None or (is_whole(size) and size >= 0) for size in sizes):
         raise ValueError(
-            f"{layer.describe()}: input_shape must hold the sizes of one sample, None where open, but {shape!r} came"
+            f"{layer.describe()}: {argument} must hold the sizes of one sample, None where open, but {shape!r} came"
         )
     return tuple(None if size is None else int(size) for size in sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.layers.base import Layer, registry
+from minicnn.layers.base import Layer, registry, sample_shape_of
 from minicnn.layers.symbolic import Node, SymbolicTensor
 
 
@@ -14,10 +14,13 @@ class InputLayer(Layer):
     """Holds the symbolic tensor that a model is entered by; passes values through.
 
     Args:
-        shape: of one sample, without the batch axis; None where a size is open.
+        shape: of one sample, without the batch axis: a size or several, None where one is open.
         batch_size: fixed batch size, None as a rule.
         dtype: what the model's arrays are cast to.
         name: of the layer and of the input.
+
+    Raises:
+        ValueError: sizes that are no whole numbers or negative, or a batch size that is not above 0.
     """
 
     def __init__(
@@ -29,14 +32,10 @@ class InputLayer(Layer):
         **options: Any,
     ):
         super().__init__(name=name, dtype=dtype or "float32", **options)
-        sample = (shape,) if isinstance(shape, int) else tuple(shape)
-        for size in sample:
-            if size is not None and (not isinstance(size, int) or size < 0):
-                raise ValueError(f"{self.describe()}: shape must hold sizes or None, but {sample} came")
-        self.shape = sample
-        self.batch_size = batch_size
+        self.shape = sample_shape_of(shape, "shape", self)
+        self.batch_size = None if batch_size is None else self.positive(batch_size, "batch_size")
         self.built = True
-        self._build_shape = (batch_size, *sample)
+        self._build_shape = (self.batch_size, *self.shape)
         Node(self, [], [self._build_shape], dtype=self.dtype)
 
     def call(self, x: Any) -> Any:
@@ -61,10 +60,13 @@ def Input(  # noqa: N802 - the name under which Keras users know it
     """Make the symbolic tensor that a functional model starts from.
 
     Args:
-        shape: of one sample, without the batch axis.
+        shape: of one sample, without the batch axis: a size or several, None where one is open.
         batch_size: fixed batch size, None as a rule.
         name: of the input.
         dtype: what the model's arrays are cast to, float32 where None.
+
+    Raises:
+        ValueError: sizes that are no whole numbers or negative, or a batch size that is not above 0.
 
     >>> from minicnn.layers import Dense, Input
     >>> Dense(10)(Input((784,))).shape

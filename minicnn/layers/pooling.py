@@ -59,8 +59,9 @@ class _Pooling(WindowLayer):
 class MaxPooling2D(_Pooling):
     """The largest value in each window: ``y[n, i, j, c] = max over p, q of x[n, i SH + p, j SW + q, c]``.
 
-    The gradient goes to the winner, the first among equals. Padding is minus infinity, so it never wins; NaN
-    propagates. (Riesenhuber & Poggio 1999; Scherer et al. 2010, Evaluation of pooling operations.)
+    The gradient goes to the winner, the first among equals. Padding is minus infinity, so it wins only where all of a
+    window's cells are minus infinity, and that gradient is lost; NaN propagates. (Riesenhuber & Poggio 1999; Scherer et
+    al. 2010, Evaluation of pooling operations.)
 
     Input (N, H, W, C), output (N, OH, OW, C).
 

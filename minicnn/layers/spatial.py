@@ -11,7 +11,9 @@ from typing import Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
-from minicnn.layers.base import Layer, is_int
+from minicnn.functional.geometry import is_whole
+from minicnn.kernels.geometry import effective_size, output_size
+from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Shape
 
 Pair = tuple[int, int]
@@ -20,8 +22,8 @@ Padding = str | tuple[Pair, Pair]
 
 def pair(value: Any, argument: str, layer: Layer, *, least: int = 1) -> Pair:
     """An int, or a pair of ints for height and width, as a pair; ValueError for anything else."""
-    values = [value, value] if is_int(value) else value
-    if not isinstance(values, (list, tuple)) or len(values) != 2 or not all(is_int(v) and v >= least for v in values):
+    values = [value, value] if is_whole(value) else value
+    if not isinstance(values, (list, tuple)) or len(values) != 2 or not all(is_whole(v) and v >= least for v in values):
         raise ValueError(
             f"{layer.describe()}: {argument} must be an int or a pair of ints of at least {least}, but {value!r} came"
         )
@@ -38,7 +40,7 @@ def padding_of(value: Any, layer: Layer) -> Padding:
 def border_of(value: Any, layer: Layer, also: str = "") -> tuple[Pair, Pair]:
     """((top, bottom), (left, right)) from an int, a pair (height, width) or pairs; ValueError for anything else."""
     try:
-        height, width = [value, value] if is_int(value) else value
+        height, width = [value, value] if is_whole(value) else value
         return pair(height, "padding", layer, least=0), pair(width, "padding", layer, least=0)
     except (TypeError, ValueError):
         raise ValueError(
@@ -64,8 +66,7 @@ def slide(size: int | None, window: int, stride: int, padding: str | Pair) -> in
         return None
     if padding == "same":
         return -(-size // stride)
-    before, after = (0, 0) if isinstance(padding, str) else padding
-    return max((size + before + after - window) // stride + 1, 0)
+    return max(output_size(size, window, stride, (0, 0) if isinstance(padding, str) else padding), 0)
 
 
 def axis_padding(padding: Padding, axis: int) -> str | Pair:
@@ -82,7 +83,10 @@ class SpatialLayer(Layer):
     def __init__(self, *, data_format: str | None = None, **options: Any):
         super().__init__(**options)
         self.data_format = data_format_of(data_format, self)
-        self._channels_first = self.data_format == "channels_first"
+
+    @property
+    def _channels_first(self) -> bool:
+        return self.data_format == "channels_first"
 
     def to_nhwc(self, x: Tensor) -> Tensor:
         """View the layer's input as NHWC."""
@@ -135,9 +139,8 @@ class WindowLayer(SpatialLayer):
     @property
     def span(self) -> Pair:
         """Rows and columns that a window reaches over, dilation included."""
-        kh, kw = self._window
-        dh, dw = self.dilation_rate
-        return (kh - 1) * dh + 1, (kw - 1) * dw + 1
+        rows, columns = (effective_size(*axis) for axis in zip(self._window, self.dilation_rate, strict=True))
+        return rows, columns
 
     def windows(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         """How many windows fit along the height and the width."""

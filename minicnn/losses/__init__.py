@@ -46,6 +46,15 @@ def get(
     "crossentropy" or "ce" becomes the one that the shapes call for, as in Keras: binary for predictions with one
     column, sparse categorical for targets with an axis less than the predictions, else categorical.
 
+    Args:
+        identifier: what is meant.
+        y_true_shape, y_pred_shape: of targets and predictions, None where a size is open; for "crossentropy" only.
+        custom_objects: further classes and functions by name, for this call only.
+
+    Raises:
+        TypeError: the identifier is something else.
+        ValueError: an unknown name, or "crossentropy" without shapes.
+
     >>> get("mse").name
     'mean_squared_error'
     >>> get("crossentropy", (None,), (None, 10)).name

@@ -21,12 +21,18 @@ REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "
 class Loss(Configurable):
     """Base of the losses: a subclass defines `per_sample`.
 
-    reduction: "sum_over_batch_size" or "mean" divides the sum of the (weighted) losses by their number,
-        "mean_with_sample_weight" by the sum of the weights; "sum" only sums; "none" or None leaves them as they are.
-    name: the class's own in snake case unless given.
+    Args:
+        reduction: "sum_over_batch_size" or "mean" divides the sum of the (weighted) losses by their number,
+            "mean_with_sample_weight" by the sum of the weights; "sum" only sums; "none" or None leaves them as they
+            are.
+        name: the class's own in snake case unless given.
 
-    activation: the name of the output activation whose logits `per_sample_from_logits` takes, or None. Training
-        joins the two where it can, which is stabler and cheaper than either alone.
+    Attributes:
+        activation: the name of the output activation whose logits `per_sample_from_logits` takes, or None. Training
+            joins the two where it can, which is stabler and cheaper than either alone.
+
+    Raises:
+        ValueError: another reduction.
     """
 
     activation: str | None = None
@@ -40,7 +46,15 @@ class Loss(Configurable):
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the loss of each sample.
 
-        y_true: targets. y_pred: (N, ..., K). Returns (N, ...). Raises ValueError where they do not fit together.
+        Args:
+            y_true: targets, of y_pred's shape unless the loss says otherwise.
+            y_pred: predictions (N, ..., K).
+
+        Returns:
+            (N, ...).
+
+        Raises:
+            ValueError: they do not fit together.
         """
         raise NotImplementedError(f"{type(self).__name__} must define per_sample(y_true, y_pred)")
 
@@ -51,12 +65,20 @@ class Loss(Configurable):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Reduce the losses to a scalar.
 
-        sample_weight: None, a number, or weights (N,) or (N, ...), of which the leading axes match the losses'.
+        Args:
+            y_true, y_pred: as for `per_sample`.
+            sample_weight: None, a number, or weights (N,) or (N, ...), of which the leading axes match the losses'.
+
+        Returns:
+            A scalar; the (weighted) losses (N, ...) where `reduction` is "none". A tensor where y_pred is one.
+
+        Raises:
+            ValueError: targets and predictions, or losses and weights, do not fit together.
         """
         return self.reduce(self.per_sample(y_true, y_pred), sample_weight)
 
     def reduce(self, losses: Any, sample_weight: Any = None) -> Any:
-        """Weight and reduce what `per_sample` or `per_sample_from_logits` gave."""
+        """Weight and reduce what `per_sample` or `per_sample_from_logits` gave; arguments and errors as for a call."""
         weights = None
         if sample_weight is not None:
             weights = self._weights(sample_weight, losses)
@@ -90,6 +112,11 @@ class Loss(Configurable):
 class FunctionLoss(Loss):
     """A function ``(y_true, y_pred) -> losses`` as a Loss.
 
+    Args:
+        function: of targets and predictions (N, ..., K) to losses (N, ...).
+        reduction: see `Loss`.
+        name: the function's own unless given.
+
     >>> import numpy as np
     >>> loss = FunctionLoss(lambda y_true, y_pred: F.mean(F.abs(y_pred - y_true), axis=-1), name="mine")
     >>> float(loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])))
@@ -115,6 +142,9 @@ def matched(operation: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
     A last axis of extent 1 that only one of them has is added to or dropped from the other, as in Keras; anything
     else must match exactly, since broadcasting would compare every sample with every other.
+
+    Raises:
+        ValueError: their shapes differ otherwise.
     """
     y_pred = as_predictions(y_pred)
     y_true = y_true if isinstance(y_true, Tensor) else native(as_array(y_true))

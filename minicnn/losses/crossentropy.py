@@ -47,8 +47,18 @@ class _Crossentropy(Loss):
 class BinaryCrossentropy(_Crossentropy):
     """``-mean(t*log(p) + (1-t)*log(1-p))`` over the last axis.
 
-    y_true: labels t within [0, 1]. y_pred: probabilities p, or logits with `from_logits`, of the same shape.
-    label_smoothing: s replaces t by ``t*(1-s) + s/2``.
+    Targets t lie within [0, 1], predictions p are probabilities of the same shape, clipped to [1e-7, 1 - 1e-7].
+
+    Args:
+        from_logits: predictions are logits z, p = sigmoid(z), and nothing is clipped.
+        label_smoothing: s in [0, 1] replaces t by ``t*(1-s) + s/2`` (Szegedy et al. 2016, section 7).
+        reduction, name: see `Loss`.
+
+    Raises:
+        ValueError: a label_smoothing outside [0, 1]; at a call, targets outside [0, 1] or of another shape.
+
+    >>> float(BinaryCrossentropy(from_logits=True)(np.array([[1.0]]), np.array([[0.0]])).round(4))
+    0.6931
     """
 
     output_activation = "sigmoid"
@@ -67,7 +77,11 @@ class BinaryCrossentropy(_Crossentropy):
         return F.mean(F.sigmoid_cross_entropy(logits, targets), axis=-1)
 
     def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
-        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
+        """Give the targets as they are compared with predictions, and those as floats.
+
+        Raises:
+            ValueError: the targets are none, or do not fit the predictions.
+        """
         y_true, y_pred = matched(self.name, as_array(y_true), y_pred)
         check_within(self.name, y_true, 0.0, 1.0)
         if self.label_smoothing:
@@ -79,8 +93,20 @@ class BinaryCrossentropy(_Crossentropy):
 class CategoricalCrossentropy(_Crossentropy):
     """``-sum(t * log(p))`` over the last axis, for one-hot labels or distributions t.
 
-    y_true: (N, ..., K) within [0, 1]. y_pred: (N, ..., K), probabilities (scaled to sum to 1), or logits with
-    `from_logits`. label_smoothing: s replaces t by ``t*(1-s) + s/K``.
+    Targets t (N, ..., K) lie within [0, 1]; predictions p (N, ..., K) are probabilities, scaled to sum to 1 and clipped
+    to [1e-7, 1 - 1e-7].
+
+    Args:
+        from_logits: predictions are logits z, p = softmax(z), and nothing is clipped.
+        label_smoothing: s in [0, 1] replaces t by ``t*(1-s) + s/K`` (Szegedy et al. 2016, section 7).
+        reduction, name: see `Loss`.
+
+    Raises:
+        ValueError: a label_smoothing outside [0, 1]; at a call, targets outside [0, 1] or of another shape, such as
+            class numbers.
+
+    >>> float(CategoricalCrossentropy()(np.array([[0.0, 1.0]]), np.array([[0.75, 0.25]])).round(4))
+    1.3863
     """
 
     output_activation = "softmax"
@@ -98,7 +124,11 @@ class CategoricalCrossentropy(_Crossentropy):
         return F.softmax_cross_entropy(logits, targets)
 
     def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
-        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
+        """Give the targets as they are compared with predictions, and those as floats.
+
+        Raises:
+            ValueError: the targets are none, or do not fit the predictions.
+        """
         y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         if y_true.shape != tuple(y_pred.shape):
@@ -120,8 +150,18 @@ class CategoricalCrossentropy(_Crossentropy):
 class SparseCategoricalCrossentropy(_Crossentropy):
     """``-log(p[label])``, for labels that are class numbers.
 
-    y_true: (N, ...) or (N, ..., 1), whole numbers of 0..K-1. y_pred: (N, ..., K), probabilities (scaled to sum to
-    1), or logits with `from_logits`.
+    Labels (N, ...) or (N, ..., 1) are whole numbers of 0..K-1; predictions p (N, ..., K) are probabilities, scaled to
+    sum to 1 and clipped to [1e-7, 1 - 1e-7].
+
+    Args:
+        from_logits: predictions are logits z, p = softmax(z), and nothing is clipped.
+        reduction, name: see `Loss`.
+
+    Raises:
+        ValueError: at a call, labels that are no class numbers, or of another shape, such as one-hot ones.
+
+    >>> float(SparseCategoricalCrossentropy()(np.array([1]), np.array([[0.75, 0.25]])).round(4))
+    1.3863
     """
 
     output_activation = "softmax"
@@ -147,7 +187,11 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         return F.softmax_cross_entropy(logits, targets)
 
     def targets(self, y_true: Any, y_pred: Any) -> tuple[np.ndarray, Any]:
-        """Give the targets as they are compared with predictions, and those as floats; ValueError for what is none."""
+        """Give the targets as they are compared with predictions, and those as floats.
+
+        Raises:
+            ValueError: the targets are none, or do not fit the predictions.
+        """
         y_true, y_pred = native(as_array(y_true)), as_predictions(y_pred)
         check_rank(self.name, y_pred)
         classes = y_pred.shape[-1]
@@ -197,9 +241,12 @@ def check_within(operation: str, labels: np.ndarray, low: float, high: float) ->
 
 
 def check_class_numbers(operation: str, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Give labels as whole numbers; ValueError unless they are some, of 0..classes-1.
+    """Give labels as whole numbers.
 
     Labels on a GPU are not looked at, as in `check_within`; one outside belongs to no class.
+
+    Raises:
+        ValueError: they are none, or lie outside 0..classes-1.
     """
     if array_module(labels) is not np:
         return labels.astype(np.int64, copy=False)

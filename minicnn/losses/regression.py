@@ -1,4 +1,8 @@
-"""Losses that compare numbers or distributions entry by entry."""
+"""Losses that compare numbers or distributions entry by entry.
+
+Targets and predictions are (N, ..., K), of one shape but for a last axis of 1; anything else raises ValueError. Where
+a class names no arguments, they are those of `Loss`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,11 @@ class MeanAbsoluteError(Loss):
 class Huber(Loss):
     """``e^2 / 2`` where ``e = |y_pred - y_true| <= delta``, else ``delta*e - delta^2 / 2``; mean over the last axis.
 
-    Huber (1964), "Robust estimation of a location parameter".
+    (Huber 1964, Robust estimation of a location parameter.)
+
+    Args:
+        delta: the error from which on the loss grows in a straight line.
+        reduction, name: see `Loss`.
     """
 
     def __init__(self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None):
@@ -72,7 +80,7 @@ class LogCosh(Loss):
 
 @registry.register("kld")
 class KLDivergence(Loss):
-    """``sum(y_true * log(y_true / y_pred))`` over the last axis, both clipped to [1e-7, 1]."""
+    """``sum(y_true * log(y_true / y_pred))`` over the last axis, both clipped to [1e-7, 1] (Kullback, Leibler 1951)."""
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the divergence of each distribution along the last axis."""
@@ -93,7 +101,7 @@ class Poisson(Loss):
 
 @registry.register()
 class Hinge(Loss):
-    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; labels are -1 and 1, or 0 and 1."""
+    """``mean(max(1 - y_true * y_pred, 0))`` over the last axis; targets are -1 and 1, also given as 0 and 1."""
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the mean loss over the last axis."""
@@ -103,7 +111,7 @@ class Hinge(Loss):
 
 @registry.register()
 class SquaredHinge(Loss):
-    """``mean(max(1 - y_true * y_pred, 0)^2)`` over the last axis; labels are -1 and 1, or 0 and 1."""
+    """``mean(max(1 - y_true * y_pred, 0)^2)`` over the last axis; targets are -1 and 1, also given as 0 and 1."""
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
         """Give the mean loss over the last axis."""

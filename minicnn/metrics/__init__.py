@@ -60,6 +60,15 @@ def get(
     for predictions with one column, sparse categorical for targets with an axis less than the predictions, else
     categorical. A metric that was named carries that name. None stays None.
 
+    Args:
+        identifier: what is meant.
+        y_true_shape, y_pred_shape: of targets and predictions, None where a size is open; for the names above only.
+        custom_objects: further classes and functions by name, for this call only.
+
+    Raises:
+        TypeError: the identifier is something else.
+        ValueError: an unknown name, or one of the names above without shapes.
+
     >>> metric = get("accuracy", (None,), (None, 10))
     >>> type(metric).__name__, metric.name
     ('SparseCategoricalAccuracy', 'accuracy')

@@ -1,4 +1,4 @@
-"""How often predictions are right."""
+"""How often predictions are right, a number from 0 to 1. Shapes that do not fit together raise ValueError."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.device import native
+from minicnn.functional.geometry import whole
 from minicnn.losses.crossentropy import check_class_numbers, is_integer_labels
 from minicnn.metrics.base import MeanMetric, paired, registry
 
@@ -29,7 +30,12 @@ class Accuracy(MeanMetric):
 
 @registry.register()
 class BinaryAccuracy(MeanMetric):
-    """How often ``y_pred > threshold`` tells the label, 0 or 1."""
+    """How often ``y_pred > threshold`` tells the label, 0 or 1.
+
+    Args:
+        threshold: above which a prediction stands for 1.
+        name: see `Metric`.
+    """
 
     direction = "up"
     on_device = True
@@ -75,13 +81,21 @@ class SparseCategoricalAccuracy(MeanMetric):
 
 @registry.register()
 class TopKCategoricalAccuracy(MeanMetric):
-    """How often the class is among the k largest predictions; labels are one-hot, (N, ..., K)."""
+    """How often the class is among the k largest predictions; labels are one-hot, (N, ..., K).
+
+    Args:
+        k: at least 1.
+        name: see `Metric`.
+
+    Raises:
+        TypeError, ValueError: k is no whole number, or below 1.
+    """
 
     direction = "up"
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
-        self.k = check_k(self.name, k)
+        self.k = whole(k, "k", self.name)
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where the class is among the k largest, else 0."""
@@ -91,13 +105,21 @@ class TopKCategoricalAccuracy(MeanMetric):
 
 @registry.register()
 class SparseTopKCategoricalAccuracy(MeanMetric):
-    """How often the class is among the k largest predictions; labels are class numbers, (N, ...) or (N, ..., 1)."""
+    """How often the class is among the k largest predictions; labels are class numbers, (N, ...) or (N, ..., 1).
+
+    Args:
+        k: at least 1.
+        name: see `Metric`.
+
+    Raises:
+        TypeError, ValueError: k is no whole number, or below 1.
+    """
 
     direction = "up"
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
-        self.k = check_k(self.name, k)
+        self.k = whole(k, "k", self.name)
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give 1 where the class is among the k largest, else 0."""
@@ -112,13 +134,6 @@ def in_top_k(labels: np.ndarray, predictions: np.ndarray, k: int) -> np.ndarray:
     least = np.partition(predictions, -k, axis=-1)[..., -k]
     chosen = np.take_along_axis(predictions, labels[..., None], axis=-1)[..., 0]
     return chosen >= least
-
-
-def check_k(operation: str, k: int) -> int:
-    """Raise ValueError unless k is at least 1."""
-    if k < 1:
-        raise ValueError(f"{operation}: expected k >= 1, got {k}")
-    return k
 
 
 def check_one_hot(operation: str, y_true: Any, y_pred: Any) -> None:

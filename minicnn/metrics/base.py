@@ -17,9 +17,11 @@ registry = Registry("metric")
 class Metric(Configurable):
     """Base of the metrics.
 
-    name: the class's own in snake case unless given.
+    Args:
+        name: the class's own in snake case unless given.
 
-    direction: "up" where more is better, "down" where less is, None where nobody can say.
+    Attributes:
+        direction: "up" where more is better, "down" where less is, None where nobody can say.
     """
 
     direction: str | None = None
@@ -31,7 +33,16 @@ class Metric(Configurable):
         self.reset_state()
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch."""
+        """Add a batch.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions (N, ..., K).
+            sample_weight: None, or the weights (N,) of the samples, or (N, ...).
+
+        Raises:
+            ValueError: they do not fit together.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define update_state(y_true, y_pred, sample_weight)")
 
     def result(self) -> Any:
@@ -43,7 +54,7 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define reset_state()")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Add a batch and give the figure of all so far."""
+        """Add a batch and give the figure of all so far; arguments and errors as for `update_state`."""
         self.update_state(y_true, y_pred, sample_weight)
         return self.result()
 
@@ -90,7 +101,15 @@ class Mean(_Average):
 
     # Values have no targets to compare with: the one metric with another signature, as in Keras.
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
-        """Add values: a number, or (N, ...), of which each sample counts once."""
+        """Add values.
+
+        Args:
+            values: a number, or (N, ...), of which each sample counts once.
+            sample_weight: None, or weights that fit the values.
+
+        Raises:
+            ValueError: the weights do not fit.
+        """
         self._add(as_array(values), sample_weight)
 
 
@@ -98,7 +117,7 @@ class MeanMetric(_Average):
     """The mean of something that each sample has: a subclass defines `values`."""
 
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
-        """Give the value of each sample, (N, ...)."""
+        """Give the value of each sample (N, ...), from targets and predictions (N, ..., K)."""
         raise NotImplementedError(f"{type(self).__name__} must define values(y_true, y_pred)")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -107,7 +126,12 @@ class MeanMetric(_Average):
 
 
 class FunctionMetric(MeanMetric):
-    """The mean of what a function ``(y_true, y_pred) -> values`` gives."""
+    """The mean of what a function ``(y_true, y_pred) -> values`` gives.
+
+    Args:
+        function: of targets and predictions (N, ..., K) to values (N, ...).
+        name: the function's own unless given.
+    """
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None):
         super().__init__(name or getattr(function, "__name__", None))
@@ -122,6 +146,9 @@ def weighted(operation: str, values: np.ndarray, sample_weight: Any) -> tuple[np
     """Weight values, and give the weight of each sample, as Keras does.
 
     Values are averaged over the axes that the weights do not have; weights over all axes but the first.
+
+    Raises:
+        ValueError: the weights do not fit.
     """
     weights = native(as_array(sample_weight), np.float64)
     values, weights = same_rank(values, weights)

@@ -82,7 +82,13 @@ class _AtThresholds(_DecisionCounts):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch.
 
-        y_true: labels, 0 or 1. y_pred: of the same shape. sample_weight: (N,), or of that shape.
+        Args:
+            y_true: labels, 0 or 1.
+            y_pred: predictions of the same shape.
+            sample_weight: None, (N,), or of that shape.
+
+        Raises:
+            ValueError: they do not fit together, or have no class `class_id`.
         """
         y_true, y_pred, weights = aligned(self.name, y_true, y_pred, sample_weight)
         if self.top_k is not None:
@@ -104,8 +110,14 @@ class _AtThresholds(_DecisionCounts):
 class Precision(_AtThresholds):
     """``TP / (TP + FP)``: how many of the positive predictions are right; 0 where there is none.
 
-    thresholds: one or several within [0, 1], 0.5 unless given; several give an array. top_k: only the k largest
-    predictions along the last axis can be positive (and are, without a threshold). class_id: only this class counts.
+    Args:
+        thresholds: one or several within [0, 1], 0.5 unless given; several give an array.
+        top_k: only the k largest predictions along the last axis can be positive (and are, without a threshold).
+        class_id: only this class counts.
+        name: see `Metric`.
+
+    Raises:
+        ValueError: a threshold outside [0, 1].
 
     >>> Precision()([0, 1, 1, 1], [1, 0, 1, 1])
     0.6666666666666666
@@ -120,7 +132,14 @@ class Precision(_AtThresholds):
 class Recall(_AtThresholds):
     """``TP / (TP + FN)``: how many of the labels that are 1 were found; 0 where there is none.
 
-    Arguments: see Precision.
+    Args:
+        thresholds, top_k, class_id, name: see `Precision`.
+
+    Raises:
+        ValueError: a threshold outside [0, 1].
+
+    >>> Recall()([0, 1, 1, 1], [1, 0, 1, 1])
+    0.6666666666666666
     """
 
     def result(self) -> Any:
@@ -136,11 +155,17 @@ MOST_THRESHOLDS = 1_000_000
 class AUC(_DecisionCounts):
     """The area under a curve that a falling threshold draws.
 
-    num_thresholds: evenly spaced over [0, 1]. thresholds: those between 0 and 1, instead.
-    curve: "ROC" (recall over ``FP / (FP + TN)``) or "PR" (precision over recall).
-    summation_method: "interpolation" (the trapezoidal rule; for PR, Davis and Goadrich (2006), section 4),
-        "minoring" or "majoring" (rectangles below or above the curve).
-    from_logits: predictions go through a sigmoid first.
+    Args:
+        num_thresholds: so many, evenly spaced over [0, 1]; from 2 to a million.
+        curve: "ROC" (recall over ``FP / (FP + TN)``) or "PR" (precision over recall).
+        summation_method: "interpolation" (the trapezoidal rule; for PR, Davis and Goadrich 2006, section 4),
+            "minoring" or "majoring" (rectangles below or above the curve).
+        name: see `Metric`.
+        thresholds: those between 0 and 1, instead of evenly spaced ones.
+        from_logits: predictions go through a sigmoid first.
+
+    Raises:
+        ValueError: another curve or summation method, or a num_thresholds out of range.
 
     >>> AUC()([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
@@ -173,7 +198,16 @@ class AUC(_DecisionCounts):
         super().__init__(levels, evenly, name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch: labels, 0 or 1, and predictions of the same shape; sample_weight (N,), or of that shape."""
+        """Add a batch.
+
+        Args:
+            y_true: labels, 0 or 1.
+            y_pred: predictions of the same shape.
+            sample_weight: None, (N,), or of that shape.
+
+        Raises:
+            ValueError: they do not fit together.
+        """
         y_true, y_pred, weights = aligned(self.name, y_true, y_pred, sample_weight)
         if self.from_logits:
             y_pred = 0.5 * (1.0 + np.tanh(0.5 * y_pred))
@@ -212,7 +246,9 @@ class AUC(_DecisionCounts):
 class ConfusionMatrix(Metric):
     """How often each class was taken for each: rows are the labels, columns the predictions.
 
-    num_classes: None takes the number of columns of the predictions, or the largest class seen.
+    Args:
+        num_classes: None takes the number of columns of the predictions, or the largest class seen.
+        name: see `Metric`.
 
     >>> matrix = ConfusionMatrix()
     >>> matrix.update_state([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
@@ -230,7 +266,7 @@ class ConfusionMatrix(Metric):
         self._matrix = np.zeros((self.num_classes or 0,) * 2, dtype=np.int64)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch; arguments as for `confusion_matrix`."""
+        """Add a batch; arguments and errors as for `confusion_matrix`."""
         batch = confusion_matrix(y_true, y_pred, self.num_classes, sample_weight)
         size = max(len(batch), len(self._matrix))
         total = np.zeros((size, size), dtype=np.result_type(batch, self._matrix))
@@ -246,12 +282,18 @@ class ConfusionMatrix(Metric):
 def confusion_matrix(y_true: Any, y_pred: Any, num_classes: int | None = None, sample_weight: Any = None) -> np.ndarray:
     """Count how often each class was taken for each.
 
-    y_true: class numbers (N,) or (N, 1), or one-hot labels (N, K). y_pred: class numbers (N,), probabilities (N, K), of
-    which the largest counts, or probabilities (N, 1) of class 1. num_classes: None for as many as there are.
-    sample_weight: (N,).
+    Args:
+        y_true: class numbers (N,) or (N, 1), or one-hot labels (N, K).
+        y_pred: class numbers (N,), probabilities (N, K), of which the largest counts, or probabilities (N, 1) of
+            class 1.
+        num_classes: None for as many as there are.
+        sample_weight: None, or weights (N,).
 
-    Returns (num_classes, num_classes), whole numbers unless weighted: row = label, column = prediction. Raises
-    ValueError for a class outside 0..num_classes-1.
+    Returns:
+        (num_classes, num_classes), whole numbers unless weighted: row = label, column = prediction.
+
+    Raises:
+        ValueError: a class outside 0..num_classes-1, or shapes that do not fit together.
 
     >>> confusion_matrix([0, 1, 2, 2], [0, 1, 1, 2])
     array([[1, 0, 0],

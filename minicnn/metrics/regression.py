@@ -12,7 +12,12 @@ from minicnn.metrics.base import MeanMetric, paired, registry
 
 
 class LossMetric(MeanMetric):
-    """The mean of a loss, without its reduction."""
+    """The mean of a loss, without its reduction.
+
+    Args:
+        loss: of which `per_sample` is taken.
+        name: the loss's own unless given.
+    """
 
     direction = "down"
 
@@ -43,7 +48,12 @@ class MeanAbsoluteError(LossMetric):
 
 @registry.register("bce")
 class BinaryCrossentropy(LossMetric):
-    """The mean binary cross-entropy; arguments as for the loss."""
+    """The mean binary cross-entropy.
+
+    Args:
+        name: see `Metric`.
+        from_logits, label_smoothing: see `losses.BinaryCrossentropy`.
+    """
 
     def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0):
         super().__init__(losses.BinaryCrossentropy(from_logits, label_smoothing), name)
@@ -52,7 +62,12 @@ class BinaryCrossentropy(LossMetric):
 
 @registry.register()
 class CategoricalCrossentropy(LossMetric):
-    """The mean categorical cross-entropy; arguments as for the loss."""
+    """The mean categorical cross-entropy.
+
+    Args:
+        name: see `Metric`.
+        from_logits, label_smoothing: see `losses.CategoricalCrossentropy`.
+    """
 
     def __init__(self, name: str | None = None, from_logits: bool = False, label_smoothing: float = 0.0):
         super().__init__(losses.CategoricalCrossentropy(from_logits, label_smoothing), name)
@@ -61,7 +76,12 @@ class CategoricalCrossentropy(LossMetric):
 
 @registry.register()
 class SparseCategoricalCrossentropy(LossMetric):
-    """The mean sparse categorical cross-entropy; arguments as for the loss."""
+    """The mean sparse categorical cross-entropy.
+
+    Args:
+        name: see `Metric`.
+        from_logits: see `losses.SparseCategoricalCrossentropy`.
+    """
 
     def __init__(self, name: str | None = None, from_logits: bool = False):
         super().__init__(losses.SparseCategoricalCrossentropy(from_logits), name)
@@ -73,6 +93,10 @@ class PearsonCorrelation(MeanMetric):
     """The mean of Pearson's correlation coefficients along `axis`: ``mean(z(y_true) * z(y_pred))``.
 
     z is the standard score, ``(y - mean(y)) / std(y)``. NaN where targets or predictions do not vary along the axis.
+
+    Args:
+        name: see `Metric`.
+        axis: one axis or several.
 
     >>> round(PearsonCorrelation()([[0, 1, 0.5], [1, 1, 0.2]], [[0.1, 0.9, 0.5], [1, 0.9, 0.2]]), 6)
     0.9967
@@ -87,7 +111,7 @@ class PearsonCorrelation(MeanMetric):
     def values(self, y_true: Any, y_pred: Any) -> np.ndarray:
         """Give the coefficient of each row along the axis."""
         y_true, y_pred = paired(self.name, y_true, y_pred)
-        axis = self.axis if isinstance(self.axis, int) else tuple(self.axis)
+        axis = tuple(self.axis) if isinstance(self.axis, Sequence) else self.axis
         scores = [standard_scores(np.asarray(y, dtype=np.float64), axis) for y in (y_true, y_pred)]
         return np.mean(scores[0] * scores[1], axis=axis)
 

@@ -118,7 +118,7 @@ def _title(layer: Layer) -> str:
 def _parameters(layer: Layer, counted: set[int]) -> int | None:
     if not layer.built and not layer.weights:
         return None
-    fresh = {id(weight): weight.count for weight in layer.weights if id(weight) not in counted}
+    fresh = {id(weight): weight.size for weight in layer.weights if id(weight) not in counted}
     counted.update(fresh)
     return sum(fresh.values())
 
@@ -164,8 +164,8 @@ def _totals(model: Model, rows: list[Row]) -> Iterator[str]:
         ("Trainable parameters", [weight for weight in weights if id(weight) in trainable]),
         ("Non-trainable parameters", [weight for weight in weights if id(weight) not in trainable]),
     ):
-        count = sum(weight.count for weight in chosen)
-        size = sum(weight.count * weight.dtype.itemsize for weight in chosen)
+        count = sum(weight.size for weight in chosen)
+        size = sum(weight.size * weight.dtype.itemsize for weight in chosen)
         yield f"{label}: {count:,} ({readable_bytes(size)})"
     held, work = _sum(row.bytes for row in rows), _sum(row.multiply_adds for row in rows)
     yield f"Activations per sample: {'?' if held is None else readable_bytes(held)}"

@@ -32,6 +32,14 @@ serialize = registry.serialize
 def get(identifier: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Turn a name, class, configuration or Optimizer into an Optimizer; None stays None.
 
+    Args:
+        identifier: what is meant.
+        custom_objects: further classes by name, for this call only.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: nothing has that name.
+
     >>> get("adam").learning_rate
     0.001
     >>> get("adm")

@@ -13,14 +13,21 @@ from minicnn.optimizers.base import Optimizer, check_number, registry
 
 @registry.register()
 class Adagrad(Optimizer):
-    """Divide the gradient by the root of the sum of its squares so far: Duchi, Hazan, Singer (2011), figure 1.
+    """Divide the gradient by the root of the sum of its squares so far (Duchi, Hazan, Singer 2011, figure 1).
 
     ::
 
         a += g^2                        (from initial_accumulator_value)
         p -= learning_rate * g / sqrt(a + epsilon)
 
-    Other arguments: see Optimizer.
+    Args:
+        learning_rate: a number > 0 or a schedule.
+        initial_accumulator_value: what the sums start from, at least 0.
+        epsilon: keeps the root from 0; above 0.
+        options: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: as `Optimizer` does.
     """
 
     def __init__(

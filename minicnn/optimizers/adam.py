@@ -14,7 +14,7 @@ from minicnn.optimizers.base import Optimizer, check_fraction, check_number, reg
 
 @registry.register()
 class Adam(Optimizer):
-    """Steps of about one learning rate, whatever the gradient's scale: Kingma, Ba (2015).
+    """Steps of about one learning rate, whatever the gradient's scale (Kingma, Ba 2015).
 
     ::
 
@@ -24,8 +24,16 @@ class Adam(Optimizer):
 
     with t = 1 at the first step: the form before section 2.1 of the paper, so that epsilon is its "epsilon hat".
 
-    amsgrad: divide by the largest v so far instead: Reddi, Kale, Kumar (2018), algorithm 2.
-    Other arguments: see Optimizer.
+    Args:
+        learning_rate: a number > 0 or a schedule.
+        beta_1: weight of the past in the running mean of the gradient, in [0, 1).
+        beta_2: the same for the mean of its square.
+        epsilon: keeps the divisor from 0; above 0.
+        amsgrad: divide by the root of the largest v so far instead (Reddi, Kale, Kumar 2018, algorithm 2).
+        options: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: as `Optimizer` does.
     """
 
     def __init__(
@@ -81,9 +89,16 @@ class Adam(Optimizer):
 
 @registry.register()
 class AdamW(Adam):
-    """Adam with weight decay that the running means do not see: Loshchilov, Hutter (2019), algorithm 2.
+    """Adam with weight decay that the running means do not see (Loshchilov, Hutter 2019, algorithm 2).
 
-    Before each step ``p -= weight_decay * learning_rate * p``. Other arguments: see Adam.
+    Before each step ``p -= weight_decay * learning_rate * p``.
+
+    Args:
+        weight_decay: at least 0.
+        learning_rate, beta_1, beta_2, epsilon, amsgrad, options: see `Adam`.
+
+    Raises:
+        TypeError, ValueError: as `Adam` does; a weight_decay of None.
     """
 
     def __init__(

@@ -22,7 +22,13 @@ Self = TypeVar("Self", bound="Optimizer")
 
 
 class Work(NamedTuple):
-    """Parameters side by side that a step changes, and their place in their block."""
+    """Parameters side by side that a step changes.
+
+    Attributes:
+        block: where they lie.
+        span: their place in the block's arrays.
+        run: the parameters themselves, in the order of their places.
+    """
 
     block: Block
     span: slice
@@ -32,16 +38,27 @@ class Work(NamedTuple):
 class Optimizer(Configurable):
     """Base of the optimizers: a subclass defines `slot_values` and `update`.
 
-    learning_rate: a number > 0, or a schedule ``step -> number`` that is asked for every step, from 0.
-    parameters: what to train, as for `bind`.
-    weight_decay: shrink every weight by ``weight_decay * learning_rate`` of itself before each step.
-    clipnorm: scale the gradient of each parameter down to this Euclidean norm.
-    clipvalue: clip every entry of the gradients to [-clipvalue, clipvalue].
-    global_clipnorm: scale all gradients together down to this Euclidean norm. At most one of the three.
-    decay: divide the learning rate by ``1 + decay * iterations``, as Keras 2 did.
-
     A parameter without a gradient, or with ``trainable=False``, is left alone. Constraints are applied after the
     step. Clipping changes the gradients where they are.
+
+    Args:
+        learning_rate: a number > 0, or a schedule ``step -> number`` that is asked for every step, from 0.
+        parameters: what to train, as for `bind`; None where that is said later.
+        weight_decay: at least 0: shrink every weight by ``weight_decay * learning_rate`` of itself before each step
+            (Loshchilov, Hutter 2019). None for none.
+        clipnorm: above 0: scale the gradient of each parameter down to this Euclidean norm (Pascanu, Mikolov, Bengio
+            2013, section 3.2).
+        clipvalue: above 0: clip every entry of the gradients to [-clipvalue, clipvalue].
+        global_clipnorm: above 0: scale all gradients together down to this Euclidean norm. At most one of the three.
+        decay: at least 0: divide the learning rate by ``1 + decay * iterations``, as Keras 2 did.
+        name: how messages begin; the class's in lower case unless given.
+
+    Attributes:
+        iterations: how many steps have been made.
+
+    Raises:
+        TypeError: what should be a number is none, or among the parameters is something else.
+        ValueError: a number outside its range, or more than one way to clip.
     """
 
     def __init__(
@@ -84,10 +101,16 @@ class Optimizer(Configurable):
         return {}
 
     def update(self, p: np.ndarray, g: np.ndarray, slots: Mapping[str, Any], learning_rate: float) -> None:
-        """Change p in place, given its gradient g and its slots: 1-D arrays of one length.
+        """Change p in place.
 
         `self.iterations` counts the steps before this one. Weight decay is applied already, unless
         `decays_weights` says otherwise.
+
+        Args:
+            p: parameters (n,), side by side.
+            g: their gradient (n,).
+            slots: by the names of `slot_values`, the arrays (n,) that go with them; changed in place, too.
+            learning_rate: of this step, `decay` included.
         """
         raise NotImplementedError(f"{type(self).__name__} must define update(p, g, slots, learning_rate)")
 
@@ -95,7 +118,7 @@ class Optimizer(Configurable):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step, before `decay`. May be set to a number or a schedule."""
+        """The rate of the next step, before `decay`. May be set to a number above 0 or a schedule."""
         if callable(self._learning_rate):
             return float(self._learning_rate(self.iterations))
         return self._learning_rate
@@ -122,8 +145,11 @@ class Optimizer(Configurable):
     def bind(self: Self, parameters: Iterable[Parameter]) -> Self:
         """Say whose gradients to follow; a parameter that comes twice is taken once.
 
-        Binding the same parameters again changes nothing; other ones start afresh. Raises TypeError for what is no
-        Parameter.
+        Binding the same parameters again changes nothing; other ones start afresh.
+
+        Raises:
+            TypeError: for what is no Parameter.
+            ValueError: what `set_state` was given before is of other parameters.
         """
         unique: dict[int, Parameter] = {}
         for parameter in parameters:
@@ -140,14 +166,17 @@ class Optimizer(Configurable):
     def step(self) -> None:
         """Follow the gradients that backward has left in the parameters.
 
-        Raises ValueError where no parameters were bound, or none of them has a gradient.
+        Raises:
+            ValueError: no parameters were bound, none of them has a gradient, or a schedule gave something else than
+                a number of at least 0.
         """
         self.follow(self.work())
 
     def work(self) -> list[Work]:
         """Give what a step changes: the runs of parameters that have a gradient.
 
-        Raises ValueError as `step` does.
+        Raises:
+            ValueError: no parameters were bound, or none of them has a gradient.
         """
         if not self.parameters:
             raise ValueError(
@@ -161,7 +190,7 @@ class Optimizer(Configurable):
         return work
 
     def follow(self, work: Sequence[Work]) -> None:
-        """Take one step with these parameters."""
+        """Take one step with these parameters, which `work` gave."""
         rate = vary(self._effective_learning_rate)
         self._clip(work)
         for block, span, _ in work:
@@ -195,6 +224,10 @@ class Optimizer(Configurable):
         """Take one step with gradients given as pairs (gradient, parameter), as Keras has it.
 
         Binds the parameters where none are bound yet. Pairs whose gradient is None are skipped.
+
+        Raises:
+            ValueError: a parameter that is not bound, a gradient of another shape than its parameter's, or no
+                gradient at all.
         """
         pairs = [(gradient, parameter) for gradient, parameter in gradients_and_parameters]
         if not self.parameters:
@@ -254,9 +287,11 @@ class Optimizer(Configurable):
     # --- state
 
     def get_state(self) -> dict[str, Any]:
-        """Give what resuming needs: the step count, the learning rate, and the slots as ``"slot/number"``.
+        """Give what resuming needs.
 
-        The number is the parameter's place in `parameters`. Arrays are copies.
+        Returns:
+            "iterations"; "learning_rate" unless a schedule sets it; and each slot of each parameter, with the
+            parameter's shape, as ``"slot/number"`` with the parameter's place in `parameters`. Arrays are copies.
         """
         state: dict[str, Any] = {"iterations": self.iterations}
         if self.schedule is None:
@@ -273,7 +308,8 @@ class Optimizer(Configurable):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `get_state` gave; before or after `bind`, with the same parameters in the same order.
 
-        Raises ValueError for entries that this optimizer does not have, or whose shapes do not fit.
+        Raises:
+            ValueError: entries that this optimizer does not have, or whose shapes do not fit.
         """
         slots = {key: to_host(value) for key, value in state.items() if "/" in key}
         names = set(self.slot_values())
@@ -331,7 +367,12 @@ class Optimizer(Configurable):
 
 
 def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Give a number as a float; ValueError unless it is finite and above zero (or zero, where allowed)."""
+    """Give a number as a float.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is not finite, or not above zero (or zero, where allowed).
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -342,12 +383,17 @@ def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = Fa
 
 
 def check_optional(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float | None:
-    """Check a number that may be None."""
+    """Give a number as `check_number` does, and None as it is."""
     return None if value is None else check_number(operation, name, value, allow_zero=allow_zero)
 
 
 def check_fraction(operation: str, name: str, value: Any, *, below_one: bool = True) -> float:
-    """Give a number as a float; ValueError unless it lies in [0, 1), or [0, 1]."""
+    """Give a number as a float.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it does not lie in [0, 1), or [0, 1] unless `below_one`.
+    """
     number = check_number(operation, name, value, allow_zero=True)
     if number > 1 or (below_one and number == 1):
         raise ValueError(f"{operation}: expected {name} in [0, 1{')' if below_one else ']'}, got {number}")

@@ -12,14 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.arena import Arena, aligned_zeros
 from minicnn.autograd import Tensor
-from minicnn.parameter import Arena, Parameter, aligned_zeros
+from minicnn.parameter import Parameter
 
 
 class Block:
     """A run of parameters that lie one after the other in an arena.
 
-    data, gradient, slots[name]: 1-D arrays of one length. parameters: in the order of their places.
+    Args:
+        parameters: in the order of their places.
+        slots: the names of the optimizer's slots and the value that each starts from.
+
+    Attributes:
+        data, gradient: what the run covers of the arena's arrays, (n,).
+        slots: by name, arrays (n,) beside them.
+
+    Raises:
+        ValueError: the first parameter lies in no arena.
     """
 
     def __init__(self, parameters: Sequence[Parameter], slots: dict[str, float]):
@@ -77,7 +87,9 @@ class Block:
 def make_blocks(parameters: Sequence[Parameter], slots: dict[str, float]) -> list[Block]:
     """Move parameters that lie in no arena yet into one for each dtype and device, and group all of them into blocks.
 
-    slots: the names of the optimizer's slots and the value that each starts from.
+    Args:
+        parameters: those to group.
+        slots: the names of the optimizer's slots and the value that each starts from.
     """
     homeless = [parameter for parameter in parameters if parameter.arena is None]
     for dtype, device in sorted({(p.dtype, p.device) for p in homeless}, key=str):

@@ -9,8 +9,21 @@ import numpy as np
 
 from minicnn.autograd import Tensor
 from minicnn.device import array_module, place, to_host
+from minicnn.functional.geometry import whole
 from minicnn.optimizers.base import Optimizer, Work, check_number, registry
 from minicnn.parameter import Parameter
+
+
+def _of_inner(name: str) -> property:
+    """An attribute or a method that is the inner optimizer's."""
+
+    def get(self: LossScaleOptimizer) -> Any:
+        return getattr(self.inner_optimizer, name)
+
+    def set_(self: LossScaleOptimizer, value: Any) -> None:
+        setattr(self.inner_optimizer, name, value)
+
+    return property(get, set_, doc=f"The inner optimizer's `{name}`.")
 
 
 @registry.register()
@@ -25,9 +38,16 @@ class LossScaleOptimizer(Optimizer):
     gradient was not finite. There `iterations`, by which schedules and the first steps of Adam go, counts such a step;
     on a CPU it does not.
 
-    inner_optimizer: makes the steps. Learning rate, clipping and weight decay are its own.
-    initial_scale: what the scale starts from.
-    dynamic_growth_steps: finite steps to a doubling.
+    Args:
+        inner_optimizer: makes the steps: an optimizer or its name. Learning rate, clipping and weight decay are its
+            own, and read and set here.
+        initial_scale: what the scale starts from, above 0.
+        dynamic_growth_steps: finite steps to a doubling, at least 1.
+        name: how messages begin.
+
+    Raises:
+        TypeError: the inner optimizer is none, or scales itself; the number of steps is no whole number.
+        ValueError: a number outside its range, or an unknown name.
 
     >>> optimizer = LossScaleOptimizer("sgd", initial_scale=8.0)
     >>> optimizer.scale_loss(0.5), optimizer.dynamic_scale
@@ -45,55 +65,31 @@ class LossScaleOptimizer(Optimizer):
         inner = registry.get(inner_optimizer)
         if not isinstance(inner, Optimizer) or isinstance(inner, LossScaleOptimizer):
             raise TypeError(f"{name}: expected inner_optimizer to be an optimizer that does not scale, got {inner!r}")
-        if isinstance(dynamic_growth_steps, bool) or not isinstance(dynamic_growth_steps, int):
-            raise TypeError(f"{name}: expected dynamic_growth_steps to be a whole number, got {dynamic_growth_steps!r}")
         # Not the base's constructor: what it sets is the inner optimizer's here, which may have made steps already.
         self.name = name
         self.inner_optimizer = inner
         self.initial_scale = check_number(name, "initial_scale", initial_scale)
-        check_number(name, "dynamic_growth_steps", dynamic_growth_steps)
-        self.dynamic_growth_steps = dynamic_growth_steps
+        self.dynamic_growth_steps = whole(dynamic_growth_steps, "dynamic_growth_steps", name)
         # Scale, and finite steps since it changed: arrays of no axes, where the parameters live.
         self._scale: Any = np.array(self.initial_scale, np.float32)
         self._counter: Any = np.array(0, np.int32)
 
     # --- what is the inner optimizer's
 
-    @property
-    def learning_rate(self) -> float:
-        """The inner optimizer's."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        self.inner_optimizer.learning_rate = value
-
-    @property
-    def schedule(self) -> Any:
-        """The inner optimizer's."""
-        return self.inner_optimizer.schedule
-
-    @property
-    def iterations(self) -> int:
-        """The inner optimizer's."""
-        return self.inner_optimizer.iterations
-
-    @iterations.setter
-    def iterations(self, value: int) -> None:
-        self.inner_optimizer.iterations = value
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The inner optimizer's."""
-        return self.inner_optimizer.parameters
-
-    @parameters.setter
-    def parameters(self, value: tuple[Parameter, ...]) -> None:
-        self.inner_optimizer.parameters = value
-
-    def slot_values(self) -> dict[str, float]:
-        """Give the inner optimizer's."""
-        return self.inner_optimizer.slot_values()
+    learning_rate: Any = _of_inner("learning_rate")
+    schedule: Any = _of_inner("schedule")
+    decay: Any = _of_inner("decay")
+    weight_decay: Any = _of_inner("weight_decay")
+    clipnorm: Any = _of_inner("clipnorm")
+    clipvalue: Any = _of_inner("clipvalue")
+    global_clipnorm: Any = _of_inner("global_clipnorm")
+    iterations: Any = _of_inner("iterations")
+    parameters: Any = _of_inner("parameters")
+    decays_weights: Any = _of_inner("decays_weights")
+    slot_values: Any = _of_inner("slot_values")
+    update: Any = _of_inner("update")
+    work: Any = _of_inner("work")
+    follow: Any = _of_inner("follow")
 
     def bind(self, parameters: Iterable[Parameter]) -> LossScaleOptimizer:
         """Bind the inner optimizer."""
@@ -112,6 +108,10 @@ class LossScaleOptimizer(Optimizer):
         """Steps with finite gradients since the scale changed."""
         return int(self._counter)
 
+    def arrays(self) -> list[Any]:
+        """Give the arrays that a step changes: the inner optimizer's, the scale and the counter."""
+        return [*self.inner_optimizer.arrays(), self._scale, self._counter]
+
     def scale_loss(self, loss: Any) -> Any:
         """Give the loss times the scale."""
         if not isinstance(loss, Tensor):
@@ -120,7 +120,11 @@ class LossScaleOptimizer(Optimizer):
         return loss * self._scale.astype(loss.dtype)
 
     def step(self) -> None:
-        """Follow the gradients, which are those of the scaled loss, or leave the step out."""
+        """Follow the gradients, which are those of the scaled loss, or leave the step out.
+
+        Raises:
+            ValueError: as the inner optimizer's `step` does.
+        """
         work = self.inner_optimizer.work()
         gradients = [block.gradient[span] for block, span, _ in work]
         xp = array_module(gradients[0])
@@ -168,7 +172,11 @@ class LossScaleOptimizer(Optimizer):
         return {**self.inner_optimizer.get_state(), **scaling}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `get_state` gave; the state of the inner optimizer alone leaves the scale as it is."""
+        """Go on from what `get_state` gave; the state of the inner optimizer alone leaves the scale as it is.
+
+        Raises:
+            ValueError: as the inner optimizer does; a scale that is not above 0.
+        """
         rest = dict(state)
         scale, counter = rest.pop("dynamic_scale", self.dynamic_scale), rest.pop("step_counter", self.step_counter)
         scale = check_number(self.name, "dynamic_scale", scale)

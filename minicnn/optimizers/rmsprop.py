@@ -13,16 +13,25 @@ from minicnn.optimizers.base import Optimizer, check_fraction, check_number, reg
 
 @registry.register()
 class RMSprop(Optimizer):
-    """Divide the gradient by the root of its running mean square: Hinton (2012), lecture 6e.
+    """Divide the gradient by the root of its running mean square (Hinton 2012, lecture 6e).
 
     ::
 
         v = rho * v + (1 - rho) * g^2
         p -= learning_rate * g / sqrt(v + epsilon)
 
-    momentum: add the steps up, each weighing `momentum` of the one after it.
-    centered: divide by the root of the running variance, ``v - mean(g)^2``, instead.
-    Other arguments: see Optimizer.
+    With momentum ``m = momentum * m + learning_rate * g / sqrt(v + epsilon)`` and ``p -= m``.
+
+    Args:
+        learning_rate: a number > 0 or a schedule.
+        rho: weight of the past in the running mean, in [0, 1).
+        momentum: how much an earlier step weighs in the one after it, in [0, 1].
+        epsilon: keeps the root from 0; above 0.
+        centered: divide by the root of the running variance, ``v - mean(g)^2``, instead (Graves 2013, eq. 38-41).
+        options: see `Optimizer`.
+
+    Raises:
+        TypeError, ValueError: as `Optimizer` does.
     """
 
     def __init__(

@@ -13,12 +13,17 @@ from minicnn.optimizers.base import Optimizer, check_fraction, registry
 
 @registry.register()
 class SGD(Optimizer):
-    """``p -= learning_rate * g``; with momentum ``v = momentum*v - learning_rate*g`` and ``p += v``.
+    """``p -= learning_rate * g``; with momentum ``v = momentum * v - learning_rate * g`` and ``p += v`` (Polyak 1964).
 
-    nesterov: with momentum, ``p += momentum*v - learning_rate*g`` instead: the gradient as it will be further on.
-    Other arguments: see Optimizer.
+    Args:
+        learning_rate: a number > 0 or a schedule.
+        momentum: how much an earlier step weighs in the one after it, in [0, 1].
+        nesterov: with momentum, ``p += momentum * v - learning_rate * g`` instead: the gradient as it will be further
+            on (Sutskever, Martens, Dahl, Hinton 2013, section 2).
+        options: see `Optimizer`.
 
-    Polyak (1964); Sutskever, Martens, Dahl, Hinton (2013), section 2, for Nesterov's form.
+    Raises:
+        TypeError, ValueError: as `Optimizer` does.
     """
 
     def __init__(

@@ -119,7 +119,7 @@ def most_bytes(model: Layer, copies: int = 1) -> int:
     """Give how large a safetensors file of a model's weights, or of `copies` arrays for each of them, can be."""
     weights = model.weights
     # A weight is at most stored in double precision.
-    size = sum(weight.count for weight in weights) * 8
+    size = sum(weight.size for weight in weights) * 8
     return copies * (size + _HEADER_PER_ARRAY * len(weights)) + _HEADER_LEAST
 
 

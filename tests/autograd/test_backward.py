@@ -313,6 +313,21 @@ def test_functions_say_what_they_lack() -> None:
         Function()(leaf(1))
 
 
+def test_a_function_is_called_once() -> None:
+    """What a second call saves would take the place of what the first one's gradient is made of."""
+    square = F.arithmetic.Multiply()
+    x, y = leaf(3), leaf(5)
+    square(x.numpy(), x.numpy())
+    first = square(x, x)
+    for again in (y, y.numpy()):
+        with pytest.raises(RuntimeError, match=r"Multiply is a node of a graph already; make a new one for each call"):
+            square(again, again)
+    first.backward()
+    assert x.grad is not None and x.grad.item() == 6
+    with pytest.raises(RuntimeError, match="Multiply is a node"):
+        square(y, y)
+
+
 # --- depth and memory ------------------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,11 @@ def test_float64_stays_float64():
     np.testing.assert_allclose(np.linalg.norm(constraints.UnitNorm()(w), axis=0), 1.0, rtol=1e-7)
 
 
+def test_an_axis_may_be_a_whole_number_of_numpys():
+    w = np.float32([[3, 0.3], [4, 0.4]])
+    np.testing.assert_array_equal(constraints.MaxNorm(1, axis=np.int64(0))(w), constraints.MaxNorm(1, axis=0)(w))
+
+
 def test_none_and_unknown():
     assert constraints.get(None) is None
     with pytest.raises(ValueError, match="unknown constraint 'max_nrom'; did you mean 'MaxNorm'"):

@@ -137,6 +137,21 @@ def test_softmax_of_very_large_and_very_different_numbers(dtype: str) -> None:
     assert F.sigmoid_cross_entropy(np.array([1e4, -1e4], dtype), np.array([0, 1], dtype)).tolist() == [1e4, 1e4]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logsumexp_at_the_ends(dtype: str) -> None:
+    """Infinite numbers against PyTorch: a row of nothing but minus infinity sums to 0, whose logarithm it is."""
+    torch = load_torch()
+    inf = np.inf
+    x = np.array([[-inf, -inf], [inf, 1e4], [inf, -inf], [0, -inf], [-1e4, -inf], [np.nan, 0], [np.nan, inf]], dtype)
+    y = F.logsumexp(x)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, torch.logsumexp(torch.tensor(x), 1).numpy())
+    masked = Tensor(x[3:5], requires_grad=True)
+    (g,) = grad(F.sum(F.logsumexp(masked)), masked)
+    np.testing.assert_array_equal(g.data, [[1, 0], [1, 0]])
+    assert F.logsumexp([0, 0]).dtype == "float32"
+
+
 def test_slopes_at_the_kink() -> None:
     x = Tensor(np.zeros(1), requires_grad=True)
     slopes = {name: grad(function(x), x)[0].item() for name, function in

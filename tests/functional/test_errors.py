@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn.functional as F
+from minicnn.functional.fused import conv2d_block
 
 
 def z(*shape: int) -> np.ndarray:
@@ -53,7 +54,13 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "kernel larger than the padded picture": (lambda: F.conv2d(z(1, 2, 2, 3), z(6, 6, 3, 1), padding=1), ValueError,
                                               "window of 6x6 does not fit into a picture of 4x4"),
     "kernel of no taps": (lambda: F.conv2d(X, z(0, 3, 3, 4)), ValueError,
-                          "conv2d: w must have at least one tap each way, got shape (0, 3, 3, 4)"),
+                          "conv2d: w must have no axis of size 0, got shape (0, 3, 3, 4)"),
+    "no channels": (lambda: F.conv2d(z(1, 5, 5, 0), z(3, 3, 0, 4)), ValueError,
+                    "conv2d: w must have no axis of size 0, got shape (3, 3, 0, 4)"),
+    "no filters": (lambda: F.conv2d(X, z(3, 3, 3, 0)), ValueError,
+                   "conv2d: w must have no axis of size 0, got shape (3, 3, 3, 0)"),
+    "no filters in a block": (lambda: conv2d_block(X, z(3, 3, 3, 0)), ValueError,
+                              "conv2d_block: w must have no axis of size 0, got shape (3, 3, 3, 0)"),
     "algorithm": (lambda: F.conv2d(X, W, algorithm="fft"), ValueError,
                   'conv2d: algorithm must be one of "auto", "direct", "winograd", got \'fft\''),
     "winograd with strides": (lambda: F.conv2d(X, W, strides=2, algorithm="winograd"), ValueError,
@@ -69,6 +76,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
                              "conv2d_transpose: x has 3 channels but w of shape (3, 3, 2, 4) expects 4"),
     "transposed: rank": (lambda: F.conv2d_transpose(z(5, 5), z(3, 3, 2, 3)), ValueError,
                          "conv2d_transpose: x must have 4 axes (N, H, W, C), got shape (5, 5)"),
+    "transposed: no filters": (lambda: F.conv2d_transpose(X, z(3, 3, 0, 3)), ValueError,
+                               "conv2d_transpose: w must have no axis of size 0, got shape (3, 3, 0, 3)"),
+    "transposed: no taps": (lambda: F.conv2d_transpose(X, z(0, 3, 2, 3)), ValueError,
+                            "conv2d_transpose: w must have no axis of size 0, got shape (0, 3, 2, 3)"),
     "transposed: bias": (lambda: F.conv2d_transpose(X, z(3, 3, 2, 3), z(3)), ValueError,
                          "conv2d_transpose: b must have shape (2,), one for each filter, got (3,)"),
     "transposed: output padding": (lambda: F.conv2d_transpose(X, z(3, 3, 2, 3), strides=2, output_padding=2),
@@ -138,6 +149,10 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "sum_to": (lambda: F.sum_to(z(2), (3,)), ValueError, "sum_to: shape (3,) does not broadcast to (2,)"),
     "batch_norm": (lambda: F.batch_norm(z(2, 3), None, None, z(2), z(3)), ValueError,
                    "batch_norm: mean must have shape (3,), got (2,)"),
+    "batch_norm: no channels": (lambda: F.batch_norm(z(2, 0), None, None, z(0), z(0)), ValueError,
+                                "batch_norm: x must have channels along axis -1, got shape (2, 0)"),
+    "batch_norm_training: no channels": (lambda: F.batch_norm_training(z(2, 0, 3), None, None, axis=1), ValueError,
+                                         "batch_norm_training: x must have channels along axis 1, got shape (2, 0, 3)"),
     "local response": (lambda: F.local_response_normalization(z(1, 3), -1), ValueError,
                        "local_response_normalization: depth_radius must be at least 0, got -1"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import minicnn
 import minicnn.functional as F
-from minicnn import articles, layers
+from minicnn import articles, layers, regularizers
 from minicnn.fusion import Block
 
 
@@ -206,3 +207,77 @@ def test_an_activation_that_was_changed_is_the_one_that_runs(activation: Callabl
     model.fused = False
     np.testing.assert_allclose(fused, model(x).numpy(), rtol=1e-5, atol=1e-6)
     assert abs(fused - before).max() > 1e-3
+
+
+# For each argument of Conv2D that can be changed, what the attribute is set to once the model has been drawn.
+CHANGES: dict[str, Any] = {
+    "filters": 7, "strides": (2, 1), "padding": "same", "data_format": "channels_first", "dilation_rate": (1, 2),
+    "groups": 2, "activation": F.tanh, "use_bias": False, "algorithm": "direct", "kernel_initializer": "ones",
+    "bias_initializer": "ones", "kernel_regularizer": regularizers.L2(1.0), "bias_regularizer": regularizers.L2(1.0),
+    "kernel_constraint": "non_neg", "bias_constraint": "non_neg",
+}  # fmt: skip
+
+
+def outcomes(model: minicnn.Model, x: np.ndarray) -> list[Any]:
+    """The output, fused and not, or the first line of what is said against it."""
+    found: list[Any] = []
+    for fused in (True, False):
+        model.fused = fused
+        try:
+            found.append(model(x).numpy())
+        except ValueError as error:
+            found.append(str(error).splitlines()[0].replace("conv2d_block:", "conv2d:"))
+    return found
+
+
+def assert_alike(fused: Any, unfused: Any) -> None:
+    if isinstance(unfused, str):
+        assert fused == unfused
+    else:
+        np.testing.assert_allclose(fused, unfused, rtol=1e-5, atol=1e-5)
+
+
+def differ(now: Any, before: Any) -> bool:
+    return isinstance(now, str) or now.shape != before.shape or bool(np.abs(now - before).max() > 1e-3)
+
+
+def test_every_argument_of_a_convolution_may_change() -> None:
+    names = set(inspect.signature(layers.Conv2D).parameters) - {"options"}
+    assert names - set(CHANGES) == {"kernel_size"}
+    with pytest.raises(AttributeError):
+        layers.Conv2D(4, 3).kernel_size = (2, 2)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("bordered", [False, True])
+def test_a_convolution_that_was_changed_runs_as_it_is_now(name: str, bordered: bool) -> None:
+    border = [layers.ZeroPadding2D(1)] if bordered else []
+    model = chain(*border, layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(), shape=(12, 12, 12))
+    x = np.random.default_rng(0).standard_normal((2, 12, 12, 12), np.float32)
+    before, _ = outcomes(model, x)
+    assert blocks_of(model) == [[type(layer).__name__ for layer in model.layers]]
+    layer: Any = model.layers[-2]
+    setattr(layer, name, CHANGES[name])
+    fused, unfused = outcomes(model, x)
+    assert_alike(fused, unfused)
+    if name in ("strides", "padding", "dilation_rate", "groups", "activation", "data_format"):
+        assert differ(unfused, before)
+
+
+@pytest.mark.parametrize("change", [
+    lambda border, pooling: setattr(border, "padding", ((0, 3), (2, 1))),
+    lambda border, pooling: setattr(border, "data_format", "channels_first"),
+    lambda border, pooling: setattr(pooling, "strides", (1, 3)),
+    lambda border, pooling: setattr(pooling, "padding", ((0, 2), (2, 1))),
+    lambda border, pooling: setattr(pooling, "data_format", "channels_first"),
+])  # fmt: skip
+@pytest.mark.parametrize("pooling", [layers.MaxPooling2D, layers.AveragePooling2D])
+def test_what_stands_around_a_convolution_may_change_too(change: Callable[..., None], pooling: Any) -> None:
+    model = chain(layers.ZeroPadding2D(1), layers.Conv2D(4, 3), layers.ReLU(), pooling(3), shape=(12, 12, 12))
+    x = np.random.default_rng(0).standard_normal((2, 12, 12, 12), np.float32)
+    before, _ = outcomes(model, x)
+    change(model.layers[0], model.layers[-1])
+    fused, unfused = outcomes(model, x)
+    assert len(blocks_of(model)) == 1
+    assert_alike(fused, unfused)
+    assert differ(unfused, before)

@@ -14,6 +14,7 @@ import minicnn.functional as F
 from minicnn import Tensor, layers
 from minicnn.autograd import as_array
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Input, Layer
+from minicnn.parameter import Parameter
 
 
 class Scale(Layer):
@@ -131,6 +132,49 @@ def test_weights_come_in_keras_order() -> None:
     layer = Mixed()
     layer.build((None, 4))
     assert [p.name for p in layer.weights] == ["mixed/kernel", "mixed/count", "dense/kernel", "dense/bias"]
+
+
+def listed(weights: list[Any]) -> list[int]:
+    """What can be compared: tensors compare element by element."""
+    return [id(weight) for weight in weights]
+
+
+def test_a_weight_that_is_replaced_is_gone_and_the_new_one_stands_in_its_place() -> None:
+    layer = Dense(3)
+    layer.build((None, 4))
+    bias, other = layer.bias, Parameter((4, 3), initializer=minicnn.initializers.get("ones"), name="other")
+    layer.kernel = other
+    assert listed(layer.weights) == listed([other, bias])
+    assert layer.count_params() == 15
+    fixed = Parameter((4, 3), initializer=minicnn.initializers.get("ones"), name="fixed", trainable=False)
+    layer.kernel = fixed
+    assert listed(layer.weights) == listed([bias, fixed])
+    assert listed(layer.trainable_weights) == listed([bias])
+    layer.bias = None
+    assert listed(layer.weights) == listed([fixed])
+    del layer.kernel
+    assert listed(layer.weights) == listed([])
+
+
+def test_a_weight_stays_as_long_as_one_attribute_holds_it() -> None:
+    layer = Dense(3)
+    layer.build((None, 4))
+    kernel, bias = layer.weights
+    layer.twice = kernel
+    layer.kernel = layer.kernel
+    layer.kernel = Parameter((4, 3), initializer=minicnn.initializers.get("ones"))
+    assert listed(layer.weights) == listed([kernel, bias, layer.kernel])
+    # Tied: one stands in for both.
+    layer.twice = layer.kernel
+    assert listed(layer.weights) == listed([layer.kernel, bias])
+
+
+def test_a_layer_built_twice_keeps_the_weights_of_the_second_time() -> None:
+    layer = Dense(3)
+    layer.build((None, 4))
+    layer.build((None, 5))
+    assert listed(layer.weights) == listed([layer.kernel, layer.bias])
+    assert layer.count_params() == 18
 
 
 def test_get_weights_are_copies() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,9 @@ def test_a_reshape_that_does_not_fit() -> None:
         layers.Reshape((28, 27))(np.zeros((2, 784)))
     with refused(r"Reshape 'r': 784 values a sample, of shape \(784,\), do not fit target_shape \(-1, 27\)"):
         layers.Reshape((-1, 27), name="r")(Input((784,)))
-    with refused(r"target_shape must hold sizes and at most one -1, but \(-1, -1\) came"):
-        layers.Reshape((-1, -1))
+    for shape in ((-1, -1), (2.5, 2), (-2,), (True, 3)):
+        with refused(re.escape(f"target_shape must hold sizes and at most one -1, but {shape!r} came")):
+            layers.Reshape(shape)
 
 
 def test_batch_normalization_built_for_other_channels() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,9 +85,28 @@ def test_a_batch_size_can_be_fixed() -> None:
     assert Input((3,), dtype="float64").dtype == "float64"
 
 
-def test_an_impossible_input_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"InputLayer 'input_layer': shape must hold sizes or None, but \('a',\) came"):
-        Input(("a",))  # type: ignore[arg-type]
+def test_sizes_may_be_numpys_whole_numbers() -> None:
+    assert Input(np.int64(3)).shape == (None, 3)
+    shape = Input(np.array([4, 5]), batch_size=np.int32(2)).shape
+    assert shape == (2, 4, 5)
+    assert {type(size) for size in shape} == {int}
+
+
+@pytest.mark.parametrize("shape", [("a",), (True, 3), (2.0,), (-1,), 2.5, None, "ab"])
+def test_an_impossible_input_shape_is_refused(shape: Any) -> None:
+    message = f"InputLayer 'input_layer': shape must hold the sizes of one sample, None where open, but {shape!r} came"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Input(shape)
+    if shape is not None:
+        with pytest.raises(ValueError, match=r"Dense 'dense': input_shape must hold the sizes of one sample"):
+            Dense(2, input_shape=shape)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True])
+def test_an_impossible_batch_size_is_refused(batch_size: Any) -> None:
+    message = f"InputLayer 'input_layer': batch_size must be a whole number above 0, but {batch_size!r} came"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Input((3,), batch_size=batch_size)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y))])

@@ -144,10 +144,11 @@ def test_pearson_correlation_of_constants_is_nan_without_a_warning():
         assert np.isnan(metrics.PearsonCorrelation()([[1.0, 1.0]], [[1.0, 2.0]]))
 
 
-def test_pearson_correlation_along_the_batch():
+@pytest.mark.parametrize("axis", [0, np.int64(0), (0,)])
+def test_pearson_correlation_along_the_batch(axis):
     generator = np.random.default_rng(0)
     y_true, y_pred = generator.normal(size=(2, 30, 1))
-    metric = metrics.PearsonCorrelation(axis=0)
+    metric = metrics.PearsonCorrelation(axis=axis)
     assert metric(y_true, y_pred) == pytest.approx(np.corrcoef(y_true.ravel(), y_pred.ravel())[0, 1])
 
 
@@ -196,5 +197,7 @@ def test_weights_that_do_not_fit():
 
 
 def test_k_out_of_range():
-    with pytest.raises(ValueError, match="top_k_categorical_accuracy: expected k >= 1, got 0"):
+    with pytest.raises(ValueError, match="top_k_categorical_accuracy: k must be at least 1, got 0"):
         metrics.TopKCategoricalAccuracy(0)
+    with pytest.raises(TypeError, match=r"sparse_top_k_categorical_accuracy: k must be a whole number, got 2\.5"):
+        metrics.SparseTopKCategoricalAccuracy(2.5)

@@ -81,12 +81,43 @@ def test_a_trained_optimizer_keeps_what_it_has_when_it_is_wrapped() -> None:
     assert optimizer.dynamic_scale == 2.0**15 and optimizer.dynamic_growth_steps == 2000
 
 
+def test_it_is_an_optimizer_in_all_respects() -> None:
+    """Every public name of `Optimizer`: what the inner optimizer has is the inner one's, read and written."""
+    inner = optimizers.SGD(0.1, momentum=0.9, weight_decay=0.01, clipnorm=1.0, decay=0.5)
+    weight = parameter(np.ones(3))
+    optimizer = LossScaleOptimizer(inner, initial_scale=2.0).bind([weight])
+    weight.grad = Tensor(np.full(3, 2e3, np.float32))
+    optimizer.step()
+    own = {"name", "scale_loss", "step", "zero_grad", "apply_gradients", "bind", "arrays",
+           "get_config", "get_state", "set_state", "from_config"}  # fmt: skip
+    known = {*dir(optimizers.Optimizer), *vars(optimizers.Optimizer(0.1))}
+    for name in {key for key in known if not key.startswith("_")} - own:
+        assert getattr(optimizer, name) == getattr(inner, name), name
+    for name, value in {"learning_rate": 0.5, "decay": 0.25, "weight_decay": None, "clipnorm": None, "clipvalue": 3.0,
+                        "global_clipnorm": 2.0, "iterations": 7}.items():  # fmt: skip
+        setattr(optimizer, name, value)
+        assert getattr(inner, name) == getattr(optimizer, name) == value
+    *inner_arrays, scale, counter = optimizer.arrays()
+    assert all(a is b for a, b in zip(inner_arrays, inner.arrays(), strict=True))
+    assert (float(scale), int(counter)) == (optimizer.dynamic_scale, optimizer.step_counter) == (2.0, 1)
+
+
+def test_gradients_of_the_scaled_loss_may_be_given_as_pairs() -> None:
+    weight = parameter(np.ones(3))
+    optimizer = LossScaleOptimizer(optimizers.SGD(0.5), initial_scale=8.0)
+    optimizer.apply_gradients([(np.full(3, 8, np.float32), weight)])
+    np.testing.assert_array_equal(weight.numpy(), 0.5)
+    optimizer.apply_gradients([(np.full(3, np.inf, np.float32), weight)])
+    np.testing.assert_array_equal(weight.numpy(), 0.5)
+    assert optimizer.dynamic_scale == 4.0
+
+
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"inner_optimizer": None}, TypeError, "inner_optimizer to be an optimizer that does not scale, got None"),
     ({"inner_optimizer": LossScaleOptimizer("sgd")}, TypeError, "an optimizer that does not scale"),
     ({"inner_optimizer": "sgd", "initial_scale": 0}, ValueError, "initial_scale > 0 and finite, got 0"),
     ({"inner_optimizer": "sgd", "dynamic_growth_steps": 2.5}, TypeError, "a whole number, got 2.5"),
-    ({"inner_optimizer": "sgd", "dynamic_growth_steps": 0}, ValueError, "dynamic_growth_steps > 0"),
+    ({"inner_optimizer": "sgd", "dynamic_growth_steps": 0}, ValueError, "steps must be at least 1, got 0"),
 ])  # fmt: skip
 def test_wrong_arguments_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
