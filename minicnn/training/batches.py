@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.autograd import as_array
 from minicnn.device import device_of, native, place
+from minicnn.functional.geometry import whole
 from minicnn.kernels.floats import is_floating, is_real
 from minicnn.models.diagnosis import fits
 from minicnn.training.batch import Batch, Selection, Several
@@ -28,6 +29,8 @@ class Layout:
         operation: "fit", "evaluate", ..., for messages.
         inputs: name, shape (batch axis included) and dtype of each input; None where the model cannot tell.
         output_names: names of the outputs; None where the model cannot tell.
+        dtype: that targets with a fraction, class weights, and inputs of unknown dtype are cast to.
+        row_rank: targets of at least so many axes hold a row for each prediction, those of fewer its class number.
     """
 
     def __init__(
@@ -36,11 +39,13 @@ class Layout:
         inputs: Sequence[tuple[str, tuple[int | None, ...], Any]] | None,
         output_names: Sequence[str] | None,
         dtype: Any = np.float32,
+        row_rank: float = 2,
     ) -> None:
         self.operation = operation
         self.inputs = inputs
         self.output_names = output_names
         self.dtype = np.dtype(dtype)
+        self.row_rank = row_rank
 
     def input_arrays(self, x: Any) -> list[np.ndarray]:
         """Read `x` as one array for each input, with a missing last axis of size 1 added."""
@@ -162,7 +167,9 @@ class ArrayFeed:
         self.y = None if y is None else layout.output_arrays(y)
         self.weights: list[Any] | None = layout.weight_arrays(sample_weight, 1 if self.y is None else len(self.y))
         self.size = self._count_samples()
-        self.batch_size = _checked_batch_size(layout.operation, batch_size)
+        self.batch_size = (
+            DEFAULT_BATCH_SIZE if batch_size is None else whole(batch_size, "batch_size", layout.operation)
+        )
         self.steps: int | None = math.ceil(self.size / self.batch_size)
         self.generator = generator
         self.class_weight = class_weights(layout, class_weight, self.y)
@@ -263,34 +270,26 @@ def _target_dtype(array: np.ndarray, dtype: np.dtype) -> np.dtype:
     return dtype if is_floating(array.dtype) else array.dtype
 
 
-def _checked_batch_size(operation: str, batch_size: int | None) -> int:
-    if batch_size is None:
-        return DEFAULT_BATCH_SIZE
-    if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"{operation}: batch_size must be a whole number of at least 1, got {batch_size!r}")
-    return int(batch_size)
-
-
 # ----------------------------------------------------------------------------------------- class weights
 
 
 class ClassWeights:
     """A weight for each class number; 1 for classes that are not named."""
 
-    def __init__(self, operation: str, weights: Mapping[int, float], dtype: np.dtype) -> None:
+    def __init__(self, layout: Layout, weights: Mapping[int, float]) -> None:
         for label in weights:
             if not isinstance(label, (int, np.integer)) or label < 0:
-                raise ValueError(f"{operation}: class_weight maps class numbers to weights, but {label!r} is no class")
-        self._table = np.ones(max(weights, default=0) + 1, dtype)
+                raise ValueError(
+                    f"{layout.operation}: class_weight maps class numbers to weights, but {label!r} is no class"
+                )
+        self._row_rank = layout.row_rank
+        self._table = np.ones(max(weights, default=0) + 1, layout.dtype)
         for label, weight in weights.items():
             self._table[label] = weight
 
     def times(self, y: Any, weights: list[Any] | None) -> list[Any]:
         """Give the samples' weights, times those that came with them, where y lies."""
-        labels = y
-        if y.ndim > 1:
-            labels = y[..., 0] if y.shape[-1] == 1 else np.argmax(y, axis=-1)
-        labels = labels.astype(np.int64)
+        labels = self._class_numbers(y).astype(np.int64)
         table = place(self._table, device_of(y))
         known = np.clip(labels, 0, len(table) - 1)
         factors = np.where(known == labels, table[known], table.dtype.type(1))
@@ -299,6 +298,11 @@ class ClassWeights:
             return [factors]
         given = place(given, device_of(y))
         return [factors * given.reshape(given.shape + (1,) * (factors.ndim - given.ndim)).astype(factors.dtype)]
+
+    def _class_numbers(self, y: Any) -> Any:
+        if y.ndim > 1 and y.shape[-1] == 1:
+            return y[..., 0]
+        return y if y.ndim < self._row_rank else np.argmax(y, axis=-1)
 
 
 def class_weights(
@@ -314,4 +318,4 @@ def class_weights(
         )
     if y is not None and len(y) > 1:
         raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
-    return ClassWeights(layout.operation, weights, layout.dtype)
+    return ClassWeights(layout, weights)

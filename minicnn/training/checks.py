@@ -11,12 +11,25 @@ import minicnn.functional as F
 from minicnn import losses
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import device_of
+from minicnn.functional.geometry import whole
 from minicnn.kernels.samples import is_finite
 from minicnn.losses.crossentropy import check_class_numbers, check_within
 from minicnn.training.batch import Batch, Selection
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+
+
+def check_counts(operation: str, **counts: Any) -> None:
+    """Refuse what is given for the number of something, such as steps, unless it is None or at least 1.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is too small.
+    """
+    for name, count in counts.items():
+        if count is not None:
+            whole(count, name, operation)
 
 
 def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:

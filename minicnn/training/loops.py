@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.autograd import as_array, no_grad
 from minicnn.callbacks import Callback, CallbackList, History, ProgressBar
 from minicnn.device import to_host
+from minicnn.functional.geometry import whole
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.batch import Batch
@@ -48,7 +49,15 @@ def fit(
     trainer = model.trainer
     layout = trainer.layout("fit")
     verbosity = resolve_verbosity(verbose)
-    _check_counts(epochs=epochs, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch)
+    whole(epochs, "epochs", "fit", least=0)
+    whole(initial_epoch, "initial_epoch", "fit", least=0)
+    checks.check_counts(
+        "fit",
+        steps_per_epoch=steps_per_epoch,
+        validation_steps=validation_steps,
+        validation_batch_size=validation_batch_size,
+    )
+    frequency = _checked_frequency(validation_freq)
     if validation_data is None and validation_split:
         (x, y, sample_weight), validation_data = split_validation(layout, x, y, sample_weight, validation_split)
     feed = make_feed(
@@ -60,7 +69,9 @@ def fit(
         generator=model.shuffler if shuffle else None,
         class_weight=class_weight,
     )
-    validation = _validation_feed(trainer, validation_data, validation_batch_size or batch_size)
+    validation = _validation_feed(
+        trainer, validation_data, batch_size if validation_batch_size is None else validation_batch_size
+    )
     _prepare(trainer, feed)
     if validation is not None and trainer.outputs is not None:
         _check_arrays(trainer, validation)
@@ -75,7 +86,7 @@ def fit(
     hooks = CallbackList([*_listed(callbacks), *bars, history], model, params)
     model.stop_training = False
     model.history = history
-    run = _Run(model, trainer, hooks, feed, validation, validation_steps, validation_freq, steps_per_epoch)
+    run = _Run(model, trainer, hooks, feed, validation, validation_steps, frequency, steps_per_epoch)
     run.train(initial_epoch, epochs)
     return history
 
@@ -165,15 +176,14 @@ class _Run:
         return {f"val_{name}": value for name, value in logs.items()}
 
 
+def _checked_frequency(frequency: Any) -> int | Collection[int]:
+    if isinstance(frequency, str) or not isinstance(frequency, Iterable):
+        return whole(frequency, "validation_freq", "fit")
+    return {whole(epoch, "validation_freq", "fit") for epoch in frequency}
+
+
 def _is_due(epoch: int, frequency: int | Collection[int]) -> bool:
     return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        least = 0 if name in ("initial_epoch", "epochs") else 1
-        if count is not None and (not isinstance(count, (int, np.integer)) or count < least):
-            raise ValueError(f"fit: {name} must be a whole number of at least {least}, got {count!r}")
 
 
 def _validation_feed(trainer: Trainer, data: Any, batch_size: int | None) -> Feed | None:
@@ -257,6 +267,7 @@ def evaluate(
     """Measure; see `Model.evaluate`."""
     trainer = model.trainer
     verbosity = resolve_verbosity(verbose)
+    checks.check_counts("evaluate", steps=steps)
     feed = make_feed(trainer.layout("evaluate"), x, y, sample_weight, batch_size=batch_size)
     if isinstance(feed, ArrayFeed):
         trainer.prepare(feed.head())
@@ -276,6 +287,7 @@ def predict(
     callbacks: Callback | Sequence[Callback] | None,
 ) -> Any:
     """Compute the outputs; see `Model.predict`."""
+    checks.check_counts("predict", steps=steps)
     feed = make_feed(make_layout(model, "predict"), x, batch_size=batch_size)
     hooks = _hooks(model, callbacks, resolve_verbosity(verbose), steps or feed.steps)
     hooks.call("on_predict_begin", {})
@@ -314,8 +326,8 @@ class _Gathered:
             return
         if self._whole is None:
             self._whole = [np.empty((self._size, *output.shape[1:]), output.dtype) for output in outputs]
-        for whole, output in zip(self._whole, outputs, strict=True):
-            whole[self._filled : self._filled + len(output)] = output
+        for place, output in zip(self._whole, outputs, strict=True):
+            place[self._filled : self._filled + len(output)] = output
         self._filled += len(outputs[0])
 
     def arrays(self, operation: str) -> list[np.ndarray]:

@@ -126,6 +126,12 @@ def loss_of(model: Model, loss: Any, target_shape: Sequence[int | None], output_
     return losses.get(loss, target_shape, output_shape)
 
 
+def takes_class_numbers(loss: Any) -> bool:
+    """Whether a model's one loss, by itself or in a list, takes class numbers and no rows of a number for each."""
+    only = loss[0] if isinstance(loss, list) and len(loss) == 1 else loss
+    return isinstance(only, losses.SparseCategoricalCrossentropy)
+
+
 def spread_metrics(value: Any, names: Sequence[str]) -> list[list[Any]]:
     """Give the list of metrics of each output, from one list for a single one, or as `spread` takes it."""
     if value is None:

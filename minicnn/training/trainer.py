@@ -33,6 +33,7 @@ from minicnn.training.outputs import (
     serialize,
     spread,
     spread_metrics,
+    takes_class_numbers,
 )
 from minicnn.training.prediction import Predictions
 from minicnn.training.replay import Replays, WholeStep
@@ -478,11 +479,13 @@ def make_layout(model: Model, operation: str) -> Layout:
     """Describe how the x and y of a model are to be read."""
     name = f"{operation}, {model.describe()}"
     if model.graph is None:
-        return Layout(name, None, None, model.dtype)
+        takes_numbers = model.compiled and takes_class_numbers(model.trainer.loss)
+        return Layout(name, None, None, model.dtype, row_rank=math.inf if takes_numbers else 2)
     inputs = [
         (label, tensor.shape, tensor.dtype) for label, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    return Layout(name, inputs, model.output_names, model.outputs[0].dtype)
+    output = model.outputs[0]
+    return Layout(name, inputs, model.output_names, output.dtype, row_rank=len(output.shape))
 
 
 def arrange(model: Model, arrays: Sequence[Any]) -> Any:
