@@ -172,8 +172,8 @@ def segmenter(shape):
 @pytest.mark.parametrize("shape", [(4, 3, 1), (None, None, 1), None], ids=["drawn", "of any size", "deferred"])
 def test_class_weights_of_pixels(shape):
     labels = np.random.default_rng(1).integers(0, 3, (5, 4, 3))
-    weights = {0: 1.0, 2: 5.0}
-    table = np.array([1.0, 1.0, 5.0])
+    weights = {0: 3.0, 2: 5.0}
+    table = np.array([3.0, 1.0, 5.0])
     expected = float(np.mean(table[labels]) * np.log(3))
     x, one_hot = np.ones((5, 4, 3, 1), np.float32), np.eye(3, dtype=np.float32)[labels]
     for loss, y in (
