@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import random as seeds
 from minicnn.autograd import Tensor
+from minicnn.errors import unknown_name
 from minicnn.layers import Layer, SymbolicTensor, registry
 from minicnn.models.diagnosis import explain_input, fits
 from minicnn.models.graph import Graph, from_wiring
@@ -130,8 +131,6 @@ class Model(Layer):
         for layer in layers:
             if layer.name == name:
                 return layer
-        from minicnn.errors import unknown_name
-
         raise ValueError(f"{self.describe()}: {unknown_name('layer', str(name), [layer.name for layer in layers])}")
 
     def _known_graph(self, what: str) -> Graph:

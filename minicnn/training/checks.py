@@ -14,6 +14,8 @@ from minicnn.device import device_of
 from minicnn.functional.geometry import whole
 from minicnn.kernels.samples import is_finite
 from minicnn.losses.crossentropy import check_class_numbers, check_within
+from minicnn.models.diagnosis import describe_shape
+from minicnn.models.graph import Graph
 from minicnn.training.batch import Batch, Selection
 
 if TYPE_CHECKING:
@@ -38,13 +40,13 @@ def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple
         return
     if len(output_shape) > 2 and y.ndim <= 2:
         raise ValueError(
-            f"{owner}: the output has shape {_open(output_shape)}, a prediction for each position, but the targets "
-            f"have shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the last "
-            "Dense makes one prediction a sample"
+            f"{owner}: the output has shape {describe_shape(output_shape)}, a prediction for each position, but the "
+            f"targets have shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the "
+            "last Dense makes one prediction a sample"
         )
     if isinstance(loss, losses.CategoricalCrossentropy) and y.ndim < len(output_shape):
         raise ValueError(
-            f"{owner}: {loss.name} takes one-hot targets of shape {_open(output_shape)}, but they have shape "
+            f"{owner}: {loss.name} takes one-hot targets of shape {describe_shape(output_shape)}, but they have shape "
             f"{y.shape}; for integer labels use sparse_categorical_crossentropy, or utils.to_categorical(y)"
         )
 
@@ -118,8 +120,6 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
     graph = model.graph
     if graph is None or not model.runs_graph:
         return None
-    from minicnn.models.graph import Graph
-
     steps = graph.steps
     tensors = [tensor for step in steps for tensor in step.node.outputs]
     everything = Graph(graph.inputs, tensors, graph.owner)
@@ -129,7 +129,3 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
         if not is_finite(as_array(value)):
             return tensor.node.layer.describe()
     return None
-
-
-def _open(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("N" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"

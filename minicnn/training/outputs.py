@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,17 +86,6 @@ def serialize(item: Any) -> Any:
     description = {"class_name": type(item).__name__, "config": item.get_config()}
     # A loss may stand among the metrics, and share its name with one of them.
     return {**description, "kind": "loss"} if isinstance(item, losses.Loss) else description
-
-
-def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
-    if value is None:
-        return None
-    if isinstance(value, (list, tuple)):
-        return [map_leaves(item, function) for item in value]
-    if isinstance(value, Mapping) and "class_name" not in value:
-        return {key: map_leaves(item, function) for key, item in value.items()}
-    return function(value)
 
 
 def spread(value: Any, names: Sequence[str], what: str, *, share: bool) -> list[Any]:

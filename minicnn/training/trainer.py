@@ -21,6 +21,7 @@ from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, device_of, place, to_host
 from minicnn.kernels.floats import is_half
 from minicnn.metrics.regression import LossMetric
+from minicnn.registry import map_leaves
 from minicnn.training import checks
 from minicnn.training.batch import Batch, Selection, Several
 from minicnn.training.batches import Layout
@@ -28,7 +29,6 @@ from minicnn.training.outputs import (
     Output,
     known_loss,
     known_metric,
-    map_leaves,
     named_metric,
     serialize,
     spread,
