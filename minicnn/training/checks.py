@@ -92,13 +92,13 @@ def warn_about_pairing(loss: Any, activation: Any, output_shape: tuple[int | Non
         warnings.warn(
             "the softmax of a single value is always 1, so nothing can be learned: use sigmoid with "
             "binary_crossentropy, or one unit for each class",
-            stacklevel=6,
+            stacklevel=7,
         )
     if getattr(loss, "from_logits", False) and activation in (F.softmax, F.sigmoid):
         warnings.warn(
             f"{loss.name} has from_logits=True, but the last layer applies {activation.__name__} already: leave out "
             "one of the two",
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

@@ -55,6 +55,21 @@ def test_labels_of_the_wrong_form():
     untouched(classifier("mse"), "same shape, got y_true", X, np.zeros((6, 4)))
 
 
+@pytest.mark.parametrize("metrics", [None, ["accuracy"]])
+def test_nothing_is_left_of_a_mistake(metrics):
+    model = classifier("categorical_crossentropy", metrics=metrics)
+    fresh = classifier("categorical_crossentropy", metrics=metrics)
+    fresh.set_weights(model.get_weights())
+    labels = np.arange(6) % 3
+    untouched(model, "for integer labels use sparse_categorical", X, labels)
+    one_hot = np.eye(3)[labels]
+    assert model.evaluate(X, one_hot, verbose=0) == fresh.evaluate(X, one_hot, verbose=0)
+    model.fit(X, one_hot, shuffle=False, verbose=0)
+    fresh.fit(X, one_hot, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_nan_and_infinity_in_the_data():
     y = np.zeros(6, int)
     x = X.copy()

@@ -1,4 +1,4 @@
-"""Batches of arrays, cut and gathered, and how a model's inputs and outputs are read.
+"""Batches of arrays, cut and gathered.
 
 Arrays are never cast or copied as a whole: see `sources`.
 """
@@ -11,120 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import as_array
-from minicnn.device import device_of, native, place
+from minicnn.device import place
 from minicnn.functional.geometry import whole
 from minicnn.kernels.floats import is_floating, is_real
-from minicnn.models.diagnosis import fits
 from minicnn.training.batch import Batch, Selection, Several
+from minicnn.training.class_weights import ClassWeights, class_weights
+from minicnn.training.layout import Layout
 from minicnn.training.sources import Source
 
 DEFAULT_BATCH_SIZE = 32
-
-
-class Layout:
-    """How a model's inputs and outputs are called and shaped, which says how to read what the user gives.
-
-    Args:
-        operation: "fit", "evaluate", ..., for messages.
-        inputs: name, shape (batch axis included) and dtype of each input; None where the model cannot tell.
-        output_names: names of the outputs; None where the model cannot tell.
-        dtype: that targets with a fraction, class weights, and inputs of unknown dtype are cast to.
-        row_rank: targets of at least so many axes hold a row for each prediction, those of fewer its class number.
-    """
-
-    def __init__(
-        self,
-        operation: str,
-        inputs: Sequence[tuple[str, tuple[int | None, ...], Any]] | None,
-        output_names: Sequence[str] | None,
-        dtype: Any = np.float32,
-        row_rank: float = 2,
-    ) -> None:
-        self.operation = operation
-        self.inputs = inputs
-        self.output_names = output_names
-        self.dtype = np.dtype(dtype)
-        self.row_rank = row_rank
-
-    def input_arrays(self, x: Any) -> list[np.ndarray]:
-        """Read `x` as one array for each input, with a missing last axis of size 1 added."""
-        if self.inputs is None:
-            return self._free_arrays(x, "x")
-        names = [name for name, _, _ in self.inputs]
-        arrays = self._arrays(x, names, "x")
-        return [fit_rank(array, shape) for array, (_, shape, _) in zip(arrays, self.inputs, strict=True)]
-
-    def output_arrays(self, y: Any) -> list[np.ndarray]:
-        """Read `y` as one array for each output."""
-        if self.output_names is None:
-            return self._free_arrays(y, "y")
-        return self._arrays(y, self.output_names, "y")
-
-    def weight_arrays(self, weights: Any, count: int) -> list[np.ndarray | None] | None:
-        """Read sample weights as one array, or None, for each output; one array serves all outputs."""
-        if weights is None:
-            return None
-        if isinstance(weights, Mapping):
-            names = self.output_names or []
-            unknown = set(weights) - set(names)
-            if unknown:
-                raise ValueError(
-                    f"{self.operation}: sample_weight names {sorted(unknown)}, but the outputs are {list(names)}"
-                )
-            return [None if weights.get(name) is None else _array(weights[name]) for name in names]
-        if isinstance(weights, (list, tuple)) and len(weights) == count and count > 1:
-            return [None if weight is None else _array(weight) for weight in weights]
-        return [_array(weights)] * count
-
-    def input_dtype(self, index: int) -> np.dtype:
-        """Give the dtype that the input at `index` is cast to."""
-        return self.dtype if self.inputs is None else np.dtype(self.inputs[index][2])
-
-    def _arrays(self, values: Any, names: Sequence[str], what: str) -> list[np.ndarray]:
-        kind = "inputs" if what == "x" else "outputs"
-        if isinstance(values, Mapping):
-            if set(values) != set(names):
-                raise ValueError(f"{self.operation}: {what} names {list(values)}, but the {kind} are {list(names)}")
-            return [_array(values[name]) for name in names]
-        if len(names) == 1:
-            if isinstance(values, (list, tuple)) and len(values) == 1 and _is_array(values[0]):
-                return [_array(values[0])]
-            return [_array(values)]
-        if not isinstance(values, (list, tuple)) or len(values) != len(names):
-            came = f"{len(values)} arrays" if isinstance(values, (list, tuple)) else f"a {type(values).__name__}"
-            raise ValueError(
-                f"{self.operation}: the model has {len(names)} {kind} ({', '.join(names)}), so {what} must be a list "
-                f"or a dictionary of {len(names)} arrays, but {came} came"
-            )
-        return [_array(value) for value in values]
-
-    def _free_arrays(self, values: Any, what: str) -> list[np.ndarray]:
-        if isinstance(values, Mapping):
-            raise ValueError(f"{self.operation}: {what} must be a list of arrays, as the model names no {what}")
-        if isinstance(values, (list, tuple)) and values and all(_is_array(value) for value in values):
-            return [_array(value) for value in values]
-        return [_array(values)]
-
-
-def fit_rank(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Add or drop a last axis of size 1 where that makes the array's shape fit `shape`, as Keras does."""
-    if shape[-1] == 1 and fits(shape[1:-1], array.shape[1:]):
-        return array[..., np.newaxis]
-    if array.ndim > 1 and array.shape[-1] == 1 and fits(shape[1:], array.shape[1:-1]):
-        return array[..., 0]
-    return array
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
-
-
-def _array(value: Any) -> np.ndarray:
-    return native(as_array(value))
-
-
-# ------------------------------------------------------------------------------------------------ arrays
 
 
 class ArrayFeed:
@@ -270,52 +165,12 @@ def _target_dtype(array: np.ndarray, dtype: np.dtype) -> np.dtype:
     return dtype if is_floating(array.dtype) else array.dtype
 
 
-# ----------------------------------------------------------------------------------------- class weights
-
-
-class ClassWeights:
-    """A weight for each class number; 1 for classes that are not named."""
-
-    def __init__(self, layout: Layout, weights: Mapping[int, float]) -> None:
-        for label in weights:
-            if not isinstance(label, (int, np.integer)) or label < 0:
-                raise ValueError(
-                    f"{layout.operation}: class_weight maps class numbers to weights, but {label!r} is no class"
-                )
-        self._row_rank = layout.row_rank
-        self._table = np.ones(max(weights, default=0) + 1, layout.dtype)
-        for label, weight in weights.items():
-            self._table[label] = weight
-
-    def times(self, y: Any, weights: list[Any] | None) -> list[Any]:
-        """Give the samples' weights, times those that came with them, where y lies."""
-        labels = self._class_numbers(y).astype(np.int64)
-        table = place(self._table, device_of(y))
-        known = np.clip(labels, 0, len(table) - 1)
-        factors = np.where(known == labels, table[known], table.dtype.type(1))
-        given = weights[0] if weights else None
-        if given is None:
-            return [factors]
-        given = place(given, device_of(y))
-        return [factors * given.reshape(given.shape + (1,) * (factors.ndim - given.ndim)).astype(factors.dtype)]
-
-    def _class_numbers(self, y: Any) -> Any:
-        if y.ndim > 1 and y.shape[-1] == 1:
-            return y[..., 0]
-        return y if y.ndim < self._row_rank else np.argmax(y, axis=-1)
-
-
-def class_weights(
-    layout: Layout, weights: Mapping[int, float] | ClassWeights | None, y: Sequence[np.ndarray] | None
-) -> ClassWeights | None:
-    """Check what `Model.fit` takes as class_weight for a model of these targets; None where they are not known."""
-    if weights is None or isinstance(weights, ClassWeights):
-        return weights
-    if not isinstance(weights, Mapping):
-        raise TypeError(
-            f"{layout.operation}: class_weight must be a dictionary {{class number: weight}}, but "
-            f"{type(weights).__name__} came: {weights!r}"
-        )
-    if y is not None and len(y) > 1:
-        raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
-    return ClassWeights(layout, weights)
+def whole_batch(
+    layout: Layout,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | ClassWeights | None = None,
+) -> Batch:
+    """Read arrays as a single batch, of however many samples."""
+    return ArrayFeed(layout, x, y, sample_weight, batch_size=2**62, class_weight=class_weight).head()
