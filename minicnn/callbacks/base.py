@@ -34,9 +34,9 @@ class Callback:
         self.params = params
 
     def wants_batch(self, hook: str) -> bool:
-        """Say whether to call `hook` ("on_train_batch_end", ...) at this batch, for which running means are computed.
+        """Say whether to call `hook` ("on_train_batch_end", ...) at this batch: then running means are computed for it.
 
-        Asked once a batch of every hook that is overridden.
+        Asked once at every batch, for each hook that is overridden.
         """
         return True
 
