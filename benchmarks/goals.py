@@ -69,18 +69,15 @@ def _networks(results: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _layers(results: dict[str, Any]) -> Iterator[Goal]:
-    figures: dict[str, dict[str, float]] = {}
+    product, wide = f"{PRODUCT}: forward", []
     for work in results["workloads"].values():
-        for engine, values in report.medians(work).items():
-            for measure, value in values.items():
-                figures.setdefault(engine, {}).setdefault(measure, value)
-    product = f"{PRODUCT}: forward"
-    best = max(values[product] for values in figures.values() if product in values)
-    wide = [
-        (figures[report.OURS][f"{name}: forward"] / best, name)
-        for name, case in CASES.items()
-        if isinstance(case, ConvCase) and min(case.C, case.F) >= 32 and f"{name}: forward" in figures[report.OURS]
-    ]
+        figures = report.medians(work)
+        ours, best = figures[report.OURS], max(values[product] for values in figures.values() if product in values)
+        wide += [
+            (ours[f"{name}: forward"] / best, name)
+            for name, case in CASES.items()
+            if isinstance(case, ConvCase) and min(case.C, case.F) >= 32 and f"{name}: forward" in ours
+        ]
     if wide:
         value, name = min(wide)
         yield Goal(f"forward convolutions from 32 channels on over BLAS' product: the least ({name})", True, 0.8, value)

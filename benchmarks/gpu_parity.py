@@ -8,11 +8,16 @@ A gradient jumps where a ReLU or a maximum turns to another side, and near the e
 compiled kernels and NumPy's, both on the processor and in float32, are apart by 8e-3 of a gradient's largest value in
 `khuyen`, and by 3e-6 in its smooth twin, which has tanh and averages in their place. So how exact the arithmetic is
 shows in the twins.
+
+Losses jump, too, some steps later. How far they can be apart for nothing but that, the processor tells by itself: it
+trains again, each time with its weights moved by about half of their last bit before every step. `python -m
+benchmarks.gpu_parity NAME...` measures that, without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -26,8 +31,11 @@ from . import driver, engines
 from .workloads import WORKLOADS, Conv, Dense, Pool, Workload
 
 STEPS = 10
+# How often the processor trains again, and how far its weights are moved: half a float32's last bit, over its value.
+TRAININGS, HALF_A_BIT = 16, 2.0**-24
 # What is computed how, by the names that the tables give it.
 HOW = {"strict float32": False, "TF32": True}
+ALONE = "the processor, half a bit aside"
 
 
 def measure(options: argparse.Namespace, about: dict[str, Any], found: dict[str, Any]) -> Iterator[None]:
@@ -39,7 +47,7 @@ def measure(options: argparse.Namespace, about: dict[str, Any], found: dict[str,
         both = {name: work} if twin == work else {name: work, twin.name: twin}
         for each, network in both.items():
             found[each] = {how: deviations(network, tf32) for how, tf32 in HOW.items()}
-            found[each]["smooth"] = network == twin
+            found[each] |= {ALONE: {"losses": sensitivity(network)}, "smooth": network == twin}
             yield
         driver.progress("parity", done, len(WORKLOADS), "network")
 
@@ -74,6 +82,26 @@ def deviations(work: Workload, tf32: bool, steps: int = STEPS) -> dict[str, floa
     return found
 
 
+def sensitivity(work: Workload, steps: int = STEPS, trainings: int = TRAININGS) -> float:
+    """How far the processor's losses are at most from those of trainings with weights half a bit aside."""
+    plain = _losses(work, steps, None)
+    aside = (_losses(work, steps, np.random.default_rng(seed)) for seed in range(trainings))
+    return max(float(np.abs(losses - plain).max()) for losses in aside)
+
+
+def _losses(work: Workload, steps: int, generator: np.random.Generator | None) -> np.ndarray:
+    host, found = _engine(work, "cpu"), []
+    x, y = work.data(steps * work.batch_size)
+    for step in range(steps):
+        if generator is not None:
+            weights = host.model.get_weights()
+            moved = [w * (1 + HALF_A_BIT * generator.standard_normal(w.shape)) for w in weights]
+            host.model.set_weights([w.astype(np.float32) for w in moved])
+        part = slice(step * work.batch_size, (step + 1) * work.batch_size)
+        found.append(_train(host, x[part], y[part]))
+    return np.array(found)
+
+
 def _engine(work: Workload, device: str) -> Any:
     engine = engines.load("minicnn", 4, device)
     engine.build(work, dropout=False)
@@ -93,3 +121,14 @@ def _gradients(engine: Any, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     for weight in model.trainable_weights:
         weight.grad = None
     return found
+
+
+def main() -> int:
+    """Print how far half a bit takes the losses of each network named, or of all."""
+    for name in sys.argv[1:] or WORKLOADS:
+        print(f"{name}: {sensitivity(WORKLOADS[name]):.1e}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

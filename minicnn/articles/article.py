@@ -21,14 +21,21 @@ class Figure:
     Attributes:
         measure: what was measured: "test accuracy", "test loss", "validation accuracy", "training accuracy".
         value: the number; accuracies lie in 0..1.
-        epochs: after how many epochs it was measured.
+        epochs: after how many epochs it was measured; None where the article does not say.
         note: what a reader must know before comparing, or "".
     """
 
     measure: str
     value: float
-    epochs: int
+    epochs: int | None
     note: str = ""
+
+    @property
+    def when(self) -> str:
+        """ "after 1 epoch", "after 6 epochs", or that the article does not say."""
+        if self.epochs is None:
+            return "after a number of epochs that is not given"
+        return f"after {self.epochs} epoch{'' if self.epochs == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -135,4 +142,4 @@ class Article:
     def figure(self, measure: str, epochs: int) -> Figure | None:
         """The reported figure of that measure whose number of epochs is nearest to `epochs`, or None."""
         figures = [figure for figure in self.figures if figure.measure == measure]
-        return min(figures, key=lambda figure: abs(figure.epochs - epochs), default=None)
+        return min(figures, key=lambda figure: abs((figure.epochs or epochs) - epochs), default=None)

@@ -1,4 +1,4 @@
-"""Experiments that settle what the articles claim in passing: neighbours, trees, strides, straight lines, shifts."""
+"""Experiments that settle what the articles claim in passing: neighbours, trees, strides, linear maps, shifts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicnn.models import Model, Sequential
 
 
 def neighbour_correlation(pictures: ArrayLike, distances: Sequence[int]) -> NDArray[np.float64]:
-    """How alike pixels are that lie some distance apart, in a row or in a column.
+    """How alike pixels some distance apart are, along rows and columns.
 
     Pearson's r over all pairs of pixels at that distance, in all pictures; pixels that never change are left out.
 
@@ -70,7 +70,7 @@ def shuffled_pixels(pictures: ArrayLike, seed: int = 0) -> NDArray[Any]:
 
 
 def strided(model: Sequential) -> Sequential:
-    """A network like this one in which each convolution before a pooling takes its steps, and the pooling is gone.
+    """A network like this one without its poolings: the convolution before each takes over its strides.
 
     Output sizes stay the same where the padding is "same", and so does the number of weights.
 
@@ -98,8 +98,8 @@ def strided(model: Sequential) -> Sequential:
 def as_one_matrix(model: Model, input_shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The matrix A and the vector b with f(x) = x A + b for every x, if the network f is linear at all.
 
-    Row i of A is f(e_i) - f(0), where e_i is a picture of zeros but for a 1 at place i. A network without activations
-    is no more than this one matrix, however many layers it has.
+    Row i of A is f(e_i) - f(0), where e_i is a picture of zeros with a single 1 at place i. A network without
+    activations is no more than this one matrix, however many layers it has.
 
     Args:
         model: of one input and one output (N, units).
@@ -115,10 +115,10 @@ def as_one_matrix(model: Model, input_shape: Sequence[int]) -> tuple[NDArray[np.
 
 
 def shift_response(model: Model, pictures: ArrayLike, shifts: Sequence[int]) -> NDArray[np.float64]:
-    """How much a network's output changes when its pictures move to the right, compared with how much it varies.
+    """How much a network's output changes when its pictures move to the right, compared with how much it varies anyway.
 
     For each shift the mean over the pictures of ||f(x shifted) - f(x)||, divided by the mean of ||f(x) - f(x')|| over
-    pairs of different pictures: 0 is no change at all, and at 1 a shifted picture is as strange as another one.
+    pairs of different pictures: 0 is no change at all, and at 1 a shifted picture is as different as another one.
 
     Args:
         model: any; its output is taken as a vector.

@@ -183,9 +183,9 @@ FINAL = _article(
         note=" Pictures are zoomed and mirrored: undistorted, these 4,096 are known by heart after nine epochs.",
     ),
     figures=(
-        Figure("validation loss", 0.75, 19, "the cross-entropy; the text gives no number of epochs"),
-        Figure("validation correlation", 0.42, 19),
-        Figure("validation accuracy", 0.75, 19),
+        Figure("validation loss", 0.75, None, "the cross-entropy"),
+        Figure("validation correlation", 0.42, None),
+        Figure("validation accuracy", 0.75, None),
     ),
     note="Described in words only: first convolution halved to 64 filters, both dense layers doubled to 512.",
 )

@@ -22,11 +22,12 @@ def articles() -> None:
         recipes = f"recipes: {', '.join(article.recipes)}" if article.recipes else "to be looked at"
         click.echo(f"{name:<{width}}{article.title}; {article.parameters:,} parameters; {recipes}")
         notes = [article.note] if article.note else []
+        notes.insert(0, f"{', '.join(article.index)}: {article.source}" if article.index else article.source)
         if len(article.classes) == 2:
-            notes.insert(0, f"0 = {article.classes[0]}, 1 = {article.classes[1]}")
+            notes.insert(1, f"0 = {article.classes[0]}, 1 = {article.classes[1]}")
         for figure in article.figures:
-            plural, note = "" if figure.epochs == 1 else "s", f" ({figure.note})" if figure.note else ""
-            notes.append(f"{figure.measure} {figure.value:.4f} after {figure.epochs} epoch{plural}{note}")
+            note = f" ({figure.note})" if figure.note else ""
+            notes.append(f"{figure.measure} {figure.value:.4f} {figure.when}{note}")
         for note in notes:
             click.echo(f"{'':<{width}}  {note}")
 

@@ -28,9 +28,8 @@ def comparison(result: dict[str, float], part: str, article: Article | None, epo
         line = f"{part.capitalize()} {name} {value:.4f}"
         figure = None if article is None else article.figure(f"{part} {name}", epochs)
         if figure is not None:
-            plural = "" if figure.epochs == 1 else "s"
             note = f", {figure.note}" if figure.note else ""
-            line += f"   (the article: {figure.value:.4f} after {figure.epochs} epoch{plural}{note})"
+            line += f"   (the article: {figure.value:.4f} {figure.when}{note})"
         lines.append(line)
     return lines
 

@@ -76,19 +76,24 @@ def load(
         return replace(drawn, where=f"{drawn.where}, because MNIST cannot be had: {reason}", stands_in=True)
 
 
-def preparation(model: Model, scale: float = 1 / 255) -> Preprocessing:
-    """How pictures (N, H, W) or (N, H, W, C) uint8 become the network's input: float32, scaled, in its layout."""
+def preparation(model: Model, scale: float | None = None) -> Preprocessing:
+    """How pictures (N, H, W) or (N, H, W, C) uint8 become the network's input: float32, scaled, in its layout.
+
+    Args:
+        model: whose input it is. What its file carries is taken.
+        scale: factor for the pixels, whatever the file carries; None for that, or 1/255 where it carries none.
+    """
     from minicnn.preprocessing import Preprocessing
 
     stored = (model.preprocessing or {}).get("input")
     if stored is not None:
-        return Preprocessing.from_config(stored)
+        return Preprocessing.from_config(stored if scale is None else {**stored, "factor": scale})
     shape = tuple(model.input_shape[1:]) if isinstance(model.input_shape, tuple) else ()
     if len(shape) not in (2, 3):
         raise ValueError(f"{model.name} takes input of shape {model.input_shape}, but pictures are (N, H, W, channels)")
     # Pictures have 1 or 3 channels, and more rows and columns than that.
     first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
-    return Preprocessing(factor=scale, shape=shape, layout="channels_first" if first else "channels_last")
+    return Preprocessing(factor=1 / 255 if scale is None else scale, shape=shape, layout="channels_first" if first else "channels_last")
 
 
 def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def figures(reported: Sequence[Figure], recipe: Recipe, records: Sequence[Record
         those = [figure for figure in reported if figure.measure == measure]
         beside = [(figure, median([ours(figure, recipe, record) for record in records])) for figure in those]
         known = [pair for pair in _within(beside, epochs) if pair[1] is not None]
-        for figure, value in known or [min(beside, key=lambda pair: abs(pair[0].epochs - epochs))]:
+        for figure, value in known or [min(beside, key=lambda pair: abs(_after(pair[0], epochs) - epochs))]:
             found.append(
                 {
                     "measure": measure,
@@ -87,9 +87,14 @@ def figures(reported: Sequence[Figure], recipe: Recipe, records: Sequence[Record
 
 def _within(beside: list[tuple[Figure, float | None]], epochs: int) -> list[tuple[Figure, float | None]]:
     """The figures up to the end of a training; where none is of the end itself, the next one is compared with it."""
-    until = [pair for pair in beside if pair[0].epochs <= epochs]
-    later = [pair for pair in beside if pair[0].epochs > epochs]
-    return until if any(figure.epochs == epochs for figure, _ in until) else until + later[:1]
+    until = [pair for pair in beside if _after(pair[0], epochs) <= epochs]
+    later = [pair for pair in beside if _after(pair[0], epochs) > epochs]
+    return until if any(_after(figure, epochs) == epochs for figure, _ in until) else until + later[:1]
+
+
+def _after(figure: Figure, end: int) -> int:
+    """After how many epochs it was measured; where the article does not say, it stands beside our end."""
+    return end if figure.epochs is None else figure.epochs
 
 
 def ours(figure: Figure, recipe: Recipe, record: Record) -> float | None:

@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 # The figures that stand for a network where there is room for one measure only.
 _HEADLINES = ("test accuracy", "validation accuracy", "validation correlation", "training accuracy")
 _FIRST = ("index", "network", "recipe", "measure", "the article", "ours")
-_LAST = ("best validation epoch", "epochs", "s/epoch", "parameters", "measured")
+_LAST = ("best validation accuracy", "epochs", "s/epoch", "parameters", "measured")
 
 
 def table(rows: Sequence[Row], failures: Mapping[str, str] | None = None) -> str:
@@ -62,7 +62,10 @@ def _series(values: Sequence[float | None]) -> str:
 
 
 def _after(shown: Sequence[Mapping[str, Any]]) -> str:
-    return f" (after {' / '.join(str(figure['after']) for figure in shown)})" if shown else ""
+    if not shown:
+        return ""
+    epochs = [str(figure["after"]) for figure in shown if figure["after"] is not None]
+    return f" (after {' / '.join(epochs)})" if epochs else " (epochs not given)"
 
 
 def _end(row: Row) -> list[str]:

@@ -48,6 +48,7 @@ PLACES = {
     "pixels are divided by 255 twice": ["02: divided by 255 *twice*", "fashion-softmax: divided by 255 twice"],
     "a cross-entropy is that of two classes": ["02: is the *sum* for two right classes"],
     "the largest channel is called max pooling": ["02: which the article takes for its max pooling"],
+    "a table's best and last row do not fit what is said of both": ["02: Either reading contradicts one of the two"],
     "channels first are read as channels last": [
         "03: Keras 2 expects\nchannels last", "eastmount-as-run: what Keras 2 makes of its script",
     ],
@@ -56,12 +57,12 @@ PLACES = {
     "rows and columns of a kernel are swapped in words": ["03: `nb_row` the kernel's width"],
     "two signs are wrong in a product": ["04: it has two signs wrong"],
     "validation pictures are not scaled": ["04: validation pictures were not scaled", "khuyen: measured on 0..255"],
-    "the test set is validated on": ["04: it validates on the test set", "khuyen: validates on the test set"],
+    "the test set is validated on": ["04: the article validates on the test set", "khuyen: validates on the test set"],
     "468 steps leave pictures out": ["04: 468 whole ones and one of 96"],
     "98.88 % is not the training accuracy": ['04: its 98.88 % "on train and validation"'],
     "1,572 GB are 1.57": ["05: the article says 1,572", "besbes-dense-count: 1,572 GB are 1.57 GB"],
     "the shape and the count of the dense layer have slips": ["05: (255, 255, 3)", "05: 196,698,000"],
-    "an 8x8 matrix is printed with nine columns": ["05: the article prints a row of nine"],
+    "an 8x8 matrix is printed with nine columns": ["05: the article prints eight rows of *nine* numbers"],
     "patience meant one epoch more in Keras 2.0.8": [
         "05: a patience\nof 2 meant three epochs", "besbes: patience 2 ends at the third epoch",
     ],

@@ -249,7 +249,7 @@ def test_besbes_on_cats_and_dogs(run, tmp_path):
     record = history_of(tmp_path / "runs" / "besbes")
     assert record["settings"]["augment"] is True and record["settings"]["dataset"] == "dogs-vs-cats"
     assert "Validation accuracy" in result.output
-    assert "(the article: 0.8940 after 34 epochs)" in result.output
+    assert "(the article: 0.8940 after 35 epochs, its last epoch, " in result.output
 
 
 def test_three_classes_give_besbes_three_outputs(run, tmp_path):

@@ -52,6 +52,8 @@ def test_articles_lists_names_recipes_and_figures(run):
     assert "recipes: corrected, reported, adam" in result.output
     assert "test accuracy 0.9265 after 1 epoch\n" in result.output
     assert "validation mean_squared_error 0.3688 after 5 epochs\n" in result.output
+    assert "validation correlation 0.4200 after a number of epochs that is not given\n" in result.output
+    assert "E3: A. Besbes, understanding convolutional networks (2017), after LeCun et al. (1998)\n" in result.output
     assert "0 = dog, 1 = cat\n" in result.output
     assert "precision at the threshold 0.9)\n" in result.output
 

@@ -71,6 +71,7 @@ SPLIT, ON_TEST = articles.get("fashion-conv1x3").recipe(), articles.get("khuyen"
         ("training accuracy", 3, SPLIT, "test", 0.7),
         ("training accuracy", 1, SPLIT, "test", 0.5),
         ("training accuracy", 9, SPLIT, "test", 0.7),
+        ("training accuracy", None, SPLIT, "test", 0.7),
         ("validation accuracy", 3, SPLIT, "test", 0.65),
         ("validation accuracy", 2, SPLIT, "test", 0.7),
         ("test accuracy", 3, SPLIT, "test", 0.8),
@@ -98,6 +99,7 @@ def test_our_figure_is_of_the_same_measure_and_epoch(measure, after, recipe, par
         ([(1, 0.1), (3, 0.3), (9, 0.9)], [(0.1, 0.5), (0.3, 0.7)]),
         ([(1, 0.1), (2, 0.2), (9, 0.9), (99, 1.0)], [(0.1, 0.5), (0.2, 0.6), (0.9, 0.7)]),
         ([(9, 0.9), (99, 1.0)], [(0.9, 0.7)]),
+        ([(None, 0.9), (99, 1.0)], [(0.9, 0.7)]),
     ],
 )
 def test_figures_stand_beside_ours_of_the_same_epoch(reported, expected):
@@ -142,9 +144,12 @@ def test_a_row_tells_what_was_cut_and_when_it_was_measured():
     assert found == {
         "index": "C1", "network": "`eastmount`", "recipe": "reported, median of 3 seeds", "measure": "test accuracy",
         "the article": "0.9265 / 0.9559 / 0.9750 (after 1 / 2 / 6)", "ours": "0.6000 / 0.7000 / 0.8000",
-        "best validation epoch": "", "epochs": "3 of 6, ended by its patience", "s/epoch": "2.5",
+        "best validation accuracy": "", "epochs": "3 of 6, ended by its patience", "s/epoch": "2.5",
         "parameters": "61,706", "measured": "2026-02-03, an abacus",
     }  # fmt: skip
+    nowhere = dataclasses.replace(article, figures=(Figure("test accuracy", 0.75, None),))
+    line = table([reproduction.row(nowhere, "reported", records)]).splitlines()[-1]
+    assert cells(line)[4:6] == ["0.7500 (epochs not given)", "0.8000"]
     cut = reproduction.row(article, "reported", [{**RECORD, "epochs": RECORD["epochs"][:2]}])
     assert cells(table([{**cut, "samples": 1000}]).splitlines()[-1])[7] == "2 of 6, **cut**, **cut** to 1,000 pictures"
 

@@ -128,6 +128,17 @@ def test_one_epoch_resumed_equals_two(run, tmp_path):
     assert same_weights(tmp_path / "whole" / "model.minicnn", tmp_path / "parts" / "model.minicnn")
 
 
+def test_resumed_it_is_measured_on_the_same_pixels(run, tmp_path):
+    """Le Khuyen trained on 0..1 and measured on 0..255."""
+    words = ["train", "khuyen", "--recipe", "reported", "--dataset", "drawn-digits", "--samples", 32, "--batch-size", 16]
+    assert run(*words, "--epochs", 2, "--out", "whole").exit_code == 0
+    assert run(*words, "--epochs", 1, "--out", "parts").exit_code == 0
+    assert run("train", "khuyen", "--out", "parts", "--resume", "--epochs", 2).exit_code == 0
+    whole, parts = history_of(tmp_path / "whole"), history_of(tmp_path / "parts")
+    assert [epoch["val_loss"] for epoch in whole["epochs"]] == [epoch["val_loss"] for epoch in parts["epochs"]]
+    assert whole["test"] == parts["test"]
+
+
 def test_stopped_after_the_last_epoch_the_result_can_still_be_had(run, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
