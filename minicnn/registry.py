@@ -197,3 +197,14 @@ class Registry:
             return entry.from_config(dict(config)) if hasattr(entry, "from_config") else entry(**config)
         except TypeError as error:
             raise TypeError(f"{self.kind} {name!r}: {error}") from error
+
+
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [map_leaves(item, function) for item in value]
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return {key: map_leaves(item, function) for key, item in value.items()}
+    return function(value)

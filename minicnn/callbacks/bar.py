@@ -19,7 +19,7 @@ class ProgressBar(Callback):
         self._steps = 0
         self._training = False
 
-    def wants_batch_logs(self, hook: str) -> bool:
+    def wants_batch(self, hook: str) -> bool:
         """Count the batch, and say whether the line is due for a redraw."""
         if self._training and hook != "on_train_batch_end":
             return False

@@ -33,8 +33,11 @@ class Callback:
         """Remember the facts of the run."""
         self.params = params
 
-    def wants_batch_logs(self, hook: str) -> bool:
-        """Say whether `hook` ("on_train_batch_end", ...) is worth computing the running means for at this batch."""
+    def wants_batch(self, hook: str) -> bool:
+        """Say whether to call `hook` ("on_train_batch_end", ...) at this batch: then running means are computed for it.
+
+        Asked once at every batch, for each hook that is overridden.
+        """
         return True
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -91,8 +94,8 @@ class Callback:
 class CallbackList:
     """Several callbacks called in order.
 
-    The batch hooks run once per step, so only callbacks that override one are called there, and the running means are
-    computed only when one of them asks.
+    The batch hooks run once per step, so only callbacks that override one, and want this batch, are called there, and
+    the running means are computed only where there are such.
     """
 
     def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
@@ -126,7 +129,7 @@ class CallbackList:
         callbacks = self._overriding[hook]
         if not callbacks:
             return
-        wanting = [callback for callback in callbacks if callback.wants_batch_logs(hook)]
+        wanting = [callback for callback in callbacks if callback.wants_batch(hook)]
         if not wanting:
             return
         logs = make_logs() if make_logs is not None else {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from minicnn.saving import check_filepath
+
 from .base import Callback, Logs
 from .monitor import Monitor
 
@@ -32,8 +34,6 @@ class ModelCheckpoint(Callback):
         super().__init__()
         if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
             raise ValueError(f'ModelCheckpoint: save_freq must be "epoch" or a number of steps, got {save_freq!r}')
-        from minicnn.saving import check_filepath
-
         # Now, and not after the first epoch, which may have taken an hour.
         check_filepath(filepath, "ModelCheckpoint", save_weights_only)
         self.filepath = str(filepath)
@@ -47,19 +47,22 @@ class ModelCheckpoint(Callback):
         self._epoch = 0
         self._steps_since_save = 0
 
-    def wants_batch_logs(self, hook: str) -> bool:
-        """Say whether the step just done is one to save after."""
+    def wants_batch(self, hook: str) -> bool:
+        """Say whether there are steps to count, and whether the step just done is one to save after."""
         if self.save_freq == "epoch":
             return False
-        self._steps_since_save += 1
-        return self._steps_since_save >= int(self.save_freq)
+        return hook == "on_train_batch_begin" or self._steps_since_save >= int(self.save_freq)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember the epoch for the file's name."""
         self._epoch = epoch
 
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Count the step: here, since no running means are computed before it."""
+        self._steps_since_save += 1
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save, as `wants_batch_logs` found this step to be due."""
+        """Save, as `wants_batch` found this step to be due."""
         self._steps_since_save = 0
         self._save(self._epoch, batch, logs or {})
 

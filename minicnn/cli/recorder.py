@@ -140,7 +140,7 @@ class Recorder(Callback):
             {**self.record, "finished": test is not None, "test": test, "epochs": self.epochs, "steps": self.steps}
         )
 
-    def wants_batch_logs(self, hook: str) -> bool:
+    def wants_batch(self, hook: str) -> bool:
         """Ask for the running means only where they become a point of the curve."""
         if hook != "on_train_batch_end":
             return self._ctrl_c.came

@@ -96,7 +96,7 @@ def _looks_swapped(layer: Any, shape: Shape) -> bool:
 
 def explain_input(owner: str, name: str, expected: Shape, came: Shape) -> str:
     """Say that an input of shape `came` does not fit, and what would make it fit."""
-    text = f"{owner}: input '{name}' must have shape {_open(expected)}, but {_open(came)} came"
+    text = f"{owner}: input '{name}' must have shape {describe_shape(expected)}, but {describe_shape(came)} came"
     sample, given = tuple(expected[1:]), tuple(came[1:])
     if len(sample) == 3 and len(given) == 3 and given == (sample[2], sample[0], sample[1]):
         return f"{text}: the channels come first; np.moveaxis(x, 1, -1) puts them last"
@@ -120,7 +120,12 @@ def fits(expected: Shape, came: Shape) -> bool:
     )
 
 
-def _open(shape: Shape) -> str:
+def describe_shape(shape: Shape) -> str:
+    """Give a shape as messages have it: N for a batch axis of any size.
+
+    >>> describe_shape((None, 28, 28, 1)), describe_shape((None, None, None, 3))
+    ('(N, 28, 28, 1)', '(N, None, None, 3)')
+    """
     return "(" + ", ".join("N" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"
 
 

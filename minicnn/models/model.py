@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn import random as seeds
 from minicnn.autograd import Tensor
+from minicnn.errors import unknown_name
 from minicnn.layers import Layer, SymbolicTensor, registry
 from minicnn.models.diagnosis import explain_input, fits
 from minicnn.models.graph import Graph, from_wiring
@@ -130,8 +131,6 @@ class Model(Layer):
         for layer in layers:
             if layer.name == name:
                 return layer
-        from minicnn.errors import unknown_name
-
         raise ValueError(f"{self.describe()}: {unknown_name('layer', str(name), [layer.name for layer in layers])}")
 
     def _known_graph(self, what: str) -> Graph:
@@ -380,18 +379,22 @@ class Model(Layer):
             validation_split: share of the samples, the last ones before any shuffling, to measure on after each epoch.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to measure on, or batches as for `x`.
             shuffle: draw a new order of the samples for each epoch.
-            class_weight: weight of each class number in the loss.
+            class_weight: weight of each class number in the loss, for targets that are class numbers, of samples or of
+                each of their pixels, or rows with a number for each class.
             sample_weight: (N,) weight of each sample in the loss.
             initial_epoch: epochs done before; `model.epoch` goes on where a saved model stopped.
             steps_per_epoch: batches an epoch; all there are where None.
-            validation_steps, validation_batch_size: the same for the validation.
+            validation_steps, validation_batch_size: the same for the validation, whose batches are as large as the
+                others where None.
             validation_freq: validate every so many epochs, or after the epochs (counted from 1) in a collection.
 
         Returns:
             The `History` of this call, also in `history`.
 
         Raises:
-            ValueError: the data do not fit the model or each other, hold NaN, or labels out of range.
+            ValueError: the data do not fit the model or each other, hold NaN, or labels out of range; a number of
+                epochs, steps or samples a batch that is too small.
+            TypeError: such a number that is not whole; data that are no numbers.
             RuntimeError: the model is not compiled.
 
         On Ctrl-C (and on any error) the callbacks' `on_train_end` is called before it is passed on.

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import schedules
 from minicnn.optimizers import Adam, LossScaleOptimizer, Optimizer
 from minicnn.parameter import Parameter
+from minicnn.registry import map_leaves
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_objects import Custom, Description, from_keras, plain, to_keras
 from minicnn.saving.keras_order import trained_weights
@@ -36,8 +37,6 @@ def describe_training(config: Mapping[str, Any]) -> Description:
     Raises:
         ValueError: the optimizer decays a schedule, which Keras' cannot.
     """
-    from minicnn.training.outputs import map_leaves
-
     return {
         "optimizer": describe_optimizer(config["optimizer"]),
         "loss": map_leaves(config["loss"], lambda item: _measure(item, "loss")),
@@ -131,8 +130,6 @@ def read_training(config: Mapping[str, Any], custom: Custom, model: Model) -> De
         custom: the caller's own classes and functions by name.
         model: whose training it is.
     """
-    from minicnn.training.outputs import map_leaves
-
     outputs = [] if model.graph is None else model.output_names
     optimizer = plain(config.get("optimizer", config.get("optimizer_config", "rmsprop")))
     return {

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn import losses, metrics, optimizers
 from minicnn.models import Model
 from minicnn.models.model import deserialize_layer
+from minicnn.registry import map_leaves
 from minicnn.saving.containers import LARGEST_DESCRIPTION
 from minicnn.saving.errors import ModelFileError
 
@@ -80,8 +81,6 @@ def _shapes(shape: Any) -> Any:
 
 def compile_model(model: Model, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None) -> None:
     """Compile a model with what `compile_config` gave."""
-    from minicnn.training.outputs import map_leaves
-
     custom = custom_objects or {}
     model.compile(
         optimizers.get(config["optimizer"], custom),

@@ -28,7 +28,7 @@ from minicnn.saving.files import replacing
 from minicnn.saving.making import check_built, check_size, compile_config, compile_model, make_model, to_json
 
 if TYPE_CHECKING:
-    from minicnn.training import Trainer
+    from minicnn.optimizers import Optimizer
 
 FORMAT = "minicnn"
 VERSION = 1
@@ -59,7 +59,7 @@ def save(model: Model, path: Path) -> None:
 def describe_model(model: Model) -> dict[str, Any]:
     """Give what `model.json` holds."""
     extras = describe_extras(model)
-    plain = _plain_state(model.trainer) if model.compiled else None
+    plain = _plain_state(model.optimizer) if model.compiled else None
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -72,8 +72,8 @@ def describe_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _plain_state(trainer: Trainer) -> dict[str, Any]:
-    state = trainer.optimizer.get_state()
+def _plain_state(optimizer: Optimizer) -> dict[str, Any]:
+    state = optimizer.get_state()
     return {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
 
 

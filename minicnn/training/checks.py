@@ -11,12 +11,27 @@ import minicnn.functional as F
 from minicnn import losses
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import device_of
+from minicnn.functional.geometry import whole
 from minicnn.kernels.samples import is_finite
 from minicnn.losses.crossentropy import check_class_numbers, check_within
+from minicnn.models.diagnosis import describe_shape
+from minicnn.models.graph import Graph
 from minicnn.training.batch import Batch, Selection
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+
+
+def check_counts(operation: str, **counts: Any) -> None:
+    """Refuse what is given for the number of something, such as steps, unless it is None or at least 1.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is too small.
+    """
+    for name, count in counts.items():
+        if count is not None:
+            whole(count, name, operation)
 
 
 def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:
@@ -25,13 +40,13 @@ def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple
         return
     if len(output_shape) > 2 and y.ndim <= 2:
         raise ValueError(
-            f"{owner}: the output has shape {_open(output_shape)}, a prediction for each position, but the targets "
-            f"have shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the last "
-            "Dense makes one prediction a sample"
+            f"{owner}: the output has shape {describe_shape(output_shape)}, a prediction for each position, but the "
+            f"targets have shape {y.shape}, one for each sample; a Flatten() or a GlobalAveragePooling2D() before the "
+            "last Dense makes one prediction a sample"
         )
     if isinstance(loss, losses.CategoricalCrossentropy) and y.ndim < len(output_shape):
         raise ValueError(
-            f"{owner}: {loss.name} takes one-hot targets of shape {_open(output_shape)}, but they have shape "
+            f"{owner}: {loss.name} takes one-hot targets of shape {describe_shape(output_shape)}, but they have shape "
             f"{y.shape}; for integer labels use sparse_categorical_crossentropy, or utils.to_categorical(y)"
         )
 
@@ -77,13 +92,13 @@ def warn_about_pairing(loss: Any, activation: Any, output_shape: tuple[int | Non
         warnings.warn(
             "the softmax of a single value is always 1, so nothing can be learned: use sigmoid with "
             "binary_crossentropy, or one unit for each class",
-            stacklevel=6,
+            stacklevel=7,
         )
     if getattr(loss, "from_logits", False) and activation in (F.softmax, F.sigmoid):
         warnings.warn(
             f"{loss.name} has from_logits=True, but the last layer applies {activation.__name__} already: leave out "
             "one of the two",
-            stacklevel=6,
+            stacklevel=7,
         )
 
 
@@ -105,8 +120,6 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
     graph = model.graph
     if graph is None or not model.runs_graph:
         return None
-    from minicnn.models.graph import Graph
-
     steps = graph.steps
     tensors = [tensor for step in steps for tensor in step.node.outputs]
     everything = Graph(graph.inputs, tensors, graph.owner)
@@ -116,7 +129,3 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
         if not is_finite(as_array(value)):
             return tensor.node.layer.describe()
     return None
-
-
-def _open(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("N" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"

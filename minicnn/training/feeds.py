@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import numpy as np
 
-from minicnn.training.batches import ArrayFeed, Layout
-from minicnn.training.streams import StreamFeed, is_stream
+from minicnn.training.array_feed import ArrayFeed
+from minicnn.training.batch import Batch
+from minicnn.training.layout import Layout
+from minicnn.training.stream_feed import StreamFeed, is_stream
 
 Feed = ArrayFeed | StreamFeed
 
@@ -39,6 +41,13 @@ def make_feed(
                 "batches bring it themselves"
             )
     return StreamFeed(layout, x, generator=generator, class_weight=class_weight)
+
+
+def from_the_start(feed: Feed, steps: int | None) -> Generator[Batch, None, None]:
+    """Give the batches of a feed, or the first `steps`, the same ones every time where it can go back to its first."""
+    if isinstance(feed, StreamFeed):
+        feed.rewind()
+    return feed.batches(0, steps)
 
 
 def split_validation(

@@ -1,4 +1,9 @@
-"""What `Model.compile` is given: losses and metrics, by name or themselves, for each of a model's outputs."""
+"""What `Model.compile` is given, losses and metrics, by name or themselves, and what it means for each output.
+
+Where an output ends in a softmax or a sigmoid and its loss is the cross-entropy that belongs to it, the walk through
+the model stops before that activation, and the loss is computed from the logits as one operation: stable without
+clipping, and with a gradient of simply (probability - target).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,18 @@ import numpy as np
 
 import minicnn.functional as F
 from minicnn import losses, metrics
-from minicnn.autograd import Tensor
+from minicnn.autograd import Tensor, no_grad
+from minicnn.training import checks
+from minicnn.training.layout import arrange
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+    from minicnn.training.batch import Batch
 
 # Resolved by the shapes of targets and predictions, hence not before both have been seen.
 _BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+# Those that a loss may be joined with, by the names that losses have for them.
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"softmax": F.softmax, "sigmoid": F.sigmoid}
 
 
 class Output:
@@ -49,6 +59,68 @@ class Output:
         """Give the scalar loss of a batch, given that of each sample."""
         value = self.loss.reduce(values, weights)
         return F.mean(value) if value.ndim else value
+
+
+def make_outputs(
+    model: Model, batch: Batch, *, loss: Any, loss_weights: Any, metrics: Any, clip_probabilities: bool
+) -> list[Output]:
+    """Find out, with a batch or all arrays at hand, what each output of a model is compared with and how.
+
+    Args:
+        model, batch: which.
+        loss, loss_weights, metrics, clip_probabilities: as `Model.compile` takes them, names made what they mean.
+
+    Raises:
+        ValueError: targets are missing, or they or what `compile` was given do not fit the outputs.
+    """
+    if batch.y is None:
+        raise ValueError(f"{model.describe()}: y is missing; training and evaluating need targets")
+    names, shapes = _names_and_shapes(model, batch)
+    if len(batch.y) != len(names):
+        raise ValueError(
+            f"{model.describe()}: the model has {len(names)} outputs ({', '.join(names)}), "
+            f"but y has {len(batch.y)} arrays"
+        )
+    chosen = spread(loss, names, "loss", share=True)
+    factors = spread(loss_weights, names, "loss_weights", share=False)
+    measured = spread_metrics(metrics, names)
+    if all(each is None for each in chosen):
+        raise ValueError(f"{model.describe()}: no loss; compile(loss=...) says what to minimise")
+    outputs = []
+    for index, name in enumerate(names):
+        target, shape = batch.y[index].shape, shapes[index]
+        found_loss = losses.get(chosen[index], target, shape)
+        last = _final_activation(model, index)
+        joined = None if clip_probabilities else _joined_activation(found_loss, last)
+        found = [named_metric(item, target, shape) for item in measured[index]]
+        if len(names) > 1:
+            found = [(f"{name}_{label}", metric) for label, metric in found]
+        weight = 1.0 if factors[index] is None else float(factors[index])
+        outputs.append(Output(name, found_loss, weight, found, joined))
+        checks.check_target_shape(model.describe(), found_loss, batch.y[index], shape)
+        checks.warn_about_pairing(found_loss, last, shape)
+    return outputs
+
+
+def _names_and_shapes(model: Model, batch: Batch) -> tuple[list[str], list[tuple[int | None, ...]]]:
+    if model.graph is None:
+        # Deferred chains and subclasses build themselves; a sample is enough to see what comes out.
+        with no_grad():
+            results = model(arrange(model, [array[:1] for array in batch.x]), training=False)
+        if not model.runs_graph:
+            listed = list(results) if isinstance(results, (list, tuple)) else [results]
+            names = [f"output_{i + 1}" for i in range(len(listed))] if len(listed) > 1 else ["output"]
+            return names, [(None, *result.shape[1:]) for result in listed]
+    return model.output_names, [tensor.shape for tensor in model.outputs]
+
+
+def _final_activation(model: Model, index: int) -> Any:
+    return None if not model.runs_graph or model.graph is None else model.graph.output_activation(index)
+
+
+def _joined_activation(loss: Any, last: Any) -> Any:
+    wanted = None if loss is None or loss.activation is None else _ACTIVATIONS.get(loss.activation)
+    return wanted if wanted is last else None
 
 
 def known_loss(item: Any) -> Any:
@@ -86,17 +158,6 @@ def serialize(item: Any) -> Any:
     description = {"class_name": type(item).__name__, "config": item.get_config()}
     # A loss may stand among the metrics, and share its name with one of them.
     return {**description, "kind": "loss"} if isinstance(item, losses.Loss) else description
-
-
-def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to what a list or a dictionary by output name holds; serialized objects count as one thing."""
-    if value is None:
-        return None
-    if isinstance(value, (list, tuple)):
-        return [map_leaves(item, function) for item in value]
-    if isinstance(value, Mapping) and "class_name" not in value:
-        return {key: map_leaves(item, function) for key, item in value.items()}
-    return function(value)
 
 
 def spread(value: Any, names: Sequence[str], what: str, *, share: bool) -> list[Any]:

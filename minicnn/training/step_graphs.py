@@ -156,7 +156,7 @@ class StepGraph:
         """Note a step, without making it: nothing that counts steps may know of it."""
         trainer, optimizer = self.trainer, self.trainer.optimizer
         masks = next_masks(trainer.model.layers)
-        iterations, last = optimizer.iterations, trainer.last
+        iterations, last = optimizer.iterations, trainer.means.last
         before = [total.value for total in self._sums]
         try:
             self._graph = Graph(self._work, self._numbers)
@@ -164,7 +164,7 @@ class StepGraph:
             for total, value in zip(self._sums, before, strict=True):
                 total.value = value
             draw_again(masks)
-            optimizer.iterations, trainer.last = iterations, last
+            optimizer.iterations, trainer.means.last = iterations, last
             optimizer.zero_grad()
 
     def _work(self) -> None:
@@ -200,7 +200,7 @@ class StepGraph:
             rows.source = rows.order = None
         for total in self._sums:
             total.advance()
-        self.trainer.last = self._batch
+        self.trainer.means.last = self._batch
         self.trainer.optimizer.iterations += 1
         for weight in self.circumstances.weights:
             weight.bump_version()
@@ -232,7 +232,7 @@ class _Circumstances:
 
 
 class _Sum:
-    """A running sum of the trainer or of a metric: counted on the host as before, or added to by the graph."""
+    """A running sum, of losses or of a metric: counted on the host as before, or added to by the graph."""
 
     def __init__(self, owner: Any, name: str, there: Any) -> None:
         self.owner = owner
@@ -289,8 +289,8 @@ def _sent(parts: Sequence[Any]) -> list[np.ndarray]:
 
 
 def _running_sums(trainer: Trainer) -> Iterator[tuple[Any, str]]:
-    yield trainer, "loss_total"
-    yield trainer, "samples"
+    yield trainer.means, "loss_total"
+    yield trainer.means, "samples"
     for output in trainer.outputs or ():
         for _, metric in output.metrics:
             yield metric, "total"

@@ -1,41 +1,31 @@
-"""One training step, and what it is measured by: what `Model.compile` makes.
+"""The steps of a training, and of measuring: what `Model.compile` makes.
 
-Where an output ends in a softmax or a sigmoid and its loss is the cross-entropy that belongs to it, the walk through
-the model stops before that activation, and the loss is computed from the logits as one operation: stable without
-clipping, and with a gradient of simply (probability - target).
+A step goes the shortest way there is: on a GPU as one graph (`step_graphs`); elsewhere several at once (`executions`),
+or by the recorded kernels of the one before (`replay`); else forward, loss, backward and the optimizer's step in full.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import minicnn.functional as F
 from minicnn import losses, optimizers
-from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import array_module, device_of, place, to_host
-from minicnn.kernels.floats import is_half
+from minicnn.autograd import Tensor, no_grad
+from minicnn.device import array_module, device_of
 from minicnn.metrics.regression import LossMetric
+from minicnn.registry import map_leaves
 from minicnn.training import checks
 from minicnn.training.batch import Batch, Selection, Several
-from minicnn.training.batches import Layout
-from minicnn.training.outputs import (
-    Output,
-    known_loss,
-    known_metric,
-    map_leaves,
-    named_metric,
-    serialize,
-    spread,
-    spread_metrics,
-)
-from minicnn.training.prediction import Predictions
+from minicnn.training.layout import arrange
+from minicnn.training.outputs import Output, known_loss, known_metric, make_outputs, serialize
+from minicnn.training.recorded_predictions import Predictions
 from minicnn.training.replay import Replays, WholeStep
+from minicnn.training.running_means import RunningMeans, number, total_of, widened
 from minicnn.training.step_graphs import StepGraphs, is_ours
 
 if TYPE_CHECKING:
@@ -44,7 +34,6 @@ if TYPE_CHECKING:
 
 # Whose `targets` are rows of probabilities, for one kernel.
 _CROSS_ENTROPIES = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy)
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"softmax": F.softmax, "sigmoid": F.sigmoid}
 
 
 class Trainer:
@@ -82,24 +71,20 @@ class Trainer:
         self._graphs: StepGraphs | None = None
         self._beginning: Tensor | None = None
         self._tests: Predictions | None = None
-        #: The sum of the losses of all samples so far: a number, or an array on a GPU that nobody has waited for.
-        self.loss_total: Any = 0.0
-        #: How many these were.
-        self.samples = 0
-        #: The batch that was last trained or measured on.
-        self.last: Batch | None = None
+        #: What logs are made of.
+        self.means = RunningMeans()
         #: Whether the optimizer has been given the weights in this call of `fit`.
         self.bound = False
-        self.reset()
 
     def forget(self) -> None:
         """Drop what was derived from the model's outputs, which have changed."""
         self.outputs = None
+        self.means = RunningMeans()
         self._replays = self._graphs = None
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("outputs", "last", "_replays", "_graphs", "_beginning", "_tests")
-        return {**self.__dict__, **dict.fromkeys(derived), "_joined": (), "_regularised": []}
+        derived = ("outputs", "_replays", "_graphs", "_beginning", "_tests")
+        return {**self.__dict__, **dict.fromkeys(derived), "means": RunningMeans(), "_joined": (), "_regularised": []}
 
     @property
     def graph_bytes(self) -> int:
@@ -112,56 +97,16 @@ class Trainer:
         """Find out, with the first batch or all arrays at hand, what each output is compared with and how."""
         if self.outputs is not None:
             return
-        if batch.y is None:
-            raise ValueError(f"{self.model.describe()}: y is missing; training and evaluating need targets")
-        names, shapes = self._outputs_of(batch)
-        if len(batch.y) != len(names):
-            raise ValueError(
-                f"{self.model.describe()}: the model has {len(names)} outputs ({', '.join(names)}), "
-                f"but y has {len(batch.y)} arrays"
-            )
-        chosen = spread(self.loss, names, "loss", share=True)
-        factors = spread(self.loss_weights, names, "loss_weights", share=False)
-        measured = spread_metrics(self.metrics, names)
-        if all(loss is None for loss in chosen):
-            raise ValueError(f"{self.model.describe()}: no loss; compile(loss=...) says what to minimise")
-        self.outputs = []
-        for index, name in enumerate(names):
-            target, shape = batch.y[index].shape, shapes[index]
-            loss = losses.get(chosen[index], target, shape)
-            activation = self._joined_activation(index, loss)
-            found = [named_metric(item, target, shape) for item in measured[index]]
-            if len(names) > 1:
-                found = [(f"{name}_{label}", metric) for label, metric in found]
-            self.outputs.append(
-                Output(name, loss, 1.0 if factors[index] is None else float(factors[index]), found, activation)
-            )
-            checks.check_target_shape(self.model.describe(), loss, batch.y[index], shape)
-            checks.warn_about_pairing(loss, self._final_activation(index), shape)
+        self.outputs = make_outputs(
+            self.model,
+            batch,
+            loss=self.loss,
+            loss_weights=self.loss_weights,
+            metrics=self.metrics,
+            clip_probabilities=self.clip_probabilities,
+        )
         self._joined = tuple(i for i, output in enumerate(self.outputs) if output.activation is not None)
-
-    def _outputs_of(self, batch: Batch) -> tuple[list[str], list[tuple[int | None, ...]]]:
-        model = self.model
-        if model.graph is None:
-            # Deferred chains and subclasses build themselves; a sample is enough to see what comes out.
-            with no_grad():
-                results = model(self._arranged([array[:1] for array in batch.x]), training=False)
-            if not model.runs_graph:
-                listed = list(results) if isinstance(results, (list, tuple)) else [results]
-                names = [f"output_{i + 1}" for i in range(len(listed))] if len(listed) > 1 else ["output"]
-                return names, [(None, *result.shape[1:]) for result in listed]
-        return model.output_names, [tensor.shape for tensor in model.outputs]
-
-    def _final_activation(self, index: int) -> Any:
-        if not self.model.runs_graph or self.model.graph is None:
-            return None
-        return self.model.graph.output_activation(index)
-
-    def _joined_activation(self, index: int, loss: Any) -> Any:
-        if loss is None or self.clip_probabilities or loss.activation is None:
-            return None
-        wanted = _ACTIVATIONS.get(loss.activation)
-        return wanted if wanted is not None and self._final_activation(index) is wanted else None
+        self.means = RunningMeans(self.outputs)
 
     def bind(self) -> None:
         """Hand the model's weights to the optimizer, and note which are regularised."""
@@ -214,10 +159,6 @@ class Trainer:
         """Note which weights add to the loss."""
         self._regularised = [weight for weight in self.model.trainable_weights if weight.regularizer is not None]
 
-    def layout(self, operation: str) -> Layout:
-        """Describe how x and y are to be read."""
-        return make_layout(self.model, operation)
-
     def check_arrays(self, batch: Batch) -> None:
         """Look through all targets before the first step: class numbers out of range, NaN."""
         for index, output in enumerate(self.outputs or ()):
@@ -265,7 +206,7 @@ class Trainer:
             made = None if execution is None else execution.run(batch)
         if made is None:
             return [partial(self.train_step, each) for each in batch.split()]
-        return [partial(self._measure, *each) for each in made]
+        return [partial(self.means.add, *each) for each in made]
 
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""
@@ -276,7 +217,7 @@ class Trainer:
         else:
             predictions = self._forward(batch.x, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
-            value = _number(loss)
+            value = number(loss)
             self._backward(self.optimizer.scale_loss(loss), batch)
             if replay is not None:
                 replay.backward()
@@ -287,7 +228,7 @@ class Trainer:
         else:
             replay.update()
         self.optimizer.zero_grad()
-        self._measure(batch, predictions, value)
+        self.means.add(batch, predictions, value)
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
         try:
@@ -320,8 +261,8 @@ class Trainer:
         with no_grad():
             output = None if self._tests is None else self._tests.compute(self.model, batch.x)
             predictions = self._forward(batch.x, training=False) if output is None else [Tensor(output)]
-            value = _number(self._loss(batch, predictions))
-            self._measure(batch, predictions, value)
+            value = number(self._loss(batch, predictions))
+            self.means.add(batch, predictions, value)
 
     def _placed(self, batch: Batch) -> Batch:
         """The batch where the model lives."""
@@ -336,14 +277,11 @@ class Trainer:
             self.check_arrays(batch)
 
     def _forward(self, arrays: list[Any], training: bool) -> list[Tensor]:
-        x = self._arranged(arrays)
+        x = arrange(self.model, arrays)
         if self._joined:
             return self.model.run_with_logits(x, training, self._joined)
         results = self.model(x, training=training)
         return list(results) if isinstance(results, (list, tuple)) else [results]
-
-    def _arranged(self, arrays: list[np.ndarray]) -> Any:
-        return arrange(self.model, arrays)
 
     def _loss(self, batch: Batch, predictions: list[Tensor]) -> Tensor:
         if batch.y is None:
@@ -354,9 +292,9 @@ class Trainer:
             if output.loss is None:
                 continue
             weights = None if batch.weights is None else batch.weights[index]
-            value = output.loss_of(batch.y[index], _widened(predictions[index]), weights)
+            value = output.loss_of(batch.y[index], widened(predictions[index]), weights)
             if len(outputs) > 1:
-                output.total = output.total + _sum(_number(value), batch.size)
+                output.total = output.total + total_of(number(value), batch.size)
             if output.weight != 1.0:
                 value = value * output.weight
             total = value if total is None else total + value
@@ -364,51 +302,18 @@ class Trainer:
             total = total + weight.regularizer(weight)
         return total
 
-    def _measure(self, batch: Batch, predictions: list[Tensor], loss: Any) -> None:
-        self.last = batch
-        self.loss_total = self.loss_total + _sum(loss, batch.size)
-        self.samples += batch.size
-        for index, output in enumerate(self.outputs or ()):
-            if not output.metrics or batch.y is None:
-                continue
-            prediction = as_array(_widened(predictions[index]))
-            if output.activation is not None:
-                prediction = output.activation(prediction)
-            y = batch.y[index]
-            for _, metric in output.metrics:
-                if metric.on_device:
-                    metric.update_state(y, prediction)
-                else:
-                    metric.update_state(to_host(y), to_host(prediction))
-
     # ---------------------------------------------------------------- running means
 
     def reset(self) -> None:
         """Start the running means anew."""
-        self.loss_total = 0.0
-        self.samples = 0
-        self.last = None
-        for output in self.outputs or ():
-            output.total = 0.0
-            for _, metric in output.metrics:
-                metric.reset_state()
+        self.means.reset()
 
     def logs(self) -> dict[str, float]:
         """Give the running means by name, the loss first."""
-        outputs = self.outputs or []
-        count = max(self.samples, 1)
-        if not isinstance(self.loss_total, float):
-            # The one copy from the GPU, and the wait for all that was asked of it.
-            self.loss_total = float(self.loss_total)
-            if not math.isfinite(self.loss_total) and self.last is not None:
-                self._warn_of_loss(self.loss_total, self.last)
-        logs = {"loss": self.loss_total / count}
-        if len(outputs) > 1:
-            logs.update({f"{o.name}_loss": float(o.total) / count for o in outputs if o.loss is not None})
-        for output in outputs:
-            for name, metric in output.metrics:
-                logs[name] = metric.result()
-        return logs
+        means = self.means
+        if means.wait_for_loss() and not math.isfinite(means.loss_total) and means.last is not None:
+            self._warn_of_loss(means.loss_total, means.last)
+        return means.logs()
 
     def names(self) -> list[str]:
         """Give the names of the running means."""
@@ -456,38 +361,3 @@ def half_types(layer: Layer) -> set[str]:
 def _reads_only_arrays(metric: Any) -> bool:
     """Whether a metric is one of the library's own, which looks at nothing but what it is given."""
     return is_ours(metric, "metrics") and (not isinstance(metric, LossMetric) or is_ours(metric.loss, "losses"))
-
-
-def _widened(prediction: Tensor) -> Tensor:
-    """Predictions as losses and metrics take them: those of 16 bits as float32."""
-    return F.cast(prediction, np.float32) if is_half(prediction.dtype) else prediction
-
-
-def _number(loss: Any) -> Any:
-    """A loss as a number; on a GPU an array of no axes, which nobody has to wait for."""
-    array = as_array(loss)
-    return float(array) if array_module(array) is np else array
-
-
-def _sum(loss: Any, size: int) -> Any:
-    """The sum of the losses of so many samples, given their mean as `_number` gives it, in float64."""
-    return loss * size if isinstance(loss, float) else array_module(loss).multiply(loss, size, dtype=np.float64)
-
-
-def make_layout(model: Model, operation: str) -> Layout:
-    """Describe how the x and y of a model are to be read."""
-    name = f"{operation}, {model.describe()}"
-    if model.graph is None:
-        return Layout(name, None, None, model.dtype)
-    inputs = [
-        (label, tensor.shape, tensor.dtype) for label, tensor in zip(model.input_names, model.inputs, strict=True)
-    ]
-    return Layout(name, inputs, model.output_names, model.outputs[0].dtype)
-
-
-def arrange(model: Model, arrays: Sequence[Any]) -> Any:
-    """Give a model's input arrays as it takes them: on the GPU where it lives there, and alone or in a list."""
-    takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
-    if model.device != "cpu":
-        arrays = [place(array, model.device) for array in arrays]
-    return list(arrays) if takes_list else arrays[0]

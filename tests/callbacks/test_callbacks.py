@@ -406,7 +406,7 @@ def test_logs_are_not_computed_for_nobody():
     calls = []
 
     class Counting(callbacks.Callback):
-        def wants_batch_logs(self, hook):
+        def wants_batch(self, hook):
             return False
 
         def on_train_batch_end(self, batch, logs=None):

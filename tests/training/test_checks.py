@@ -55,6 +55,21 @@ def test_labels_of_the_wrong_form():
     untouched(classifier("mse"), "same shape, got y_true", X, np.zeros((6, 4)))
 
 
+@pytest.mark.parametrize("metrics", [None, ["accuracy"]])
+def test_nothing_is_left_of_a_mistake(metrics):
+    model = classifier("categorical_crossentropy", metrics=metrics)
+    fresh = classifier("categorical_crossentropy", metrics=metrics)
+    fresh.set_weights(model.get_weights())
+    labels = np.arange(6) % 3
+    untouched(model, "for integer labels use sparse_categorical", X, labels)
+    one_hot = np.eye(3)[labels]
+    assert model.evaluate(X, one_hot, verbose=0) == fresh.evaluate(X, one_hot, verbose=0)
+    model.fit(X, one_hot, shuffle=False, verbose=0)
+    fresh.fit(X, one_hot, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), fresh.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_nan_and_infinity_in_the_data():
     y = np.zeros(6, int)
     x = X.copy()
@@ -109,9 +124,6 @@ def test_missing_data():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
-        ({"epochs": -1}, "epochs must be a whole number of at least 0"),
-        ({"steps_per_epoch": 0}, "steps_per_epoch must be a whole number of at least 1"),
         ({"class_weight": {"a": 1.0}}, "'a' is no class"),
         ({"validation_data": (X,)}, "1 things came"),
         ({"sample_weight": {"other": np.ones(6)}}, r"sample_weight names \['other'\]"),
@@ -119,6 +131,66 @@ def test_missing_data():
 )
 def test_wrong_arguments(options, match):
     untouched(classifier(), match, X, np.zeros(6, int), **options)
+
+
+VALIDATED = {"validation_data": (X, np.zeros(6, int))}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"epochs": -1}, "epochs must be at least 0, got -1"),
+        ({"initial_epoch": -1}, "initial_epoch must be at least 0, got -1"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1, got 0"),
+        ({"validation_steps": 0, **VALIDATED}, "validation_steps must be at least 1, got 0"),
+        ({"validation_batch_size": 0, **VALIDATED}, "validation_batch_size must be at least 1, got 0"),
+        ({"validation_freq": 0, **VALIDATED}, "validation_freq must be at least 1, got 0"),
+        ({"validation_freq": [2, 0], **VALIDATED}, "validation_freq must be at least 1, got 0"),
+    ],
+)
+def test_counts_that_are_too_small(options, match):
+    untouched(classifier(), f"fit.*: {match}", X, np.zeros(6, int), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"batch_size": 2.0}, "batch_size must be a whole number, got 2.0"),
+        ({"epochs": True}, "epochs must be a whole number, got True"),
+        ({"epochs": None}, "epochs must be a whole number, got None"),
+        ({"initial_epoch": 0.5}, "initial_epoch must be a whole number, got 0.5"),
+        ({"steps_per_epoch": 2.5}, "steps_per_epoch must be a whole number, got 2.5"),
+        ({"validation_steps": 2.5, **VALIDATED}, "validation_steps must be a whole number, got 2.5"),
+        ({"validation_batch_size": "2", **VALIDATED}, "validation_batch_size must be a whole number, got '2'"),
+        ({"validation_freq": 1.5, **VALIDATED}, "validation_freq must be a whole number, got 1.5"),
+        ({"validation_freq": "12", **VALIDATED}, "validation_freq must be a whole number, got '12'"),
+        ({"validation_freq": [1.5], **VALIDATED}, "validation_freq must be a whole number, got 1.5"),
+    ],
+)
+def test_counts_that_are_no_whole_numbers(options, match):
+    untouched(classifier(), f"fit.*: {match}", X, np.zeros(6, int), error=TypeError, **options)
+
+
+def test_steps_to_measure_and_to_predict():
+    model, y = classifier(), np.zeros(6, int)
+    for method, data in ((model.evaluate, (X, y)), (model.predict, (X,))):
+        with pytest.raises(ValueError, match=f"{method.__name__}: steps must be at least 1, got 0"):
+            method(*data, steps=0)
+        with pytest.raises(TypeError, match=f"{method.__name__}: steps must be a whole number, got 2.5"):
+            method(*data, steps=2.5)
+        with pytest.raises(ValueError, match=f"{method.__name__}.*: batch_size must be at least 1, got 0"):
+            method(*data, batch_size=0)
+
+
+def test_counts_may_be_numpys():
+    one, two = np.int64(1), np.int32(2)
+    history = classifier().fit(
+        X, np.zeros(6, int), batch_size=two, epochs=two, steps_per_epoch=one, validation_steps=one,
+        validation_batch_size=one, validation_freq=two, verbose=0, **VALIDATED,
+    )  # fmt: skip
+    assert history.epoch == [0, 1] and len(history.history["val_loss"]) == 1
+    assert classifier().predict(X, batch_size=two, steps=one).shape == (2, 3)
 
 
 def test_class_weight_must_be_a_dictionary():

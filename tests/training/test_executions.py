@@ -11,8 +11,9 @@ import pytest
 import minicnn
 from minicnn import layers
 from minicnn.training import executions
+from minicnn.training.array_feed import ArrayFeed
 from minicnn.training.batch import Several
-from minicnn.training.batches import ArrayFeed, Layout
+from minicnn.training.layout import Layout
 
 program = pytest.importorskip(
     "minicnn.kernels.cpu.program", reason="only the compiled kernels are recorded", exc_type=ImportError

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import minicnn
+import minicnn.functional as F
 from minicnn import callbacks, losses, metrics
 from minicnn.autograd import Tensor
-from minicnn.layers import Dense, Dropout, Flatten, Input, Layer
+from minicnn.layers import Conv2D, Dense, Dropout, Flatten, Input, Layer
 from minicnn.models import Model, Sequential
 from minicnn.optimizers import SGD, Adam
 
@@ -160,6 +161,45 @@ def test_regularisation_is_part_of_the_loss():
     kernel = model.get_weights()[0]
     expected = float(np.mean((model.predict(x) - y) ** 2) + 0.01 * np.sum(kernel**2))
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def segmenter(shape):
+    """Classifies every pixel: its convolution gives no class any logit."""
+    layer = Conv2D(3, 1, activation="softmax", kernel_initializer="zeros")
+    return Sequential([layer] if shape is None else [Input(shape), layer])
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 1), (None, None, 1), None], ids=["drawn", "of any size", "deferred"])
+def test_class_weights_of_pixels(shape):
+    labels = np.random.default_rng(1).integers(0, 3, (5, 4, 3))
+    weights = {0: 3.0, 2: 5.0}
+    table = np.array([3.0, 1.0, 5.0])
+    expected = float(np.mean(table[labels]) * np.log(3))
+    x, one_hot = np.ones((5, 4, 3, 1), np.float32), np.eye(3, dtype=np.float32)[labels]
+    for loss, y in (
+        ("sparse_categorical_crossentropy", labels),
+        (["sparse_categorical_crossentropy"], labels[..., np.newaxis]),
+        (["sparse_categorical_crossentropy"], labels),
+        ("categorical_crossentropy", one_hot),
+    ):
+        model = segmenter(shape)
+        model.compile("sgd", loss)
+        assert model.train_on_batch(x, y, class_weight=weights) == pytest.approx(expected, rel=1e-5), y.shape
+        model = segmenter(shape)
+        model.compile("sgd", loss)
+        (lost,) = model.fit(x, y, batch_size=5, class_weight=weights, verbose=0).history["loss"]
+        assert lost == pytest.approx(expected, rel=1e-5), y.shape
+
+
+def test_class_weights_where_the_user_wrote_the_loss():
+    def cross_entropy_of_pixels(labels, p):
+        return F.log(F.sum(np.eye(3)[labels.astype(int)] * p, axis=-1)) * -1.0
+
+    labels = np.arange(24).reshape(2, 4, 3) % 3
+    model = segmenter((4, 3, 1))
+    model.compile("sgd", cross_entropy_of_pixels)
+    loss = model.train_on_batch(np.ones((2, 4, 3, 1), np.float32), labels, class_weight={0: 4.0})
+    assert loss == pytest.approx(2 * np.log(3), rel=1e-5)
 
 
 def logits_network(bias=0.0):

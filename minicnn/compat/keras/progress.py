@@ -68,14 +68,14 @@ class TQDMCallback(Callback):
                 total=self.params.get("steps"), desc=f"Epoch {epoch}", leave=self.leave_inner, file=self.output_file
             )
 
-    def wants_batch_logs(self, hook: str) -> bool:
+    def wants_batch(self, hook: str) -> bool:
         """Count the step without computing means for it."""
         if hook == "on_train_batch_end" and self._inner is not None:
             self._inner.update(1)
         return False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counted in `wants_batch_logs`."""
+        """Counted in `wants_batch`."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's means behind its bar, and count it."""

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.data.batches.batch_iterator import BatchIterator
+from minicnn.training.array_feed import DEFAULT_BATCH_SIZE, whole_batch
 from minicnn.training.batch import Batch
-from minicnn.training.batches import DEFAULT_BATCH_SIZE, ArrayFeed, Layout, class_weights
+from minicnn.training.class_weights import class_weights
+from minicnn.training.layout import Layout
 
 _END = object()
 
@@ -91,8 +93,7 @@ class StreamFeed:
     def read(self, item: Any) -> Batch:
         """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
         x, y, sample_weight = unpack(self.layout.operation, item)
-        feed = ArrayFeed(self.layout, x, y, sample_weight, batch_size=2**62, class_weight=self.class_weight)
-        batch = feed.head()
+        batch = whole_batch(self.layout, x, y, sample_weight, self.class_weight)
         batch.samples = None
         return batch
 

@@ -15,7 +15,7 @@ import pytest
 import minicnn
 from minicnn import layers
 from minicnn.parameter import Parameter
-from minicnn.training import prediction
+from minicnn.training import recorded_predictions
 
 pytest.importorskip("numba", reason="only the compiled kernels are recorded", exc_type=ImportError)
 
@@ -56,14 +56,14 @@ def in_full(model: minicnn.Model, x: np.ndarray, batch: int = BATCH) -> np.ndarr
 def served(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each batch was served by a recording."""
     answers: list[bool] = []
-    compute = prediction.Predictions.compute
+    compute = recorded_predictions.Predictions.compute
 
-    def spy(self: prediction.Predictions, model: Any, arrays: Any) -> Any:
+    def spy(self: recorded_predictions.Predictions, model: Any, arrays: Any) -> Any:
         answer = compute(self, model, arrays)
         answers.append(answer is not None)
         return answer
 
-    monkeypatch.setattr(prediction.Predictions, "compute", spy)
+    monkeypatch.setattr(recorded_predictions.Predictions, "compute", spy)
     return answers
 
 
@@ -77,7 +77,9 @@ def test_recorded_predictions_are_the_models(dtype: str, threads: int, served: l
         results = model.predict(x, batch_size=BATCH)
         assert results.dtype == dtype
         assert results.tobytes() == in_full(model, x).tobytes()
-        assert served == [False] * (prediction.COMMON - 1) + [True] * (N // BATCH - prediction.COMMON + 1)
+        assert served == [False] * (recorded_predictions.COMMON - 1) + [True] * (
+            N // BATCH - recorded_predictions.COMMON + 1
+        )
         # At once from now on, also for other pictures; other sizes have recordings of their own.
         other = pictures(4, dtype)
         assert model.predict(other, batch_size=BATCH).tobytes() == in_full(model, other).tobytes()
@@ -194,7 +196,7 @@ def test_what_is_not_kernels_alone_is_computed_in_full(layer: Callable[[], Any],
 
 def test_large_batches_are_not_recorded(served: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = small(), pictures()
-    monkeypatch.setattr(prediction, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(recorded_predictions, "MOST_BYTES", 20_000)
     model.predict(x, batch_size=BATCH)
     assert not any(served)
 
@@ -203,11 +205,11 @@ def test_what_is_recorded_stays_within_bounds(served: list[bool], monkeypatch: p
     """The recording that was not used for longest goes, and its shape may come back."""
     model, x = small(), pictures()
     model.predict(x, batch_size=BATCH)
-    (known,) = prediction.predictions_of(model)._recorded.values()
+    (known,) = recorded_predictions.predictions_of(model)._recorded.values()
     assert known is not None
-    monkeypatch.setattr(prediction, "MOST_BYTES", int(known.bytes * 1.5))
+    monkeypatch.setattr(recorded_predictions, "MOST_BYTES", int(known.bytes * 1.5))
     model.predict(x, batch_size=2)
-    assert list(prediction.predictions_of(model)._recorded) == [(2, 10, 9, 2)]
+    assert list(recorded_predictions.predictions_of(model)._recorded) == [(2, 10, 9, 2)]
     served.clear()
     assert model.predict(x, batch_size=BATCH).tobytes() == in_full(model, x).tobytes()
     assert served[0] is False and served[-1] is True
@@ -260,14 +262,14 @@ def test_measuring_is_recorded_too(name: str, served: list[bool], monkeypatch: p
     for recorded in (True, False):
         with monkeypatch.context() as patch:
             if not recorded:
-                patch.setattr(prediction.Predictions, "compute", lambda self, model, arrays: None)
+                patch.setattr(recorded_predictions.Predictions, "compute", lambda self, model, arrays: None)
             model = compiled(loss)
             first = model.evaluate(x, y, batch_size=BATCH, verbose=0, return_dict=True)
             model.fit(x, y, batch_size=BATCH, epochs=2, validation_data=(x, y), verbose=0)
             on_batch = model.test_on_batch(x[:BATCH], y[:BATCH])
             results.append([first, model.history.history, on_batch])
     # In the first epoch of `fit` the weights are brought to the optimizer: all is recorded anew.
-    batches, late = N // BATCH, prediction.COMMON - 1
+    batches, late = N // BATCH, recorded_predictions.COMMON - 1
     assert served.count(True) == 2 * (batches - late) + batches + 1
     assert repr(results[0]) == repr(results[1])
 
@@ -289,7 +291,7 @@ def test_changes_are_noticed_in_measuring(
         for recorded in (True, False):
             with monkeypatch.context() as patch:
                 if not recorded:
-                    patch.setattr(prediction.Predictions, "compute", lambda self, model, arrays: None)
+                    patch.setattr(recorded_predictions.Predictions, "compute", lambda self, model, arrays: None)
                 model = compiled()
                 found = [model.evaluate(x, y, batch_size=BATCH, verbose=0)]
                 assert served[-1] or not recorded
