@@ -19,7 +19,7 @@ class Callback:
 
     model: Model
     #: Whether its batch hooks look at nothing but what they are given: then the model may be some steps ahead of them.
-    #: Not inherited: a class that overrides hooks says it for itself.
+    #: Not inherited: a class that overrides hooks says it for itself, or each of its objects does.
     reads_only_logs = False
 
     def __init__(self) -> None:
@@ -91,6 +91,10 @@ class Callback:
         """Called after a batch of a prediction; `logs` is empty."""
 
 
+def _reads_only_logs(callback: Callback) -> bool:
+    return bool(vars(callback).get("reads_only_logs", vars(type(callback)).get("reads_only_logs", False)))
+
+
 class CallbackList:
     """Several callbacks called in order.
 
@@ -117,7 +121,7 @@ class CallbackList:
             stage: "train", "test" or "predict".
         """
         called = self._overriding[f"on_{stage}_batch_begin"] + self._overriding[f"on_{stage}_batch_end"]
-        return not all(vars(type(callback)).get("reads_only_logs", False) for callback in called)
+        return not all(_reads_only_logs(callback) for callback in called)
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call `hook` ("on_epoch_begin", ...) of every callback."""

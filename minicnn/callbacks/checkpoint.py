@@ -44,6 +44,8 @@ class ModelCheckpoint(Callback):
         self.save_freq = save_freq
         self.best = initial_value_threshold
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
+        # Nothing is done between steps then; what a class derived from this one does, nobody knows.
+        self.reads_only_logs = save_freq == "epoch" and type(self) is ModelCheckpoint
         self._epoch = 0
         self._steps_since_save = 0
 

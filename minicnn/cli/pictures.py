@@ -93,7 +93,8 @@ def preparation(model: Model, scale: float | None = None) -> Preprocessing:
         raise ValueError(f"{model.name} takes input of shape {model.input_shape}, but pictures are (N, H, W, channels)")
     # Pictures have 1 or 3 channels, and more rows and columns than that.
     first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
-    return Preprocessing(factor=1 / 255 if scale is None else scale, shape=shape, layout="channels_first" if first else "channels_last")
+    layout = "channels_first" if first else "channels_last"
+    return Preprocessing(factor=1 / 255 if scale is None else scale, shape=shape, layout=layout)
 
 
 def as_labels(labels: np.ndarray, form: str, classes: int) -> np.ndarray:

@@ -27,20 +27,22 @@ class ReLU(Function):
     def backward(self, gy: Tensor) -> Tensor:
         """gy where y is positive."""
         (y,) = self.saved_outputs
-        return _Masked(y.data)(gy)
+        return ReLUGradient(y.data)(gy)
 
 
-class _Masked(Function):
+class ReLUGradient(Function):
     """x where y is positive: the derivative of a ReLU, itself linear in x."""
 
     def __init__(self, y: Array) -> None:
         self.y = y
 
     def forward(self, x: Array) -> Array:
+        """x where y is positive, else 0."""
         return kernels.relu_gradient(x, self.y)
 
     def backward(self, gy: Tensor) -> Tensor:
-        return _Masked(self.y)(gy)
+        """The same of gy."""
+        return ReLUGradient(self.y)(gy)
 
 
 class Sigmoid(Function):

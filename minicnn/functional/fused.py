@@ -12,7 +12,7 @@ from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, is_grad_enabled
 from minicnn.kernels import Pair, output_sizes
 
-from .activations import _Masked
+from .activations import ReLUGradient
 from .arithmetic import add, multiply, subtract, where
 from .convolution import Conv2DInputGradient, Conv2DKernelGradient, Geometry, convolution_operands
 from .geometry import PaddingLike, PairLike
@@ -104,7 +104,7 @@ def _times_derivative(gy: Tensor, y: Tensor, activation: str, alpha: float) -> A
     if activation == "linear":
         return gy
     if activation == "relu":
-        return _Masked(y.data)(gy)
+        return ReLUGradient(y.data)(gy)
     if activation == "leaky_relu":
         return where(y.data >= 0, gy, multiply(gy, alpha))
     if activation == "elu":

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.device import place
 from minicnn.functional.geometry import whole
 from minicnn.kernels.floats import is_floating, is_real
-from minicnn.training.batch import Batch, Selection, Several
+from minicnn.training.batch import Batch, BatchRun, Selection
 from minicnn.training.class_weights import ClassWeights, class_weights
 from minicnn.training.layout import Layout
 from minicnn.training.sources import Source
@@ -36,7 +36,7 @@ class ArrayFeed:
         stays: whether x and y lie on a GPU whole, from where a batch is a `Selection`.
         room: gives, for a number of samples, the arrays that a model's one input and its targets should be gathered
             into, where that fits, or None.
-        ahead: gives, for batches of so many samples, how many are wanted in one piece (`Several`).
+        ahead: gives, for batches of so many samples, how many are wanted in one piece (`BatchRun`).
 
     Raises:
         ValueError: no samples, or different numbers of them.
@@ -149,7 +149,7 @@ class ArrayFeed:
         x = [take(source, for_x) for source in sources.x]
         y = None if sources.y is None else [take(source, for_y) for source in sources.y]
         if count > 1:
-            return Several(count, x, y, size, samples)
+            return BatchRun(count, x, y, size, samples)
         weights = sources.weights and [None if source is None else take(source) for source in sources.weights]
         if self.class_weight is not None and y is not None:
             weights = self.class_weight.times(y[0], weights)

@@ -79,7 +79,7 @@ class Batch:
         return self.like([place(array, device) for array in self.arrays()])
 
 
-class Several(Batch):
+class BatchRun(Batch):
     """Batches of one size, one after the other, in one piece.
 
     Args:

@@ -24,7 +24,7 @@ from minicnn.kernels.recording import Rounds
 from minicnn.training.layer_states import LayerStates
 
 if TYPE_CHECKING:
-    from minicnn.training.batch import Batch, Several
+    from minicnn.training.batch import Batch, BatchRun
     from minicnn.training.repeated import WholeStep
 
 STEPS = 16
@@ -87,7 +87,7 @@ class Execution:
             calls = []
         self.possible = self._rounds.assemble()
 
-    def run(self, batches: Several) -> list[tuple[Batch, list[Tensor], float]] | None:
+    def run(self, batches: BatchRun) -> list[tuple[Batch, list[Tensor], float]] | None:
         """Make the steps of these batches.
 
         Returns:
@@ -110,7 +110,7 @@ class Execution:
         self._step.note()
         return list(zip(batches.split(), self._predictions, losses, strict=True))
 
-    def _make(self, batches: Several) -> list[float]:
+    def _make(self, batches: BatchRun) -> list[float]:
         step = self._step
         if batches.x[0] is not self.x:
             np.copyto(self.x, batches.x[0])

@@ -121,7 +121,7 @@ class _Run:
                 self.hooks.call("on_epoch_begin", epoch, {})
                 # Streams are bound to the model by their first batch.
                 if self.trainer.bound:
-                    self.trainer.look_again()
+                    self.trainer.refresh()
                 if not self._run_batches(epoch, check=epoch == initial_epoch):
                     break
                 logs = self.trainer.logs()
@@ -149,7 +149,7 @@ class _Run:
                 for make in trainer.steps(batch):
                     hooks.call_batch("on_train_batch_begin", step)
                     if is_watched:
-                        trainer.doubt()
+                        trainer.invalidate()
                     make()
                     hooks.call_batch("on_train_batch_end", step, trainer.logs)
                     step += 1

@@ -42,14 +42,14 @@ class Repeated:
         nbytes: of the memory that it keeps.
         x: the array that the recording reads its batch from.
         labels: and the class numbers, where it makes targets of them itself.
-        looked: when it was last looked at whether it fits.
+        checked: the generation in which it was last seen to fit.
         updater: makes the optimizer's step.
     """
 
     x: np.ndarray
     labels: np.ndarray | None = None
     nbytes = 0
-    looked = 0
+    checked = 0
 
     def __init__(self, model: Model, optimizer: Any, logits: tuple[int, ...]) -> None:
         self.model = model

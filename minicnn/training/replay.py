@@ -48,7 +48,7 @@ from minicnn.training.repeated import Replay, WholeStep, alike
 
 if TYPE_CHECKING:
     from minicnn.models import Model
-    from minicnn.training.batch import Batch, Several
+    from minicnn.training.batch import Batch, BatchRun
     from minicnn.training.outputs import Output
 
 _REPEATABLE = (
@@ -76,18 +76,18 @@ class Replays:
         self.possible = False
         self._parts: list[Any] = []
         self._by_shape: dict[tuple[Any, ...], Replay | WholeStep | None] = {}
-        self._doubts = 1
-        self._looked = 0
+        self._generation = 1
+        self._checked = 0
 
-    def doubt(self) -> None:
-        """Somebody else has had the word, so layers, weights or settings may be other ones in the next step."""
-        self._doubts += 1
+    def invalidate(self) -> None:
+        """Check what was recorded before it is used again: others may have changed layers, weights or settings."""
+        self._generation += 1
 
     def _look(self) -> None:
         """Forget what was recorded of other layers than the model has now."""
-        if self._looked == self._doubts:
+        if self._checked == self._generation:
             return
-        self._looked = self._doubts
+        self._checked = self._generation
         now = parts(self.model)
         if not alike(now, self._parts):
             self._parts = now
@@ -115,7 +115,7 @@ class Replays:
         if replay is not None and replay.failed:
             self._give_up()
             return None
-        if replay is None or (replay.looked != self._doubts and not replay.fits()):
+        if replay is None or (replay.checked != self._generation and not replay.fits()):
             self._by_shape[key] = None
             if not self._is_possible():
                 self._give_up()
@@ -123,7 +123,7 @@ class Replays:
             if not self._is_room_for(len(x)):
                 return None
             replay = self._by_shape[key] = self._new(is_weighted)
-        replay.looked = self._doubts
+        replay.checked = self._generation
         return replay
 
     def _give_up(self) -> None:
@@ -151,7 +151,7 @@ class Replays:
 
     def ahead(self, size: int) -> int:
         """How many batches of so many samples may be trained on at once from now on."""
-        for step in sorted(self._trusted(), key=lambda step: -step.looked):
+        for step in sorted(self._trusted(), key=lambda step: -step.checked):
             if len(step.x) == size and isinstance(step, WholeStep) and executions.pays(step):
                 execution = step.execution or Execution(step)
                 step.is_single = not execution.possible
@@ -160,7 +160,7 @@ class Replays:
                 return 1 if step.is_single else executions.STEPS
         return 1
 
-    def find_several(self, batches: Several) -> Execution | None:
+    def find_run(self, batches: BatchRun) -> Execution | None:
         """What trains on these batches at once, if something may."""
         self._look()
         (x,), (y,) = batches.x, batches.y or (None,)
@@ -168,9 +168,9 @@ class Replays:
         step = None if y is None else self._by_shape.get(((size, *x.shape[1:]), (size, *y.shape[1:]), y.dtype, False))
         if not isinstance(step, WholeStep) or step.execution is None:
             return None
-        if step.looked != self._doubts and not step.fits():
+        if step.checked != self._generation and not step.fits():
             return None
-        step.looked = self._doubts
+        step.checked = self._generation
         return step.execution
 
     def _new(self, is_weighted: bool) -> Replay | WholeStep:

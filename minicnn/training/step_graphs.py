@@ -60,11 +60,11 @@ class StepGraphs:
         self._uploads = Uploads()
         # For each shape of batch its graph, or under which circumstances a step was last made in full.
         self._by_shape: dict[Any, StepGraph | _Circumstances] = {}
-        self._doubts = 1
+        self._generation = 1
 
-    def doubt(self) -> None:
-        """Somebody else has had the word, so weights or settings may be other ones in the next step."""
-        self._doubts += 1
+    def invalidate(self) -> None:
+        """Check the graphs before they are used again: others may have changed weights or settings."""
+        self._generation += 1
 
     def step(self, batch: Batch) -> None:
         """Make one step, by its graph where there is one."""
@@ -76,7 +76,7 @@ class StepGraphs:
                 graph.step(parts)
                 return
         self.trainer.full_step(self._on_device(batch))
-        self.doubt()
+        self.invalidate()
         if self.possible:
             self._by_shape[shape] = _Circumstances(self.trainer)
 
@@ -93,9 +93,9 @@ class StepGraphs:
     def _find(self, shape: Any, batch: Batch, parts: Sequence[Any]) -> StepGraph | None:
         known = self._by_shape.get(shape)
         if isinstance(known, StepGraph):
-            if known.looked != self._doubts and not known.circumstances.hold():
+            if known.checked != self._generation and not known.circumstances.hold():
                 return None
-            known.looked = self._doubts
+            known.checked = self._generation
             return known
         # A step in full puts everything in its place, memory and kernels. That must not be captured: a shape that
         # comes once is not worth it, and moments that start at zero would start there in every step.
@@ -130,10 +130,10 @@ class StepGraph:
         uploads: bring batches to the device.
 
     Attributes:
-        looked: at which number of doubts its circumstances were last seen to hold.
+        checked: the generation in which its circumstances were last seen to hold.
     """
 
-    looked = 0
+    checked = 0
 
     def __init__(self, circumstances: _Circumstances, batch: Batch, parts: Sequence[Any], uploads: Uploads) -> None:
         self.circumstances = circumstances

@@ -20,7 +20,7 @@ from minicnn.device import array_module, device_of
 from minicnn.metrics.regression import LossMetric
 from minicnn.registry import map_leaves
 from minicnn.training import checks
-from minicnn.training.batch import Batch, Selection, Several
+from minicnn.training.batch import Batch, BatchRun, Selection
 from minicnn.training.layout import arrange
 from minicnn.training.outputs import Output, known_loss, known_metric, make_outputs, serialize
 from minicnn.training.recorded_predictions import Predictions
@@ -122,10 +122,10 @@ class Trainer:
         self.optimizer.bind(self.model.weights)
         self.optimizer.zero_grad()
         self._warned_of_loss = False
-        self.look_again()
+        self.refresh()
         self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Note, where a training or an epoch begins, which layers and regularizers there are."""
         self.note_regularizers()
         # The way back would overwrite what a regularizer adds to the gradients.
@@ -133,15 +133,15 @@ class Trainer:
         in_full = self._regularised or isinstance(self.optimizer, optimizers.LossScaleOptimizer)
         self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
-            self._replays.doubt()
+            self._replays.invalidate()
         if self._graphs is not None:
-            self._graphs.doubt()
+            self._graphs.invalidate()
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Expect changes by whoever was called since the last step."""
         for steps in (self._replays, self._graphs):
             if steps is not None:
-                steps.doubt()
+                steps.invalidate()
 
     def _new_replays(self) -> Replays:
         return Replays(self.model, self.optimizer, self._joined, self._cross_entropy())
@@ -187,7 +187,7 @@ class Trainer:
         return (None, None) if self._replays is None else self._replays.room(size)
 
     def ahead(self, size: int) -> int:
-        """How many batches of so many samples are wanted in one piece (`Several`)."""
+        """How many batches of so many samples are wanted in one piece (`BatchRun`)."""
         if self._replays is None or not all(map(_reads_only_arrays, self._measures())):
             return 1
         return self._replays.ahead(size)
@@ -201,8 +201,8 @@ class Trainer:
         Of several batches the steps may have been made already, all at once; then the functions only measure them.
         """
         made = None
-        if isinstance(batch, Several):
-            execution = None if self._replays is None else self._replays.find_several(batch)
+        if isinstance(batch, BatchRun):
+            execution = None if self._replays is None else self._replays.find_run(batch)
             made = None if execution is None else execution.run(batch)
         if made is None:
             return [partial(self.train_step, each) for each in batch.split()]

@@ -130,7 +130,7 @@ def test_one_epoch_resumed_equals_two(run, tmp_path):
 
 def test_resumed_it_is_measured_on_the_same_pixels(run, tmp_path):
     """Le Khuyen trained on 0..1 and measured on 0..255."""
-    words = ["train", "khuyen", "--recipe", "reported", "--dataset", "drawn-digits", "--samples", 32, "--batch-size", 16]
+    words = ["train", "khuyen", "--recipe", "reported", "--dataset", "drawn-digits", "--samples", 32]
     assert run(*words, "--epochs", 2, "--out", "whole").exit_code == 0
     assert run(*words, "--epochs", 1, "--out", "parts").exit_code == 0
     assert run("train", "khuyen", "--out", "parts", "--resume", "--epochs", 2).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import minicnn
 from minicnn import layers
 from minicnn.training import executions
 from minicnn.training.array_feed import ArrayFeed
-from minicnn.training.batch import Several
+from minicnn.training.batch import BatchRun
 from minicnn.training.layout import Layout
 
 program = pytest.importorskip(
@@ -66,7 +67,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     answers: list[bool] = []
     run = executions.Execution.run
 
-    def spy(self: executions.Execution, batches: Several) -> Any:
+    def spy(self: executions.Execution, batches: BatchRun) -> Any:
         made = run(self, batches)
         answers.append(made is not None)
         return made
@@ -198,6 +199,28 @@ def test_who_looks_in_between_sees_single_steps(
     first, second = watching
     assert first.seen == second.seen
     assert (first.iterations == second.iterations) == (kind is not Reader)
+
+
+class Looks(minicnn.callbacks.ModelCheckpoint):
+    """Derived from a checkpoint, and interested in each step."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.model.optimizer.iterations  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("kind", "save_freq", "expected"),
+    [(minicnn.callbacks.ModelCheckpoint, "epoch", True), (minicnn.callbacks.ModelCheckpoint, 7, False),
+     (Looks, "epoch", False)],
+)  # fmt: skip
+def test_a_checkpoint_between_epochs_is_no_hindrance(
+    kind: Any, save_freq: Any, expected: bool, executed: list[bool], tmp_path: Path
+) -> None:
+    network().fit(
+        *data(), batch_size=SIZE, verbose=0, callbacks=kind(tmp_path / "net.minicnn", save_freq=save_freq)
+    )  # fmt: skip
+    assert bool(executed) == expected
+    assert (tmp_path / "net.minicnn").exists()
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
