@@ -24,7 +24,7 @@ MIXED = (
 _NUMBA_CURE = 'python -m pip install --upgrade numba, or use_kernels("reference")'
 
 _modules: dict[str, ModuleType] = {}
-_failures: dict[str, Exception] = {}
+_failures: dict[str, str] = {}
 _loading = threading.RLock()
 _chosen: str | None = None
 # What `use_kernels` was last given: unlike `_chosen`, never what the default fell back on.
@@ -84,16 +84,14 @@ def load(name: str) -> ModuleType:
     """Import an implementation once; a failure is remembered with its reason."""
     with _loading:
         if name in _failures:
-            raise _failures[name]
+            raise KernelsUnavailable(_failures[name])
         if name not in _modules:
             try:
                 _modules[name] = importlib.import_module(f"minicnn.kernels.{name}")
             except Exception as error:
                 cure = 'use_kernels("reference")' if name == "cuda" else _NUMBA_CURE
-                _failures[name] = KernelsUnavailable(
-                    f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
-                )
-                raise _failures[name] from error
+                _failures[name] = f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
+                raise KernelsUnavailable(_failures[name]) from error
             if name == "cpu" and _threads is not None:
                 _modules[name].set_num_threads(_threads)
         return _modules[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 import types
 from collections.abc import Iterator
 
@@ -186,6 +187,24 @@ assert "numba" not in sys.modules and "cupy" not in sys.modules
 """
     result = python(code, MINICNN_KERNELS=None)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_failure_that_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time an exception of its own: one that is raised again gathers the frames of all who asked."""
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_failures", {})
+    monkeypatch.setitem(sys.modules, "minicnn.kernels.cpu", None)
+    failures = []
+    for _ in range(3):
+        with pytest.raises(kernels.KernelsUnavailable, match="the 'cpu' kernels cannot run here") as caught:
+            dispatch.load("cpu")
+        failures.append(caught.value)
+    assert isinstance(failures[0].__cause__, ImportError)
+    assert len({str(failure) for failure in failures}) == 1
+    assert len({id(failure) for failure in failures}) == 3
+    assert len(list(traceback.walk_tb(failures[1].__traceback__))) == len(
+        list(traceback.walk_tb(failures[2].__traceback__))
+    )
 
 
 # --- the type of the array -------------------------------------------------------------------------------------------
