@@ -42,7 +42,10 @@ def activate(values, kind, alpha):
 
 @inlined
 def activation_gradient(gy, y, kind, alpha, target):
-    """target = gy times the derivative where the output was y, for vectors."""
+    """target = gy times the derivative where the output was y, for vectors.
+
+    Where the slope is zero nothing passes, not even a NaN.
+    """
     scale, one = y.dtype.type(alpha), y.dtype.type(1)
     if kind == LINEAR:
         for i in range(target.size):
@@ -55,7 +58,8 @@ def activation_gradient(gy, y, kind, alpha, target):
             target[i] = gy[i] if y[i] >= 0 else scale * gy[i]
     elif kind == ELU:
         for i in range(target.size):
-            target[i] = gy[i] if y[i] > 0 else gy[i] * (y[i] + scale)
+            slope = one if y[i] > 0 else y[i] + scale
+            target[i] = gy[i] * slope if slope != 0 else 0
     else:
         for i in range(target.size):
             slope = y[i] * (one - y[i]) if kind == SIGMOID else one - y[i] * y[i]
