@@ -54,6 +54,22 @@ def test_all_three_are_the_loops(name: str, shape: tuple[int, int], dtype: str, 
         close(one, other, dtype, what)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_and_no_columns(name: str, shape: tuple[int, int]) -> None:
+    kernels, (M, C) = load(name), shape
+    x, ones = np.zeros(shape, np.float32), np.ones(C, np.float32)
+    if M:
+        assert [moment.shape for moment in kernels.batch_moments(x)] == [(C,), (C,)]
+    y = kernels.batch_norm(x, ones, ones, ones, ones, epsilon=0.01)
+    assert (y.dtype, y.shape) == (np.float32, shape)
+    with np.errstate(invalid="ignore"):  # NumPy's mean of nothing
+        gx, *rest = kernels.batch_norm_gradients(x, x, ones, ones, ones, epsilon=0.01)
+    assert (gx.dtype, gx.shape) == (np.float32, shape)
+    for gradient in rest:
+        np.testing.assert_array_equal(gradient, np.zeros(C, np.float32))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_variance_of_a_column_far_from_zero_does_not_cancel(name: str) -> None:
     """mean(x*x) - mean*mean of these float32 numbers is off by more than the variance itself."""
