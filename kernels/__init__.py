@@ -395,6 +395,8 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """A mask of the shape and dtype of `like`: 0 with probability `rate`, else 1 / (1 - rate).
 
+    1 - rate is rounded to that dtype, and divided by in it; both in float32 where it has 16 bits.
+
     Counter-based, so that every implementation draws the same bits whatever its threads: element i (in C order) is
     dropped when word i % 4 of Philox 4x32-10 is below round(rate * 2**32). The key words are the low and the high
     half of `key`, the counter words the low and high half of i // 4 and of `step`.

@@ -280,10 +280,10 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """See `minicnn.kernels.dropout_mask`."""
-    mask = np.zeros(like.size, dtype=like.dtype)
+    mask, kind = np.zeros(like.size, dtype=like.dtype), like.dtype.type
     for i in range(like.size):
         words = _philox((*_halves(i // 4), *_halves(step)), _halves(key))
-        mask[i] = 0 if words[i % 4] < round(rate * 2**32) else 1 / (1 - rate)
+        mask[i] = 0 if words[i % 4] < round(rate * 2**32) else kind(1) / kind(1 - rate)
     return mask.reshape(like.shape)
 
 
