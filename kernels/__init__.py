@@ -18,7 +18,7 @@ Convolutions take an `algorithm`: "auto", "direct" or "winograd" (see `winograd`
 only how, and with that the rounding. It is a hint: `naive` and `reference`, which have one way each, ignore it, and so
 may a pass to which the algorithm brings nothing. Callers ask for "winograd" only where `winograd.obstacle` finds none.
 
-Learning rates and the step of an optimizer may also be a `recording.Number` where work is recorded, and for arrays on a
+Learning rates and the step of an optimizer may also be a `varying.Number` where work is recorded, and for arrays on a
 GPU, whose kernels read it from the device, the step of a dropout mask, too.
 """
 

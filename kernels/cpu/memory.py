@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..recording import under_way
+from ..noting import under_way
 
 # Smaller arrays come from NumPy: the C library reuses such memory by itself.
 SMALLEST = 32 * 1024

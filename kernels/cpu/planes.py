@@ -25,7 +25,7 @@ from numba import types
 from numba.core import cgutils
 
 from ..geometry import Pair
-from ..recording import copy
+from ..noting import copy
 from . import memory
 from .activations import LINEAR, activate
 from .arrays import flat

@@ -26,7 +26,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.registry import cpu_target
 
-from ..recording import Number, present
+from ..varying import Number, present
 from .atomics import fetch_add, look, pause
 from .cache import compiled, inlined
 from .threads import ask, share, take, threads_for

@@ -31,7 +31,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..recording import note, present, under_way
+from ..noting import note, under_way
+from ..varying import present
 from .atomics import fetch_add, look, pause
 from .cache import compiled, inlined
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair
-from ..recording import copy
+from ..noting import copy
 from . import memory
 from .activations import activation_gradient
 from .arrays import flat

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding
-from ..recording import copy
+from ..noting import copy
 from ..winograd import Variant, kernel_transform
 from . import memory
 from .arrays import flat
