@@ -217,17 +217,3 @@ def batch_norm_gradients(
     )
     share(_combine, tiles, threads_for(3 * x.nbytes), gy, x, vectors, gx.reshape(-1))
     return gx, ggamma, gbeta
-
-
-@compiled
-def _move_average(ticket, tiles, average, latest, momentum):
-    if take(ticket) < tiles:
-        keep = average.dtype.type(momentum)
-        add = average.dtype.type(1 - momentum)
-        for i in range(average.size):
-            average[i] = average[i] * keep + latest[i] * add
-
-
-def move_average(average: np.ndarray, latest: np.ndarray, momentum: float) -> None:
-    """average = momentum * average + (1 - momentum) * latest, in place; C-contiguous, of one shape and dtype."""
-    share(_move_average, 1, 1, average.reshape(-1), flat(latest, average.dtype), float(momentum))

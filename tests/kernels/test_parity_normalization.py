@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.kernels import current_kernels, naive
-from minicnn.kernels.averages import move_average
+from minicnn.kernels.moving_average import move_average
 from tests.kernels.implementations import NAMES, load
 
 Array = np.ndarray
