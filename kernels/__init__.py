@@ -36,9 +36,9 @@ from .dispatch import (
     room_for,
     set_num_threads,
     use_kernels,
-    use_tf32,
 )
 from .geometry import Padding, Pair, output_sizes
+from .tf32 import use_tf32
 
 # NumPy's or CuPy's array: the kernels are written for both, and neither library has a common static type.
 Array: TypeAlias = Any

@@ -158,53 +158,6 @@ class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
         _chosen, _asked = self._previous
 
 
-# Whether products of float32 may round their operands to TF32; None: as the environment says.
-_tf32: bool | None = None
-
-
-class use_tf32:  # noqa: N801 - reads as a function, and as a context manager
-    """Choose the arithmetic of float32 convolutions and matrix products on a GPU, for the whole process.
-
-    Args:
-        allowed: True: operands are rounded to TF32, whose mantissa has 10 bits, and multiplied on the tensor cores,
-            many times as fast; sums stay float32. That is the default, as it is PyTorch's for convolutions. False:
-            float32 throughout.
-
-    A plain call switches; as a context manager it switches back at the end. The environment variable ``MINICNN_TF32``
-    (0 or 1) makes the first choice. Devices before compute capability 8.0 have no TF32 and are always exact.
-
-    >>> with use_tf32(False):
-    ...     tf32_is_used()
-    False
-    """
-
-    def __init__(self, allowed: bool) -> None:
-        global _tf32
-        self._previous = _tf32
-        _tf32 = bool(allowed)
-
-    def __enter__(self) -> use_tf32:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        global _tf32
-        _tf32 = self._previous
-
-
-def tf32_is_used() -> bool:
-    """Whether float32 convolutions and matrix products on a GPU may round their operands to TF32.
-
-    Raises:
-        ValueError: ``MINICNN_TF32`` is neither 0 nor 1.
-    """
-    if _tf32 is not None:
-        return _tf32
-    wanted = os.environ.get("MINICNN_TF32", "1")
-    if wanted not in ("0", "1"):
-        raise ValueError(f"MINICNN_TF32: expected 0 or 1, got {wanted!r}")
-    return wanted == "1"
-
-
 def current_kernels() -> str:
     """The name of the implementation that serves NumPy arrays now."""
     return _chosen or _default()

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from .composition import blocks, dense_blocks
-from .geometry import Padding, Pair, output_sizes
+from .geometry import Padding, Pair, output_sizes, winner_dtype
 
 Array = np.ndarray
 
@@ -92,7 +92,7 @@ def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     N, H, W, C = x.shape
     OH, OW = output_sizes((H, W), pool_size, strides, padding)
     y = np.full((N, OH, OW, C), -np.inf, dtype=x.dtype)
-    winners = np.zeros((N, OH, OW, C), dtype=np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    winners = np.zeros((N, OH, OW, C), dtype=winner_dtype(pool_size))
     for i, j, p, q, row, column in _terms((H, W), pool_size, strides, padding, (1, 1)):
         for n, c in product(range(N), range(C)):
             value, best = x[n, row, column, c], y[n, i, j, c]

@@ -17,7 +17,7 @@ import numpy as np
 from .composition import blocks, dense_blocks
 from .dispatch import array_module
 from .floats import is_half
-from .geometry import Padding, Pair, output_sizes
+from .geometry import Padding, Pair, output_sizes, winner_dtype
 
 Array = np.ndarray
 
@@ -168,11 +168,6 @@ def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     winners = xp.argmax(cells, axis=3) if cells.size else xp.zeros((*cells.shape[:3], cells.shape[4]), dtype=np.int64)
     y = xp.take_along_axis(cells, winners[:, :, :, None], axis=3)[:, :, :, 0]
     return y, winners.astype(winner_dtype(pool_size))
-
-
-def winner_dtype(pool_size: Pair) -> type:
-    """One byte is enough for a winner's position in a window of up to 256 cells."""
-    return np.uint8 if math.prod(pool_size) <= 256 else np.int32
 
 
 def max_pool2d_gradient(

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..composition import ACTIVATIONS
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
 from .exponentials import elu, sigmoid, tanh
 from .threads import share, take, threads_for
 
-NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
+# In the order of ACTIVATIONS, as the numbers below are.
+NAMES = tuple(ACTIVATIONS)
 LINEAR, RELU, LEAKY_RELU, ELU, SIGMOID, TANH = range(len(NAMES))
 # Elements to a tile of a gradient that is computed on its own.
 BLOCK = 16 * 1024

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..composition import blocks
-from ..geometry import Padding, Pair, output_sizes
+from ..geometry import MOST_CELLS, Padding, Pair, output_sizes
 from ..winograd import Variant
 from . import memory, planes, winograd
 from .activations import NAMES, activate, activated, gradient
@@ -46,8 +46,6 @@ from .winners import Pooled, winners_gradients
 
 # The rows before pooling that a band may fill.
 BAND_BYTES = 128 * 1024
-# Winners are one byte.
-MOST_CELLS = 256
 # The pooling that Winograd's output transform does on the way.
 PLAIN_POOLING = ("max", (2, 2), (2, 2), ((0, 0), (0, 0)))
 

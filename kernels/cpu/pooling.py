@@ -21,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from ..geometry import Padding, Pair, output_sizes
+from ..geometry import Padding, Pair, output_sizes, winner_dtype
 from . import memory
 from .arrays import flat, floating
 from .cache import compiled, inlined
@@ -292,7 +292,7 @@ def max_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Paddin
     dtype = floating("max_pool2d", x)
     grid = grid_of(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
     y = memory.empty(grid.output_shape, dtype)
-    winners = memory.empty(grid.output_shape, np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    winners = memory.empty(grid.output_shape, winner_dtype(pool_size))
     tiles = grid.images * grid.output_rows
     cells = window_cells(pool_size, grid.width * grid.channels, grid.channels)
     share(_max_pool, tiles, grid.threads, flat(x, dtype), y.reshape(-1), winners.reshape(-1), grid, cells)

@@ -24,8 +24,9 @@ import numpy as np
 from minicnn import layers, losses, optimizers
 from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
-from minicnn.kernels.dispatch import choose, tf32_is_used
+from minicnn.kernels.dispatch import choose
 from minicnn.kernels.samples import take_rows
+from minicnn.kernels.tf32 import tf32_is_used
 from minicnn.kernels.varying import DeviceNumbers
 from minicnn.metrics.base import FunctionMetric, MeanMetric
 from minicnn.training.batch import Batch, Taken
