@@ -15,7 +15,7 @@ import pytest
 import minicnn
 import minicnn.functional as F
 from minicnn import kernels
-from minicnn.kernels import dispatch, tf32
+from minicnn.kernels import dispatch
 
 
 @pytest.fixture(autouse=True)
@@ -263,29 +263,6 @@ def test_the_environment_chooses_reference_for_the_gpu_too(
 def test_numbers_of_numpy_take_the_device_of_the_arrays_beside_them(cupy: types.ModuleType) -> None:
     assert kernels.array_module(FakeCuPyArray(), np.float32(2), np.float64(3)) is cupy
     assert kernels.array_module(np.float32(2)) is np
-
-
-@pytest.mark.parametrize(("text", "used"), [(None, True), ("1", True), ("0", False)])
-def test_tf32_is_as_the_environment_says_until_somebody_switches(
-    monkeypatch: pytest.MonkeyPatch, text: str | None, used: bool
-) -> None:
-    monkeypatch.setattr(tf32, "_allowed", None)
-    monkeypatch.delenv("MINICNN_TF32", raising=False)
-    if text is not None:
-        monkeypatch.setenv("MINICNN_TF32", text)
-    assert tf32.tf32_is_used() is used
-    with kernels.use_tf32(not used):
-        assert tf32.tf32_is_used() is not used
-        with kernels.use_tf32(used):
-            assert tf32.tf32_is_used() is used
-    assert tf32.tf32_is_used() is used
-
-
-def test_tf32_in_the_environment_is_zero_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf32, "_allowed", None)
-    monkeypatch.setenv("MINICNN_TF32", "yes")
-    with pytest.raises(ValueError, match="MINICNN_TF32: expected 0 or 1, got 'yes'"):
-        tf32.tf32_is_used()
 
 
 def test_without_cupy_everything_is_numpys() -> None:
