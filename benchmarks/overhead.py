@@ -47,12 +47,13 @@ class Timed:
 
 def time_kernels() -> None:
     """Put a `Timed` in the place of every kernel, which takes tiles from a ticket, and of what walks through many."""
+    timed: dict[Any, Timed] = {}  # one for each, in whichever modules it has a name
     for module in pkgutil.iter_modules(cpu.__path__):
         names = vars(importlib.import_module(f"{cpu.__name__}.{module.name}"))
         for name, value in list(names.items()):
             function = getattr(value, "py_func", None)
             if function is not None and list(inspect.signature(function).parameters)[:2] == ["ticket", "tiles"]:
-                names[name] = Timed(value, name)
+                names[name] = timed.setdefault(value, Timed(value, name))
     names = vars(program)
     names["_walk"] = Timed(names["_walk"], "kernels of a recorded step")
 

@@ -18,7 +18,7 @@ Convolutions take an `algorithm`: "auto", "direct" or "winograd" (see `winograd`
 only how, and with that the rounding. It is a hint: `naive` and `reference`, which have one way each, ignore it, and so
 may a pass to which the algorithm brings nothing. Callers ask for "winograd" only where `winograd.obstacle` finds none.
 
-Learning rates and the step of an optimizer may also be a `recording.Number` where work is recorded, and for arrays on a
+Learning rates and the step of an optimizer may also be a `varying.Number` where work is recorded, and for arrays on a
 GPU, whose kernels read it from the device, the step of a dropout mask, too.
 """
 
@@ -36,9 +36,9 @@ from .dispatch import (
     room_for,
     set_num_threads,
     use_kernels,
-    use_tf32,
 )
 from .geometry import Padding, Pair, output_sizes
+from .tf32 import use_tf32
 
 # NumPy's or CuPy's array: the kernels are written for both, and neither library has a common static type.
 Array: TypeAlias = Any
@@ -394,6 +394,8 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """A mask of the shape and dtype of `like`: 0 with probability `rate`, else 1 / (1 - rate).
+
+    1 - rate is rounded to that dtype, and divided by in it; both in float32 where it has 16 bits.
 
     Counter-based, so that every implementation draws the same bits whatever its threads: element i (in C order) is
     dropped when word i % 4 of Philox 4x32-10 is below round(rate * 2**32). The key words are the low and the high

@@ -5,7 +5,7 @@ captured nothing runs: every kernel and copy that is asked for becomes a node of
 asked for with, and the graph is then launched at once, as often as wanted. (CUDA C++ Programming Guide, "CUDA Graphs".)
 
 Arguments by value stay what they were, so what changes from launch to launch has to lie in memory: the arrays that the
-work reads, and `recording.DeviceNumbers`. Addresses stay, too. So what the work allocates comes from a pool of its own,
+work reads, and `varying.DeviceNumbers`. Addresses stay, too. So what the work allocates comes from a pool of its own,
 which lives as long as the graph: nobody else is given that memory. And the graph keeps the work, whose arrays it reads.
 """
 
@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from .recording import DeviceNumbers, collect
+from .varying import DeviceNumbers, collect
 
 
 class Graph:

@@ -33,7 +33,8 @@ def _elu(xp: Any, x: Array, alpha: float) -> Array:
     return xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
 
 
-# All of them rise nowhere but with x, so that pooling may come before or after.
+# All of them rise nowhere but with x, so that pooling may come before or after. Compiled kernels number them in this
+# order.
 ACTIVATIONS = {
     "linear": Activation(lambda xp, x, _: x, lambda xp, y, _: xp.ones_like(y)),
     "relu": Activation(lambda xp, x, _: xp.maximum(x, 0), lambda xp, y, _: y > 0),

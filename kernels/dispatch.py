@@ -24,7 +24,7 @@ MIXED = (
 _NUMBA_CURE = 'python -m pip install --upgrade numba, or use_kernels("reference")'
 
 _modules: dict[str, ModuleType] = {}
-_failures: dict[str, Exception] = {}
+_failures: dict[str, str] = {}
 _loading = threading.RLock()
 _chosen: str | None = None
 # What `use_kernels` was last given: unlike `_chosen`, never what the default fell back on.
@@ -84,16 +84,14 @@ def load(name: str) -> ModuleType:
     """Import an implementation once; a failure is remembered with its reason."""
     with _loading:
         if name in _failures:
-            raise _failures[name]
+            raise KernelsUnavailable(_failures[name])
         if name not in _modules:
             try:
                 _modules[name] = importlib.import_module(f"minicnn.kernels.{name}")
             except Exception as error:
                 cure = 'use_kernels("reference")' if name == "cuda" else _NUMBA_CURE
-                _failures[name] = KernelsUnavailable(
-                    f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
-                )
-                raise _failures[name] from error
+                _failures[name] = f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
+                raise KernelsUnavailable(_failures[name]) from error
             if name == "cpu" and _threads is not None:
                 _modules[name].set_num_threads(_threads)
         return _modules[name]
@@ -158,53 +156,6 @@ class use_kernels:  # noqa: N801 - reads as a function, and as a context manager
     def __exit__(self, *exception: object) -> None:
         global _chosen, _asked
         _chosen, _asked = self._previous
-
-
-# Whether products of float32 may round their operands to TF32; None: as the environment says.
-_tf32: bool | None = None
-
-
-class use_tf32:  # noqa: N801 - reads as a function, and as a context manager
-    """Choose the arithmetic of float32 convolutions and matrix products on a GPU, for the whole process.
-
-    Args:
-        allowed: True: operands are rounded to TF32, whose mantissa has 10 bits, and multiplied on the tensor cores,
-            many times as fast; sums stay float32. That is the default, as it is PyTorch's for convolutions. False:
-            float32 throughout.
-
-    A plain call switches; as a context manager it switches back at the end. The environment variable ``MINICNN_TF32``
-    (0 or 1) makes the first choice. Devices before compute capability 8.0 have no TF32 and are always exact.
-
-    >>> with use_tf32(False):
-    ...     tf32_is_used()
-    False
-    """
-
-    def __init__(self, allowed: bool) -> None:
-        global _tf32
-        self._previous = _tf32
-        _tf32 = bool(allowed)
-
-    def __enter__(self) -> use_tf32:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        global _tf32
-        _tf32 = self._previous
-
-
-def tf32_is_used() -> bool:
-    """Whether float32 convolutions and matrix products on a GPU may round their operands to TF32.
-
-    Raises:
-        ValueError: ``MINICNN_TF32`` is neither 0 nor 1.
-    """
-    if _tf32 is not None:
-        return _tf32
-    wanted = os.environ.get("MINICNN_TF32", "1")
-    if wanted not in ("0", "1"):
-        raise ValueError(f"MINICNN_TF32: expected 0 or 1, got {wanted!r}")
-    return wanted == "1"
 
 
 def current_kernels() -> str:

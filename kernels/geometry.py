@@ -15,8 +15,20 @@ Arrays: x (N, H, W, C), w (KH, KW, C/G, F), y (N, OH, OW, F); gx, gw and gy are 
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+
+# Cells of a pooling window, at most, where a byte can say which of them won.
+MOST_CELLS = 256
+
+
+def winner_dtype(pool_size: Pair) -> np.dtype:
+    """The dtype of winners' places in windows of this size."""
+    return np.dtype(np.uint8 if math.prod(pool_size) <= MOST_CELLS else np.int32)
 
 
 def effective_size(kernel: int, dilation: int) -> int:

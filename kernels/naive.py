@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from .composition import blocks, dense_blocks
-from .geometry import Padding, Pair, output_sizes
+from .geometry import Padding, Pair, output_sizes, winner_dtype
 
 Array = np.ndarray
 
@@ -92,7 +92,7 @@ def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     N, H, W, C = x.shape
     OH, OW = output_sizes((H, W), pool_size, strides, padding)
     y = np.full((N, OH, OW, C), -np.inf, dtype=x.dtype)
-    winners = np.zeros((N, OH, OW, C), dtype=np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    winners = np.zeros((N, OH, OW, C), dtype=winner_dtype(pool_size))
     for i, j, p, q, row, column in _terms((H, W), pool_size, strides, padding, (1, 1)):
         for n, c in product(range(N), range(C)):
             value, best = x[n, row, column, c], y[n, i, j, c]
@@ -280,10 +280,10 @@ def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Arr
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     """See `minicnn.kernels.dropout_mask`."""
-    mask = np.zeros(like.size, dtype=like.dtype)
+    mask, kind = np.zeros(like.size, dtype=like.dtype), like.dtype.type
     for i in range(like.size):
         words = _philox((*_halves(i // 4), *_halves(step)), _halves(key))
-        mask[i] = 0 if words[i % 4] < round(rate * 2**32) else 1 / (1 - rate)
+        mask[i] = 0 if words[i % 4] < round(rate * 2**32) else kind(1) / kind(1 - rate)
     return mask.reshape(like.shape)
 
 

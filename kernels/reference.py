@@ -16,7 +16,8 @@ import numpy as np
 
 from .composition import blocks, dense_blocks
 from .dispatch import array_module
-from .geometry import Padding, Pair, output_sizes
+from .floats import is_half
+from .geometry import Padding, Pair, output_sizes, winner_dtype
 
 Array = np.ndarray
 
@@ -169,11 +170,6 @@ def max_pool2d(x: Array, *, pool_size: Pair, strides: Pair, padding: Padding) ->
     return y, winners.astype(winner_dtype(pool_size))
 
 
-def winner_dtype(pool_size: Pair) -> type:
-    """One byte is enough for a winner's position in a window of up to 256 cells."""
-    return np.uint8 if math.prod(pool_size) <= 256 else np.int32
-
-
 def max_pool2d_gradient(
     gy: Array, winners: Array, *, input_size: Pair, pool_size: Pair, strides: Pair, padding: Padding
 ) -> Array:
@@ -303,12 +299,12 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
     return (targets * (xp.log(total) - shifted)).sum(axis=1), e / total
 
 
-# --- dropout ---------------------------------------------------------------------------------------------------------
-
-
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:
     """See `minicnn.kernels.softmax_cross_entropy_gradient`."""
     return gy[:, None] * (probabilities * targets.sum(axis=1, keepdims=True) - targets)
+
+
+# --- dropout ---------------------------------------------------------------------------------------------------------
 
 
 def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
@@ -319,7 +315,8 @@ def dropout_mask(like: Array, rate: float, *, key: int, step: int) -> Array:
     counter = [blocks & low, blocks >> high, xp.full_like(blocks, step & low), xp.full_like(blocks, step >> high)]
     words = xp.stack(philox(counter, (key & low, key >> high)), axis=1).reshape(-1)[: like.size]
     keep = words >= np.uint64(round(rate * 2**32))
-    return (keep / like.dtype.type(1 - rate)).astype(like.dtype).reshape(like.shape)
+    kind = np.float32 if is_half(like.dtype) else like.dtype.type
+    return (keep / kind(1 - rate)).astype(like.dtype).reshape(like.shape)
 
 
 def philox(counter: list[Array], key: tuple[int, int]) -> list[Array]:

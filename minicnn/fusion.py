@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import minicnn.functional as F
 from minicnn.autograd import Tensor
 from minicnn.functional.fused import conv2d_block, dense_block
+from minicnn.kernels.geometry import MOST_CELLS
 from minicnn.layers import (
     ELU,
     Activation,
@@ -232,5 +233,5 @@ def _can_pool(convolution: Layer, layer: Any) -> bool:
         and type(layer) in _POOLINGS
         and layer.data_format == convolution.data_format
         and layer.dtype_policy == convolution.dtype_policy
-        and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= 256)
+        and (type(layer) is AveragePooling2D or math.prod(layer.pool_size) <= MOST_CELLS)
     )

@@ -12,7 +12,7 @@ import minicnn
 from minicnn import kernels, layers
 from minicnn.device import place, why_no_gpu
 from minicnn.kernels.capture import Graph
-from minicnn.kernels.recording import DeviceNumbers
+from minicnn.kernels.varying import DeviceNumbers
 
 from ..cases import ConvCase, DenseCase, ProductCase
 from ..flat_cases import FlatCase

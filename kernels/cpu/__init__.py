@@ -1,11 +1,11 @@
 """The contract of `minicnn.kernels` on the processor's vector units, compiled by Numba at first use.
 
-`vectors` emits vector instructions and `simd` makes the multiply-add loop of them; `panels` and `windows` bring
-matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions with
-what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
+`vectors` emits vector instructions and `simd` makes the multiply-add loop of them; `moving`, `panels` and `windows`
+bring matrices and pictures before it; `convolution` and `matrices` are made of them, and `blocks` fuses convolutions
+with what follows them. Where it pays (`algorithms`), `winograd` and `winograd_gradient` do convolutions with fewer
 multiplications; `transforms` has their vector code. `threads` shares tiles among cores, `memory` reuses buffers,
 `cache` compiles and keeps machine code, and `program` calls recorded kernels again without Python in between. `samples`
-is beside the contract: what `minicnn.kernels.samples` does, compiled.
+and `moving_average` are beside the contract: what the modules of those names in `minicnn.kernels` do, compiled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .elementwise import (
 )
 from .matrices import dense_block, dense_block_gradients, matmul
 from .memory import empty
-from .normalization import batch_moments, batch_norm, batch_norm_gradients, move_average
+from .moving_average import move_average
+from .normalization import batch_moments, batch_norm, batch_norm_gradients
 from .optimizer import adagrad_step, adam_step, rmsprop_step, sgd_step
 from .pooling import avg_pool2d, avg_pool2d_gradient, max_pool2d, max_pool2d_gather, max_pool2d_gradient
 from .random import dropout_mask

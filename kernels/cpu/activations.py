@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..composition import ACTIVATIONS
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
 from .exponentials import elu, sigmoid, tanh
 from .threads import share, take, threads_for
 
-NAMES = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
+# In the order of ACTIVATIONS, as the numbers below are.
+NAMES = tuple(ACTIVATIONS)
 LINEAR, RELU, LEAKY_RELU, ELU, SIGMOID, TANH = range(len(NAMES))
 # Elements to a tile of a gradient that is computed on its own.
 BLOCK = 16 * 1024
@@ -42,7 +44,10 @@ def activate(values, kind, alpha):
 
 @inlined
 def activation_gradient(gy, y, kind, alpha, target):
-    """target = gy times the derivative where the output was y, for vectors."""
+    """target = gy times the derivative where the output was y, for vectors.
+
+    Where the slope is zero nothing passes, not even a NaN.
+    """
     scale, one = y.dtype.type(alpha), y.dtype.type(1)
     if kind == LINEAR:
         for i in range(target.size):
@@ -55,7 +60,8 @@ def activation_gradient(gy, y, kind, alpha, target):
             target[i] = gy[i] if y[i] >= 0 else scale * gy[i]
     elif kind == ELU:
         for i in range(target.size):
-            target[i] = gy[i] if y[i] > 0 else gy[i] * (y[i] + scale)
+            slope = one if y[i] > 0 else y[i] + scale
+            target[i] = gy[i] * slope if slope != 0 else 0
     else:
         for i in range(target.size):
             slope = y[i] * (one - y[i]) if kind == SIGMOID else one - y[i] * y[i]

@@ -9,7 +9,7 @@ import ctypes
 
 import numpy as np
 
-from ..recording import note
+from ..noting import note
 
 SUPPORTED = (np.dtype(np.float32), np.dtype(np.float64))
 

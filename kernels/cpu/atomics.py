@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .vectors import INT64, array_pointer, emitted
+from .vectors import INT64, emitted, origin
 
 # Says to the processor that a thread only waits.
 _PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686") else ""
@@ -19,7 +19,7 @@ def fetch_add(typingctx, counters, index):
     """Add 1 to counters[index] in one step that no other thread can split, and return the value before."""
 
     def codegen(context, builder, signature, args):
-        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        counter = origin(context, builder, signature, args, 0, 1)
         return builder.atomic_rmw("add", counter, INT64(1), "seq_cst")
 
     return types.int64(counters, types.intp), codegen
@@ -30,7 +30,7 @@ def look(typingctx, counters, index):
     """counters[index] now, and whatever a thread did before it counted there is done."""
 
     def codegen(context, builder, signature, args):
-        counter = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
+        counter = origin(context, builder, signature, args, 0, 1)
         return builder.load_atomic(counter, "seq_cst", 8)
 
     return types.int64(counters, types.intp), codegen

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..composition import blocks
-from ..geometry import Padding, Pair, output_sizes
+from ..geometry import MOST_CELLS, Padding, Pair, output_sizes
 from ..winograd import Variant
 from . import memory, planes, winograd
 from .activations import NAMES, activate, activated, gradient
 from .algorithms import choose_variant
 from .arrays import flat, floating
-from .averages import average_row, gradient_before_pooling, tiles_exactly
+from .block_averages import average_row, gradient_before_pooling, tiles_exactly
 from .cache import compiled, inlined
 from .convolution import (
     Output,
@@ -34,23 +34,23 @@ from .convolution import (
     tap_lines,
     weight_rows,
 )
+from .moving import copy_elements
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
 from .planes import Planes
-from .pooling import Grid, avg_pool2d, grid_of, max_pool2d, reaches_over_the_edge, window_cells
-from .simd import VECTOR_BYTES, VECTORS, copy_elements, pool_vector
+from .pooling import Grid, avg_pool2d, grid_of, max_pool2d, pool_vector, reaches_over_the_edge, window_cells
+from .simd import VECTORS
 from .threads import enter, share, take, threads_for
+from .vectors import VECTOR_BYTES
 from .windows import Windows, cut_rows, load_band, windows
 from .winners import Pooled, winners_gradients
 
 # The rows before pooling that a band may fill.
 BAND_BYTES = 128 * 1024
-# Winners are one byte.
-MOST_CELLS = 256
 # The pooling that Winograd's output transform does on the way.
 PLAIN_POOLING = ("max", (2, 2), (2, 2), ((0, 0), (0, 0)))
 
 
-class Cut(NamedTuple):
+class BlockCut(NamedTuple):
     """How a block is cut into bands, and a thread's scratch memory. Sizes count elements."""
 
     direct: bool  # no pooling: straight into y
@@ -102,7 +102,7 @@ def _pooling(
 def _plan(
     shape: tuple[int, int, int, int], kernel: tuple[int, int, int, int], grid: Grid, pooling: str, strides: Pair,
     padding: Padding, dilation: Pair, dtype: np.dtype,
-) -> tuple[Windows, Cut, Planes]:  # fmt: skip
+) -> tuple[Windows, BlockCut, Planes]:  # fmt: skip
     (KH, KW, inputs, F), itemsize, direct = kernel, dtype.itemsize, pooling == "none"
     tap_rows, tap_columns = tap_lines(padding, dilation, (KH, KW))
     row_bytes = (shape[2] + sum(padding[1])) * shape[3] * itemsize
@@ -134,7 +134,7 @@ def _plan(
     region = layout.size if planar else found.scratch
     # One vector more: the last one may reach beyond the last cell.
     scratch = region + (0 if direct else images * filled_rows * row + VECTOR_BYTES)
-    cut = Cut(
+    cut = BlockCut(
         direct, images, band_rows, -(-grid.output_rows // band_rows), planar, pooling == "avg", edges, row,
         grid.output_rows * row if direct else filled_rows * row, region, -(-scratch // 16) * 16,
     )  # fmt: skip

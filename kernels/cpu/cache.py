@@ -5,10 +5,14 @@ code may be used again. The key covers the function's own file, its signature, i
 does not cover the other files a kernel is made of: after an edit of `simd.py`, which every hot loop inlines, Numba
 would run stale machine code. `compiled` therefore hangs a hash of all kernel sources, and of the vector width in use,
 into a closure cell of every function: change one line and the key changes with it.
+
+A key names the classes of a kernel's arguments. Those that other sources left may be gone, and then Numba could not
+even read the list of what is stored, so such lists are taken for those of another version of Numba: they are replaced.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +26,8 @@ from .vectors import VECTOR_BYTES
 Kernel = TypeVar("Kernel", bound=Callable)
 
 
-def _fingerprint() -> str:
-    digest = hashlib.sha256(str(VECTOR_BYTES).encode())
+def _sources() -> str:
+    digest = hashlib.sha256()
     folder = Path(__file__).parent
     # The matrices of Winograd's transforms become constants in the machine code.
     for source in (*sorted(folder.glob("*.py")), folder.parent / "winograd.py"):
@@ -32,7 +36,8 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-FINGERPRINT = _fingerprint()
+SOURCES = _sources()
+FINGERPRINT = f"{SOURCES} {VECTOR_BYTES}"
 
 
 def _with_fingerprint(function: FunctionType) -> FunctionType:
@@ -57,6 +62,8 @@ def compiled(function: Kernel) -> Kernel:
         keyed = njit(cache=True, nogil=True, error_model="numpy")(keyed)
     except RuntimeError:
         keyed = njit(nogil=True, error_model="numpy")(keyed)
+    with contextlib.suppress(AttributeError):  # no public name, and what is not stored has none
+        keyed._cache._cache_file._version += SOURCES
     return keyed
 
 

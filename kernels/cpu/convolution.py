@@ -34,9 +34,11 @@ from . import memory, planes, winograd, winograd_gradient
 from .algorithms import choose_variant
 from .arrays import flat, floating
 from .cache import compiled
+from .moving import clear_elements, copy_elements
 from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
-from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements, copy_elements
+from .simd import ROWS, VECTORS
 from .threads import enter, share, take, threads_for
+from .vectors import VECTOR_BYTES
 from .windows import Windows, band, load_band, windows
 
 # Chunks of the batch in a kernel gradient: enough for many cores, few enough that adding them up costs nothing.

@@ -32,7 +32,9 @@ from . import memory
 from .activations import LINEAR, NAMES, activate, gradient
 from .arrays import contiguous, flat, floating
 from .cache import compiled, reassociated
+from .moving import copy_elements, transpose
 from .panels import (
+    NO_OFFSET,
     ONE,
     ROWS_AHEAD,
     ZERO,
@@ -41,11 +43,11 @@ from .panels import (
     pad_bias,
     panel_count,
     panel_width,
-    transpose,
     vector_lanes,
 )
-from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements
+from .simd import ROWS, VECTORS
 from .threads import enter, share, take, threads_for
+from .vectors import VECTOR_BYTES
 
 THIN = 4  # rows of a
 THIN_COLUMNS = 512  # columns to a tile where b is read by rows
@@ -58,8 +60,6 @@ CHUNK = 384  # and values of k to a chunk at least
 SUMMED = 4096  # sums to a tile, where chunks are added
 SLICE = 256  # values of k to a slice; half of it where a block has many rows
 
-_NO_OFFSET = np.zeros(1, np.int64)
-
 
 class Matrix(NamedTuple):
     """A matrix in flat memory: element (i, j) is memory[i * row_step + j * column_step], and one step is 1."""
@@ -69,7 +69,7 @@ class Matrix(NamedTuple):
     column_step: int
 
 
-class Cut(NamedTuple):
+class ProductCut(NamedTuple):
     """How a product (M, K) @ (K, N) is cut into tiles, and a thread's scratch memory. Sizes count elements."""
 
     M: int
@@ -94,7 +94,7 @@ class Cut(NamedTuple):
 class Plan(NamedTuple):
     """A cut and the tables that go with it."""
 
-    cut: Cut
+    cut: ProductCut
     tiles: int
     a_rows: np.ndarray
     targets: np.ndarray
@@ -148,7 +148,7 @@ def multiply(
     sums = y if chunks == 1 else memory.empty((chunks, M, N), dtype)
     share(
         _multiply_tiles, plan.tiles, threads, left.memory, plan.a_rows, right.memory,
-        pad_bias(bias if chunks == 1 else None, N, 1, dtype), sums.reshape(-1), plan.targets, _NO_OFFSET, scratch,
+        pad_bias(bias if chunks == 1 else None, N, 1, dtype), sums.reshape(-1), plan.targets, NO_OFFSET, scratch,
         plan.cut, kind if chunks == 1 else LINEAR, alpha,
     )  # fmt: skip
     if chunks > 1:
@@ -180,7 +180,7 @@ def _plan(
     pitch = group * width
     numbers = np.arange(block, dtype=np.int64)
     a_rows = numbers // ROWS * (slice_ * a_pitch) + numbers % ROWS if pack_a else numbers * row_step
-    cut = Cut(
+    cut = ProductCut(
         M, N, K, block, group, chunks, chunk, slice_, pack_a, row_step, column_step, b_row_step, b_column_step,
         packed_a, packed_b, pitch, packed_b + (block * pitch if slice_ < chunk else 0),
     )  # fmt: skip

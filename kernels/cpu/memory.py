@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..recording import under_way
+from ..noting import under_way
 
 # Smaller arrays come from NumPy: the C library reuses such memory by itself.
 SMALLEST = 32 * 1024
@@ -36,7 +36,7 @@ class _Buffer(bytearray):
     """Memory, where it lies, where in it the first cache line begins, and whose it is."""
 
     __slots__ = ("address", "first_line", "owner")
-    owner: Pool
+    owner: weakref.ref[Pool]  # which holds the buffer while it is idle: a circle would wait for the garbage collector
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -96,7 +96,7 @@ class Pool:
                     del self._idle[size]
                 return buffer
         buffer = _Buffer(size) if self.below is None else self.below._take(size)
-        buffer.owner = self
+        buffer.owner = weakref.ref(self)
         return buffer
 
     def _give_back(self, lease: _Lease) -> None:
@@ -131,7 +131,7 @@ class Pool:
         while isinstance(getattr(root, "base", None), np.ndarray):
             root = root.base
         buffer = getattr(root, "base", None)
-        if not isinstance(buffer, _Buffer) or buffer.owner is not self:
+        if not isinstance(buffer, _Buffer) or buffer.owner() is not self:
             return value
         return np.ndarray(value.shape, value.dtype, buffer, value.ctypes.data - buffer.address, value.strides)
 

@@ -88,13 +88,15 @@ def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each column of x (M, C)."""
     dtype = floating("batch_moments", x)
     C = x.shape[1]
+    mean, variance = memory.empty((C,), dtype), memory.empty((C,), dtype)
+    if not C:
+        return mean, variance
     columns = _side_by_side(C) * C
     rows = -(-x.size // columns)
     tiles = -(-rows // BLOCK_ROWS)
     means, squares = memory.empty((tiles, columns), dtype), memory.empty((tiles, columns), dtype)
     share(_block_moments, tiles, threads_for(2 * x.nbytes), flat(x, dtype), means, squares, rows)
     totals = memory.empty((2, C), np.float64)
-    mean, variance = memory.empty((C,), dtype), memory.empty((C,), dtype)
     share(_merge_moments, 1, 1, means, squares, x.size, totals, mean, variance)
     return mean, variance
 
@@ -128,11 +130,12 @@ def batch_norm(
 ) -> np.ndarray:
     """gamma * (x - mean) / sqrt(variance + epsilon) + beta, column by column of x (M, C)."""
     dtype = floating("batch_norm", x)
-    C = x.shape[1]
+    C, y = x.shape[1], memory.empty(x.shape, dtype)
+    if not C:
+        return y
     vectors = memory.empty((3, _side_by_side(C) * C), dtype)
     given = (flat(vector, dtype) for vector in (gamma, beta, mean, variance))
     share(_lay_out, 1, 1, *given, float(epsilon), vectors)
-    y = memory.empty(x.shape, dtype)
     tiles = -(-x.size // (vectors.shape[1] * BLOCK_ROWS))
     share(_normalize, tiles, threads_for(2 * x.nbytes), flat(x, dtype), vectors, y.reshape(-1))
     return y
@@ -197,6 +200,9 @@ def batch_norm_gradients(
     """The gradients by x, gamma and beta where mean and variance are those of x (M, C)."""
     dtype = floating("batch_norm_gradients", gy)
     M, C = x.shape
+    gx, ggamma, gbeta = memory.empty((M, C), dtype), memory.empty((C,), dtype), memory.empty((C,), dtype)
+    if not C:
+        return gx, ggamma, gbeta
     columns = _side_by_side(C) * C
     rows = -(-x.size // columns)
     tiles = -(-rows // BLOCK_ROWS)
@@ -206,24 +212,8 @@ def batch_norm_gradients(
     vectors, totals = memory.empty((4, columns), dtype), memory.empty((2, C), np.float64)
     share(_lay_out, 1, 1, gamma, gamma, mean, variance, float(epsilon), vectors[:3])
     share(_block_products, tiles, threads_for(2 * x.nbytes), gy, x, vectors, sums, products, rows)
-    ggamma, gbeta = memory.empty((C,), dtype), memory.empty((C,), dtype)
     share(
         _merge_products, 1, 1, sums, products, gamma, variance, float(epsilon), M, totals, ggamma, gbeta, vectors
     )
-    gx = memory.empty((M, C), dtype)
     share(_combine, tiles, threads_for(3 * x.nbytes), gy, x, vectors, gx.reshape(-1))
     return gx, ggamma, gbeta
-
-
-@compiled
-def _move_average(ticket, tiles, average, latest, momentum):
-    if take(ticket) < tiles:
-        keep = average.dtype.type(momentum)
-        add = average.dtype.type(1 - momentum)
-        for i in range(average.size):
-            average[i] = average[i] * keep + latest[i] * add
-
-
-def move_average(average: np.ndarray, latest: np.ndarray, momentum: float) -> None:
-    """average = momentum * average + (1 - momentum) * latest, in place; C-contiguous, of one shape and dtype."""
-    share(_move_average, 1, 1, average.reshape(-1), flat(latest, average.dtype), float(momentum))

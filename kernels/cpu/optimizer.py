@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..recording import Number, vary
+from ..varying import Number, vary
 from .cache import compiled
 from .threads import share, take, threads_for
 

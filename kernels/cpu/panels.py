@@ -15,15 +15,18 @@ from numba import types
 from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
-from .simd import ROWS, VECTOR_BYTES, VECTORS, copy_elements, multiply_add_tile, transpose_tile
+from .moving import copy_elements, transpose
+from .simd import ROWS, VECTORS, multiply_add_tile
 from .threads import share, take, threads_for
-from .vectors import INT64, Vectors, array_pointer, element_bytes, emitted
+from .vectors import INT64, VECTOR_BYTES, Vectors, element_bytes, emitted, origin
 
 # How far packing looks ahead.
 ROWS_AHEAD = 8
 
 # Numba compiles a function anew for every combination of literal arguments; these two are no literals.
 ZERO, ONE = np.int64(0), np.int64(1)
+# A product has one run of k, which starts where it starts.
+NO_OFFSET = np.zeros(1, np.int64)
 
 
 def vector_lanes(dtype: np.dtype) -> int:
@@ -71,30 +74,6 @@ def multiply_panels(
                 )  # fmt: skip
 
 
-@inlined
-def transpose(source, base, row_step, rows, count, target, target_base, pitch, room):
-    """target[target_base + k*pitch + n] = source[base + n*row_step + k] for n < rows, k < count.
-
-    Up to `room` (at least `rows`) numbers of each target row may be overwritten, of which the next row is written
-    later.
-    """
-    lanes = VECTOR_BYTES // target.itemsize
-    for block in range(0, rows, lanes):
-        # The last square overlaps the one before where it would not fit behind it.
-        n = block if block + lanes <= room else max(0, rows - lanes)
-        done = 0
-        if count >= lanes and n + lanes <= room:
-            for k in range(0, count, lanes):
-                i = min(k, count - lanes)
-                transpose_tile(
-                    source, base + n * row_step + i, row_step, rows - 1 - n, target, target_base + i * pitch + n, pitch
-                )
-            done = count
-        for i in range(n, min(n + lanes, rows)):
-            for k in range(done, count):
-                target[target_base + k * pitch + i] = source[base + i * row_step + k]
-
-
 @emitted
 def copy_panel_row(typingctx, target, target_base, source, source_base, ahead):
     """target[target_base:][:w] = source[source_base:][:w] for the width w of a panel, which the compiler knows.
@@ -104,8 +83,8 @@ def copy_panel_row(typingctx, target, target_base, source, source_base, ahead):
     """
 
     def codegen(context, builder, signature, args):
-        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        source = builder.gep(array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
+        target = origin(context, builder, signature, args, 0, 1)
+        source = origin(context, builder, signature, args, 2, 3)
         lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
         simd = Vectors(builder, context.get_value_type(signature.args[0].dtype), lanes)
         simd.prefetch(builder.gep(source, [args[4]]))

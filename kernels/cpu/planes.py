@@ -16,24 +16,24 @@ The sum runs through rows, channels, columns; with filters in lanes it runs thro
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
 from ..geometry import Pair
-from ..recording import copy
+from ..noting import copy
 from . import memory
 from .activations import LINEAR, activate
 from .arrays import flat
 from .cache import compiled, inlined
-from .panels import transpose, vector_lanes
-from .simd import VECTOR_BYTES, VECTORS, Tile, clear_elements, copy_elements
+from .moving import clear_elements, copy_elements, transpose
+from .panels import vector_lanes
+from .simd import VECTORS, Tile
 from .threads import enter, share, take, threads_for
-from .vectors import INT64, array_pointer, emitted
+from .vectors import INT64, VECTOR_BYTES, emitted, origin
 from .windows import Regions, cut_rows
 
 # Filters to a tile, by two vectors of pixels: enough sums side by side to hide their latency on any processor.
@@ -119,11 +119,8 @@ def _multiply_add_pixels(typingctx, x, x_base, weights, weights_base, bias, bias
     """sums[f*line + j] = bias[f] + sum over k of weights[k*FILTERS + f] * x[offsets[k] + j]: one tile of f and j."""
 
     def codegen(context, builder, signature, args):
-        def origin(index: int) -> ir.Value:
-            pointer = array_pointer(context, builder, signature.args[index], args[index])
-            return builder.gep(pointer, [args[index + 1]])
-
-        source, weights, bias, sums = origin(0), origin(2), origin(4), origin(7)
+        at = partial(origin, context, builder, signature, args)
+        source, weights, bias, sums = at(0, 1), at(2, 3), at(4, 5), at(7, 8)
         element = context.get_value_type(signature.args[0].dtype)
         tile = Tile(builder, element, FILTERS, VECTORS)
         tile.fill([builder.load(builder.gep(bias, [INT64(f)])) for f in range(FILTERS)])

@@ -13,17 +13,21 @@ overlapping windows never meet in two threads and sums keep their order.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 
-from ..geometry import Padding, Pair, output_sizes
+from ..geometry import Padding, Pair, output_sizes, winner_dtype
 from . import memory
 from .arrays import flat, floating
 from .cache import compiled, inlined
-from .simd import VECTOR_BYTES, clear_elements, pool_vector
+from .moving import clear_elements
 from .threads import share, take, threads_for
+from .vectors import INT32, INT64, VECTOR_BYTES, Vectors, copy_pieces, element_bytes, emitted, origin
 
 
 class Grid(NamedTuple):
@@ -72,6 +76,73 @@ def reaches_over_the_edge(grid: Grid) -> bool:
 def window_cells(window: Pair, row: int, channels: int) -> np.ndarray:
     """Offsets of a window's cells from its first, in reading order."""
     return (np.arange(window[0])[:, None] * row + np.arange(window[1]) * channels).reshape(-1).astype(np.int64)
+
+
+@emitted
+def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winners_base, columns):
+    """y[k] = the largest of source[base + cells[i] + k] over i < count, winners[k] = the i of it, for one vector of k.
+
+    The first of equal ones wins, and the first NaN wins over all. y and winners are flat and mean y[y_base + k] and so
+    on; `columns` of them are stored. A vector of `source` must be readable at each cell.
+    """
+
+    def codegen(context, builder, signature, args):
+        at = partial(origin, context, builder, signature, args)
+        element = context.get_value_type(signature.args[0].dtype)
+        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
+        simd = Vectors(builder, element, lanes)
+        numbers = ir.VectorType(INT32, lanes)
+        first, table = at(0, 1), at(2)
+        best, winner = cgutils.alloca_once(builder, simd.type), cgutils.alloca_once(builder, numbers)
+
+        def cell(i: ir.Value) -> ir.Value:
+            return simd.load(builder.gep(first, [builder.load(builder.gep(table, [i]))]))
+
+        def compare(i: ir.Value) -> None:
+            value, before = cell(i), builder.load(best)
+            # A NaN is not at most the best so far, and once it is the best, nothing beats it.
+            wins = builder.and_(
+                builder.fcmp_unordered(">", value, before), builder.fcmp_ordered("ord", before, before)
+            )
+            number = Vectors(builder, INT32, lanes).spread(builder.trunc(i, INT32))
+            builder.store(builder.select(wins, value, before), best)
+            builder.store(builder.select(wins, number, builder.load(winner)), winner)
+
+        builder.store(cell(INT64(0)), best)
+        builder.store(ir.Constant(numbers, [0] * lanes), winner)
+        # Four cells, by far the commonest, without a loop.
+        with builder.if_else(builder.icmp_signed("==", args[3], INT64(4))) as (four, other):
+            with four:
+                for i in range(1, 4):
+                    compare(INT64(i))
+            with other, cgutils.for_range(builder, args[3], start=INT64(1)) as loop:
+                compare(loop.index)
+
+        byte = context.get_value_type(signature.args[6].dtype)
+        y_target = at(4, 5)
+        winner_target = at(6, 7)
+        small = builder.trunc(builder.load(winner), ir.VectorType(byte, lanes))
+
+        def store_both(values: ir.Value, places: ir.Value) -> None:
+            simd.store(builder.load(best), values)
+            stored = builder.store(small, builder.bitcast(places, small.type.as_pointer()))
+            stored.align = 1
+
+        staged_y = cgutils.alloca_once(builder, ir.ArrayType(element, lanes))
+        staged_winners = cgutils.alloca_once(builder, ir.ArrayType(byte, lanes))
+        with builder.if_else(builder.icmp_signed(">=", args[8], INT64(lanes))) as (whole, part):
+            with whole:
+                store_both(y_target, winner_target)
+            with part:
+                values = builder.bitcast(staged_y, element.as_pointer())
+                places = builder.bitcast(staged_winners, byte.as_pointer())
+                store_both(values, places)
+                copy_pieces(builder, element, [values], [y_target], lanes, args[8])
+                copy_pieces(builder, byte, [places], [winner_target], lanes, args[8])
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, cells, i, y, i, winners, i, i), codegen
 
 
 @inlined
@@ -221,7 +292,7 @@ def max_pool2d(x: np.ndarray, *, pool_size: Pair, strides: Pair, padding: Paddin
     dtype = floating("max_pool2d", x)
     grid = grid_of(x.shape[0], x.shape[1:3], x.shape[3], pool_size, strides, padding)
     y = memory.empty(grid.output_shape, dtype)
-    winners = memory.empty(grid.output_shape, np.uint8 if math.prod(pool_size) <= 256 else np.int32)
+    winners = memory.empty(grid.output_shape, winner_dtype(pool_size))
     tiles = grid.images * grid.output_rows
     cells = window_cells(pool_size, grid.width * grid.channels, grid.channels)
     share(_max_pool, tiles, grid.threads, flat(x, dtype), y.reshape(-1), winners.reshape(-1), grid, cells)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..recording import vary
+from ..varying import vary
 from . import memory
 from .arrays import floating
 from .cache import compiled

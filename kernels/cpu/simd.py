@@ -23,24 +23,14 @@ accumulators in memory. Why intrinsics and not generated source: their callers s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .vectors import (
-    INT32,
-    INT64,
-    VECTOR_BYTES,
-    Vectors,
-    array_pointer,
-    cases_of,
-    copy_pieces,
-    element_bytes,
-    emitted,
-    opaque,
-)
+from .vectors import INT64, VECTOR_BYTES, Vectors, copy_pieces, emitted, opaque, origin
 
 
 def _rows(lanes: int) -> int:
@@ -51,12 +41,6 @@ def _rows(lanes: int) -> int:
 
 ROWS = _rows(VECTOR_BYTES // 4)
 VECTORS = 2
-
-# Of a row of numbers that is scaled and added, this many vectors stay in registers at a time.
-MOST_VECTORS = 12
-# So many rows of 0, 1, 2, ... vectors are taken together, so that enough sums run side by side to hide their latency.
-RUNS_TOGETHER = (1, 5, 5, 3, 3, 5, 3, 1, 1, 1, 1, 1, 1) if ROWS > 6 else (1, 5, 5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1)
-
 
 class Tile:
     """Emits one register tile: `rows` x `vectors` accumulators. Stack slots become registers in LLVM's first pass."""
@@ -145,12 +129,10 @@ def multiply_add_tile(
     row_count, vector_count = rows.literal_value, vectors.literal_value
 
     def codegen(context, builder, signature, args):
-        def pointer(index: int) -> ir.Value:
-            return array_pointer(context, builder, signature.args[index], args[index])
-
+        at = partial(origin, context, builder, signature, args)
         first, last, count, length = args[5], args[6], args[8], args[9]
         a_step, b_jump, b_step = args[10], args[13], args[14]
-        segment_table, out_table = pointer(7), pointer(20)
+        segment_table, out_table = at(7), at(20)
         element = context.get_value_type(signature.args[2].dtype)
         tile = Tile(builder, element, row_count, vector_count)
 
@@ -158,11 +140,11 @@ def multiply_add_tile(
         for m in range(row_count):
             row = builder.add(first, INT64(m))
             rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
-        a_table, a_origin = pointer(4), builder.gep(pointer(2), [args[3]])
+        a_table, a_origin = at(4), at(2, 3)
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
         out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
         tile.clear()
-        b_origin = builder.gep(pointer(11), [args[12]])
+        b_origin = at(11, 12)
         with cgutils.for_range(builder, count) as segment:
             a_start = builder.load(builder.gep(segment_table, [segment.index]))
             b_start = builder.gep(b_origin, [builder.mul(segment.index, b_jump)])
@@ -174,9 +156,9 @@ def multiply_add_tile(
                 builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
                 builder.store(builder.gep(b_row, [b_step]), b_place)
 
-        start_origin = builder.gep(pointer(15), [args[16]])
+        start_origin = at(15, 16)
         tile.add([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
-        out_origin = builder.gep(pointer(18), [args[19]])
+        out_origin = at(18, 19)
         tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
         return context.get_dummy_value()
 
@@ -185,253 +167,3 @@ def multiply_add_tile(
         rows, vectors, a, i, a_rows, i, i, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
     )
     return signature, codegen
-
-
-@emitted
-def pool_vector(typingctx, source, base, cells, count, y, y_base, winners, winners_base, columns):
-    """y[k] = the largest of source[base + cells[i] + k] over i < count, winners[k] = the i of it, for one vector of k.
-
-    The first of equal ones wins, and the first NaN wins over all. y and winners are flat and mean y[y_base + k] and so
-    on; `columns` of them are stored. A vector of `source` must be readable at each cell.
-    """
-
-    def codegen(context, builder, signature, args):
-        def pointer(index: int) -> ir.Value:
-            return array_pointer(context, builder, signature.args[index], args[index])
-
-        element = context.get_value_type(signature.args[0].dtype)
-        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
-        simd = Vectors(builder, element, lanes)
-        numbers = ir.VectorType(INT32, lanes)
-        origin, table = builder.gep(pointer(0), [args[1]]), pointer(2)
-        best, winner = cgutils.alloca_once(builder, simd.type), cgutils.alloca_once(builder, numbers)
-
-        def cell(i: ir.Value) -> ir.Value:
-            return simd.load(builder.gep(origin, [builder.load(builder.gep(table, [i]))]))
-
-        def compare(i: ir.Value) -> None:
-            value, before = cell(i), builder.load(best)
-            # A NaN is not at most the best so far, and once it is the best, nothing beats it.
-            wins = builder.and_(
-                builder.fcmp_unordered(">", value, before), builder.fcmp_ordered("ord", before, before)
-            )
-            number = Vectors(builder, INT32, lanes).spread(builder.trunc(i, INT32))
-            builder.store(builder.select(wins, value, before), best)
-            builder.store(builder.select(wins, number, builder.load(winner)), winner)
-
-        builder.store(cell(INT64(0)), best)
-        builder.store(ir.Constant(numbers, [0] * lanes), winner)
-        # Four cells, by far the commonest, without a loop.
-        with builder.if_else(builder.icmp_signed("==", args[3], INT64(4))) as (four, other):
-            with four:
-                for i in range(1, 4):
-                    compare(INT64(i))
-            with other, cgutils.for_range(builder, args[3], start=INT64(1)) as loop:
-                compare(loop.index)
-
-        byte = context.get_value_type(signature.args[6].dtype)
-        y_target = builder.gep(pointer(4), [args[5]])
-        winner_target = builder.gep(pointer(6), [args[7]])
-        small = builder.trunc(builder.load(winner), ir.VectorType(byte, lanes))
-
-        def store_both(values: ir.Value, places: ir.Value) -> None:
-            simd.store(builder.load(best), values)
-            stored = builder.store(small, builder.bitcast(places, small.type.as_pointer()))
-            stored.align = 1
-
-        staged_y = cgutils.alloca_once(builder, ir.ArrayType(element, lanes))
-        staged_winners = cgutils.alloca_once(builder, ir.ArrayType(byte, lanes))
-        with builder.if_else(builder.icmp_signed(">=", args[8], INT64(lanes))) as (whole, part):
-            with whole:
-                store_both(y_target, winner_target)
-            with part:
-                values = builder.bitcast(staged_y, element.as_pointer())
-                places = builder.bitcast(staged_winners, byte.as_pointer())
-                store_both(values, places)
-                copy_pieces(builder, element, [values], [y_target], lanes, args[8])
-                copy_pieces(builder, byte, [places], [winner_target], lanes, args[8])
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(source, i, cells, i, y, i, winners, i, i), codegen
-
-
-@emitted
-def sum_runs(
-    typingctx, vectors, x, x_base, x_runs, first, last, starts, starts_base, scales, scales_base, count,
-    sums, sums_base, sums_runs, tail,
-):  # fmt: skip
-    """sums[sums_runs[r] + k] += the sum over i < count of scales[i] * x[starts[i] + x_runs[r] + k].
-
-    For up to RUNS_TOGETHER[vectors] values of r from `first` on, none beyond `last`, and k within so many vectors, of
-    the last of which only `tail` lanes are added to. All arrays are flat and begin at their bases, but for the tables
-    of runs; x and sums must be readable to the last vector's end.
-    """
-
-    def codegen(context, builder, signature, args):
-        def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = array_pointer(context, builder, signature.args[index], args[index])
-            return pointer if base is None else builder.gep(pointer, [args[base]])
-
-        element = context.get_value_type(signature.args[1].dtype)
-        simd = Vectors(builder, element, VECTOR_BYTES // element_bytes(context, signature.args[1]))
-        x, starts, scales, sums = origin(1, 2), origin(6, 7), origin(8, 9), origin(11, 12)
-        x_runs, sums_runs = origin(3), origin(13)
-        numbers = Vectors(builder, INT64, simd.lanes)
-        used = builder.icmp_signed("<", ir.Constant(numbers.type, list(range(simd.lanes))), numbers.spread(args[14]))
-        with cases_of(builder, args[0], range(1, MOST_VECTORS + 1)) as cases:
-            for vector_count in cases:
-                lanes = [INT64(v * simd.lanes) for v in range(vector_count)]
-                sources, targets = [], []
-                for i in range(RUNS_TOGETHER[vector_count]):
-                    run = builder.add(args[4], INT64(i))
-                    run = builder.select(builder.icmp_signed("<", run, args[5]), run, args[5])
-                    sources.append(builder.gep(x, [builder.load(builder.gep(x_runs, [run]))]))
-                    row = builder.gep(sums, [builder.load(builder.gep(sums_runs, [run]))])
-                    targets.append([builder.gep(row, [lane]) for lane in lanes])
-                slots = [[cgutils.alloca_once(builder, simd.type) for _ in lanes] for _ in sources]
-                for row, row_slots in zip(targets, slots, strict=True):
-                    for target, slot in zip(row, row_slots, strict=True):
-                        builder.store(simd.load(target), slot)
-                with cgutils.for_range(builder, args[10]) as loop:
-                    start = builder.load(builder.gep(starts, [loop.index]))
-                    scale = simd.spread(builder.load(builder.gep(scales, [loop.index])))
-                    for source, row_slots in zip(sources, slots, strict=True):
-                        window = builder.gep(source, [start])
-                        for lane, slot in zip(lanes, row_slots, strict=True):
-                            values = simd.load(builder.gep(window, [lane]))
-                            builder.store(simd.multiply_add(values, scale, builder.load(slot)), slot)
-                for row, row_slots in zip(targets, slots, strict=True):
-                    # Runs may overlap: what lies beyond the end of one is read again before it is written.
-                    builder.store(builder.select(used, builder.load(row_slots[-1]), simd.load(row[-1])), row_slots[-1])
-                    for target, slot in zip(row, row_slots, strict=True):
-                        simd.store(builder.load(slot), target)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(vectors, x, i, x_runs, i, i, starts, i, scales, i, i, sums, i, sums_runs, i), codegen
-
-
-@emitted
-def list_by_filter(
-    typingctx, count, gradients, gradients_base, winners, winners_base, cells, corner, ends, scales, scales_base, starts
-):
-    """For each f < count whose gradient is not zero: append it, and corner + cells[winner of f], to the lists of f.
-
-    scales[scales_base:] and starts hold the lists; the next free place in that of f is ends[f].
-    """
-
-    def codegen(context, builder, signature, args):
-        def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = array_pointer(context, builder, signature.args[index], args[index])
-            return pointer if base is None else builder.gep(pointer, [args[base]])
-
-        gradients, winners, scales = origin(1, 2), origin(3, 4), origin(8, 9)
-        cells, ends, starts = origin(5), origin(7), origin(10)
-        zero = ir.Constant(context.get_value_type(signature.args[1].dtype), 0.0)
-        with cgutils.for_range(builder, args[0]) as loop:
-            f = loop.index
-            gradient = builder.load(builder.gep(gradients, [f]))
-            winner = builder.zext(builder.load(builder.gep(winners, [f])), INT64)
-            end = builder.gep(ends, [f])
-            place = builder.load(end)
-            builder.store(gradient, builder.gep(scales, [place]))
-            start = builder.add(args[6], builder.load(builder.gep(cells, [winner])))
-            builder.store(start, builder.gep(starts, [place]))
-            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), INT64)
-            builder.store(builder.add(place, received), end)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(count, gradients, i, winners, i, cells, i, ends, scales, i, starts), codegen
-
-
-@emitted
-def list_by_cell(
-    typingctx, count, gradients, gradients_base, winners, winners_base, step, ends, ends_base, scales, scales_base,
-    starts,
-):  # fmt: skip
-    """For each f < count whose gradient is not zero: append it, and f * step, to the lists of the cell that won.
-
-    scales[scales_base:] and starts hold the lists; the next free place in that of cell i is ends[ends_base + i].
-    """
-
-    def codegen(context, builder, signature, args):
-        def origin(index: int, base: int | None = None) -> ir.Value:
-            pointer = array_pointer(context, builder, signature.args[index], args[index])
-            return pointer if base is None else builder.gep(pointer, [args[base]])
-
-        gradients, winners, ends, scales = origin(1, 2), origin(3, 4), origin(6, 7), origin(8, 9)
-        starts = origin(10)
-        zero = ir.Constant(context.get_value_type(signature.args[1].dtype), 0.0)
-        with cgutils.for_range(builder, args[0]) as loop:
-            f = loop.index
-            gradient = builder.load(builder.gep(gradients, [f]))
-            winner = builder.zext(builder.load(builder.gep(winners, [f])), INT64)
-            end = builder.gep(ends, [winner])
-            place = builder.load(end)
-            builder.store(gradient, builder.gep(scales, [place]))
-            builder.store(builder.mul(f, args[5]), builder.gep(starts, [place]))
-            received = builder.zext(builder.fcmp_unordered("!=", gradient, zero), INT64)
-            builder.store(builder.add(place, received), end)
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(count, gradients, i, winners, i, i, ends, i, scales, i, starts), codegen
-
-
-@emitted
-def transpose_tile(typingctx, source, source_base, row_step, last_row, target, target_base, pitch):
-    """target[target_base + i*pitch + j] = source[source_base + min(j, last_row)*row_step + i] for a square of lanes.
-
-    Eklundh's method: exchange the off-diagonal halves of every 2 x 2 block, then of every 4 x 4 block, and so on.
-    """
-
-    def codegen(context, builder, signature, args):
-        element = context.get_value_type(signature.args[0].dtype)
-        lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
-        simd = Vectors(builder, element, lanes)
-        source = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        target = builder.gep(array_pointer(context, builder, signature.args[4], args[4]), [args[5]])
-        vectors = []
-        for j in range(lanes):
-            row = builder.select(builder.icmp_signed("<", INT64(j), args[3]), INT64(j), args[3])
-            vectors.append(simd.load(builder.gep(source, [builder.mul(row, args[2])])))
-        half = 1
-        while half < lanes:
-            for j in (j for j in range(lanes) if not j & half):
-                vectors[j], vectors[j + half] = simd.exchange(vectors[j], vectors[j + half], half)
-            half *= 2
-        for i, vector in enumerate(vectors):
-            simd.store(vector, builder.gep(target, [builder.mul(args[6], INT64(i))]))
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(source, i, i, i, target, i, i), codegen
-
-
-@emitted
-def copy_elements(typingctx, target, target_base, source, source_base, count):
-    """target[target_base:][:count] = source[source_base:][:count] for flat arrays of one dtype that do not overlap."""
-
-    def codegen(context, builder, signature, args):
-        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        source = builder.gep(array_pointer(context, builder, signature.args[2], args[2]), [args[3]])
-        cgutils.raw_memcpy(builder, target, source, args[4], element_bytes(context, signature.args[0]))
-        return context.get_dummy_value()
-
-    i = types.intp
-    return types.void(target, i, source, i, i), codegen
-
-
-@emitted
-def clear_elements(typingctx, target, base, count):
-    """target[base:][:count] = 0 for a flat array."""
-
-    def codegen(context, builder, signature, args):
-        target = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        size = builder.mul(args[2], INT64(element_bytes(context, signature.args[0])))
-        cgutils.memset(builder, target, size, 0)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, types.intp), codegen

@@ -20,6 +20,7 @@ one tile, in an order that is a function of the shape. So results are equal, bit
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -30,7 +31,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..recording import note, present, under_way
+from ..noting import note, under_way
+from ..varying import present
 from .atomics import fetch_add, look, pause
 from .cache import compiled, inlined
 
@@ -198,6 +200,11 @@ class _Pool:
             self.grow(helpers)
         listening = min(helpers, len(self.listeners))
         self.called.extend([job] * listening)
+        for _ in range(listening - len(self.listeners)):
+            # Went to sleep in between; unless another has found the job there by now, wake it.
+            with contextlib.suppress(ValueError):
+                self.called.remove(job)
+                self.jobs.put(job)
         self._calls += 1
         self._bell[0] = self._calls * CALLS + place
         for _ in range(helpers - listening):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -22,11 +23,11 @@ from .vectors import (
     INT64,
     VECTOR_BYTES,
     Vectors,
-    array_pointer,
     cases_of,
     copy_pieces,
     element_bytes,
     emitted,
+    origin,
 )
 
 INT8 = ir.IntType(8)
@@ -98,8 +99,8 @@ def _transform(
     simd = Vectors(
         builder, context.get_value_type(element_type.dtype), VECTOR_BYTES // element_bytes(context, element_type)
     )
-    source = builder.gep(array_pointer(context, builder, element_type, args[1]), [args[2]])
-    target = builder.gep(array_pointer(context, builder, signature.args[5], args[5]), [args[6]])
+    source = origin(context, builder, signature, args, 1, 2)
+    target = origin(context, builder, signature, args, 5, 6)
     with cases_of(builder, args[0], tuple(cases)) as emitted_cases:
         for case in emitted_cases:
             matrix, side = cases[case]
@@ -164,7 +165,7 @@ class _Outputs:
         return [[self.builder.fadd(y, shift) for y in row] for row in outputs]
 
     def first_largest(self, cells: Sequence[ir.Value]) -> tuple[ir.Value, ir.Value]:
-        """The largest of some vectors, lane by lane, and which it was: as in `simd.pool_vector`."""
+        """The largest of some vectors, lane by lane, and which it was: as in `pooling.pool_vector`."""
         builder = self.builder
         numbers = ir.VectorType(INT8, self.lanes)
         best, winner = cells[0], ir.Constant(numbers, [0] * self.lanes)
@@ -228,10 +229,8 @@ def transform_output(
     """
 
     def codegen(context, builder, signature, args):
-        def origin(index: int, base: int) -> ir.Value:
-            return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
-
-        source, bias, y = origin(1, 2), origin(4, 5), origin(6, 7)
+        at = partial(origin, context, builder, signature, args)
+        source, bias, y = at(1, 2), at(4, 5), at(6, 7)
         emit = _Outputs(context, builder, signature.args[1])
 
         def cell(i: ir.Value, j: ir.Value) -> ir.Value:
@@ -255,10 +254,8 @@ def pool_output(
     """`transform_output`, with the largest of each 2x2 outputs and its place in winners, which lie as y does."""
 
     def codegen(context, builder, signature, args):
-        def origin(index: int, base: int) -> ir.Value:
-            return builder.gep(array_pointer(context, builder, signature.args[index], args[index]), [args[base]])
-
-        source, bias, y, winners = origin(1, 2), origin(4, 5), origin(6, 7), origin(8, 9)
+        at = partial(origin, context, builder, signature, args)
+        source, bias, y, winners = at(1, 2), at(4, 5), at(6, 7), at(8, 9)
         emit = _Outputs(context, builder, signature.args[1])
 
         def cell_of(array: ir.Value) -> Callable[[ir.Value, ir.Value], ir.Value]:

@@ -110,9 +110,12 @@ def copy_pieces(
         piece //= 2
 
 
-def array_pointer(context: Any, builder: ir.IRBuilder, array_type: Any, array: ir.Value) -> ir.Value:
-    """Where a Numba array's elements begin."""
-    return context.make_array(array_type)(context, builder, array).data
+def origin(
+    context: Any, builder: ir.IRBuilder, signature: Any, args: Sequence[ir.Value], index: int, base: int | None = None
+) -> ir.Value:
+    """Where an intrinsic's argument of this index, an array, begins; with a base, its element that this other names."""
+    first = context.make_array(signature.args[index])(context, builder, args[index]).data
+    return first if base is None else builder.gep(first, [args[base]])
 
 
 def opaque(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:

@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .cache import inlined
-from .simd import ROWS, clear_elements, copy_elements
+from .moving import clear_elements, copy_elements
+from .simd import ROWS
 
 # Half of a common second-level cache; the other half is for weights and outputs.
 REGION_BYTES = 256 * 1024

@@ -7,7 +7,7 @@ the dense sums at most one term in PH*PW is not zero, and only these are worked 
     gx[window]  += g * w[.., f]
 
 A window is a few runs of contiguous numbers (`windows`), so a winner is a start in memory and a g, and both sums are
-the same loop, `simd.sum_runs`: add up scaled runs of numbers in registers, over a list of starts and scales.
+the same loop, `winner_sums.sum_runs`: add up scaled runs of numbers in registers, over a list of starts and scales.
 
 - gw: for each filter a list of its winners, over which the gradient of its weights stays in registers;
 - gx: for each cell of a pooling window a list of the filters whose winner it is, over which the window's gradient stays
@@ -26,27 +26,20 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding, Pair
-from ..recording import copy
+from ..noting import copy
 from . import memory
 from .activations import activation_gradient
 from .arrays import flat
 from .cache import compiled, inlined
 from .convolution import CHUNK_BYTES, CHUNKS, tap_lines
 from .elementwise import sum_rows
+from .moving import clear_elements, copy_elements
 from .panels import vector_lanes
 from .pooling import Grid, reaches_over_the_edge
-from .simd import (
-    MOST_VECTORS,
-    RUNS_TOGETHER,
-    VECTOR_BYTES,
-    clear_elements,
-    copy_elements,
-    list_by_cell,
-    list_by_filter,
-    sum_runs,
-)
 from .threads import enter, share, take, threads_for
+from .vectors import VECTOR_BYTES
 from .windows import Windows, copy_region, windows
+from .winner_sums import MOST_VECTORS, RUNS_TOGETHER, list_by_cell, list_by_filter, sum_runs
 
 # The input rows of a band: a common first-level cache.
 BAND_BYTES = 48 * 1024
@@ -64,7 +57,7 @@ class Pooled(NamedTuple):
     alpha: float
 
 
-class Cut(NamedTuple):
+class WinnersCut(NamedTuple):
     """How the work is cut, and how a region of the input is laid out. Sizes count elements."""
 
     needs_x: bool
@@ -101,7 +94,7 @@ def _lines(elements: int) -> int:
 def _plan(
     shape: tuple[int, int, int, int], kernel: tuple[int, int, int, int], grid: Grid, strides: Pair, padding: Padding,
     dilation: Pair, dtype: np.dtype, needs: tuple[bool, bool, bool],
-) -> tuple[Windows, Cut]:  # fmt: skip
+) -> tuple[Windows, WinnersCut]:  # fmt: skip
     (N, _, _, C), (KH, KW, inputs, F) = shape, kernel
     found = windows(
         shape, *tap_lines(padding, dilation, (KH, KW)), strides, (grid.height, grid.width), tap_channels=inputs,
@@ -124,7 +117,7 @@ def _plan(
     picture = _lines(((grid.height - 1) * strides[0] + r.span) * r.pitch) if needs[0] else 0
     gradients = _lines((pooled_windows + 1) * F)
     starts = pooled_windows * max(F, cells * filters)
-    return found, Cut(
+    return found, WinnersCut(
         *needs, -(-N // min(CHUNKS, affordable, N)), band_rows, strides[0] * r.pitch, strides[1] * C,
         reaches_over_the_edge(grid), inputs, F * inputs // C, vectors, together,
         found.run_length - (vectors - 1) * lanes, window, pooled_windows, cells, filters, region, picture, gradients,
@@ -321,7 +314,7 @@ def _add_filters(ticket, tiles, sums, gw, chunks, window, runs, run_length):
         f = take(ticket)
 
 
-def _by_filter(w: np.ndarray, found: Windows, cut: Cut, dtype: np.dtype) -> np.ndarray:
+def _by_filter(w: np.ndarray, found: Windows, cut: WinnersCut, dtype: np.dtype) -> np.ndarray:
     """The weights filter by filter, each run filled up to whole vectors."""
     F, lanes = w.shape[3], vector_lanes(dtype)
     packed = np.zeros((F, found.runs.size, cut.vectors * lanes), dtype)

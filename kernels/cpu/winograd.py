@@ -29,10 +29,11 @@ from .activations import LINEAR, activate
 from .arrays import flat
 from .cache import compiled
 from .matrices import matmul
-from .panels import ONE, ZERO, multiply_panels, pack, pad_bias
-from .simd import ROWS, VECTOR_BYTES, VECTORS
+from .panels import NO_OFFSET, ONE, ZERO, multiply_panels, pack, pad_bias
+from .simd import ROWS, VECTORS
 from .threads import enter, share, take, threads_for
 from .transforms import VARIANTS, pool_output, transform_input, transform_output
+from .vectors import VECTOR_BYTES
 from .windows import REGION_BYTES, WANTED_TILES, Windows, band, load_band, windows
 
 # V and S of a block.
@@ -40,11 +41,10 @@ BLOCK_BYTES = 320 * 1024
 # Tiles to a band, at least: its last rows of the register tile may go idle.
 SMALLEST_BAND = 8 * ROWS
 
-_NO_OFFSET = np.zeros(1, np.int64)
 _NO_WINNERS = np.zeros(1, np.uint8)
 
 
-class Cut(NamedTuple):
+class WinogradCut(NamedTuple):
     """How the work is cut, and a thread's scratch memory. Sizes count elements."""
 
     variant: int
@@ -91,7 +91,7 @@ def tile_windows(
 def _plan(
     shape: tuple[int, int, int, int], first: Pair, output: Pair, filters: int, variant: Variant, pooled: bool,
     itemsize: int,
-) -> tuple[Windows, Cut, np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[Windows, WinogradCut, np.ndarray, np.ndarray]:  # fmt: skip
     """The tiles' windows, the cut, and where a block's tiles lie in V and in S."""
     n, m, C, lanes = variant.size, variant.outputs, shape[3], VECTOR_BYTES // itemsize
     found = tile_windows(shape, first, output, n, m, itemsize)
@@ -102,7 +102,7 @@ def _plan(
     block = min(max(1, BLOCK_BYTES // ((v_tile + s_tile) * itemsize * ROWS)), -(-tiles // ROWS)) * ROWS
     steps = np.arange(block, dtype=np.int64)
     side = m // 2 if pooled else m
-    cut = Cut(
+    cut = WinogradCut(
         VARIANTS.index(variant), n, pooled, side, output[0] * side // m, output[1] * side // m, C, filters, block,
         v_plane, v_tile, s_plane, s_tile, found.scratch, block * v_tile, found.scratch + block * (v_tile + s_tile),
     )  # fmt: skip
@@ -196,7 +196,7 @@ def _correlate(
     share(
         _correlate_tiles, found.tiles, threads, flat(x, dtype), _transform_kernel(w, variant, turned),
         pad_bias(None, filters, 1, dtype), pad_bias(b, filters, 1, dtype), y.reshape(-1),
-        _NO_WINNERS if winners is None else winners.reshape(-1), found.positions, _NO_OFFSET, v_starts, s_starts,
+        _NO_WINNERS if winners is None else winners.reshape(-1), found.positions, NO_OFFSET, v_starts, s_starts,
         found.regions, cut, kind, alpha, memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
     return y, winners

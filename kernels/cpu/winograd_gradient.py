@@ -23,16 +23,18 @@ from typing import NamedTuple
 import numpy as np
 
 from ..geometry import Padding
-from ..recording import copy
+from ..noting import copy
 from ..winograd import Variant, kernel_transform
 from . import memory
 from .arrays import flat
 from .cache import compiled
 from .matrices import matmul
-from .panels import ONE, ZERO, multiply_panels
-from .simd import ROWS, VECTOR_BYTES, VECTORS, clear_elements
+from .moving import clear_elements
+from .panels import NO_OFFSET, ONE, ZERO, multiply_panels
+from .simd import ROWS, VECTORS
 from .threads import enter, share, take, threads_for
 from .transforms import VARIANTS, transform_cotangent, transform_input
+from .vectors import VECTOR_BYTES
 from .windows import Windows, band, load_band
 from .winograd import tile_windows
 
@@ -44,10 +46,8 @@ CHUNK_BYTES = 8 << 20
 # Elements of gU to a tile of the work of adding chunks.
 SLICE = 16 * 1024
 
-_NO_OFFSET = np.zeros(1, np.int64)
 
-
-class Cut(NamedTuple):
+class WinogradGradientCut(NamedTuple):
     """How the work is cut, and a thread's scratch memory. Sizes count elements."""
 
     variant: int
@@ -71,7 +71,7 @@ class Cut(NamedTuple):
 def _plan(
     x_shape: tuple[int, int, int, int], gy_shape: tuple[int, int, int, int], padding: Padding, variant: Variant,
     itemsize: int,
-) -> tuple[Windows, Windows, Cut]:  # fmt: skip
+) -> tuple[Windows, Windows, WinogradGradientCut]:  # fmt: skip
     """The tiles in x and in gy, and the cut."""
     (top, _), (left, _) = padding
     n, m, lanes, C, F = variant.size, variant.outputs, VECTOR_BYTES // itemsize, x_shape[3], gy_shape[3]
@@ -84,7 +84,7 @@ def _plan(
     affordable = max(1, CHUNK_BYTES // (n * n * C * z_plane * itemsize))
     chunk_bands = -(-in_x.tiles // min(CHUNKS, affordable, in_x.tiles))
     v = in_x.scratch + in_gy.scratch
-    return in_x, in_gy, Cut(
+    return in_x, in_gy, WinogradGradientCut(
         VARIANTS.index(variant), n, C, F, block, in_x.tiles, chunk_bands, -(-in_x.tiles // chunk_bands),
         v_plane, v_tile, z_plane, z_tile, in_x.scratch, v, v + block * (v_tile + z_tile),
     )  # fmt: skip
@@ -161,7 +161,7 @@ def conv2d_kernel_gradient(x: np.ndarray, gy: np.ndarray, *, padding: Padding, v
     threads = threads_for(gy.size * C * r * r)
     share(
         _sum_tiles, cut.chunks, threads, flat(x, dtype), flat(gy, dtype), sums, in_x.positions, in_gy.positions,
-        _NO_OFFSET, _steps(C, 1), _steps(C, cut.z_plane), in_x.regions, in_gy.regions, cut,
+        NO_OFFSET, _steps(C, 1), _steps(C, cut.z_plane), in_x.regions, in_gy.regions, cut,
         memory.empty((threads * cut.scratch,), dtype),
     )  # fmt: skip
     share(_add_chunks, -(-size // SLICE), threads_for(sums.nbytes), sums, size, cut.chunks)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dispatch import MIXED
 from ..floats import is_half
-from ..recording import Number
+from ..varying import Number
 from .loading import REAL
 
 # CuPy's array.

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from ..dispatch import tf32_is_used
 from ..floats import is_half
 from ..geometry import Pair
+from ..tf32 import tf32_is_used
 from .arrays import Array, contiguous, floating, is_aligned, on_device, wide
 from .loading import KEPT, REAL, Kernels
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..recording import vary
+from ..varying import vary
 from .arrays import Array, floating, launch, number
 from .loading import REAL, REALS, Kernels
 

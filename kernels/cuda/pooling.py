@@ -8,7 +8,7 @@ from functools import lru_cache
 import cupy
 import numpy as np
 
-from ..geometry import Padding, Pair, output_sizes
+from ..geometry import Padding, Pair, output_sizes, winner_dtype
 from .arrays import DIVIDER, Array, aligned, at_once, check_count, contiguous, divider, floating, launch
 from .loading import KEPT, REAL, Kernels
 
@@ -30,11 +30,6 @@ POOLING = np.dtype(
     + [(name, np.int32) for name in ("height", "width", "output_height", "output_width", "window_height",
                                      "window_width", "row_stride", "column_stride", "top", "left", "count")]
 )  # fmt: skip
-
-
-def winner_dtype(pool_size: Pair) -> np.dtype:
-    """One byte is enough for a winner's position in a window of up to 256 cells."""
-    return np.dtype(np.uint8 if math.prod(pool_size) <= 256 else np.int32)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..recording import vary
+from ..varying import vary
 from .arrays import NUMBERS, Array, check_count, contiguous, divider, launch, number
 from .loading import REAL, REALS, Kernels
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.device import array_module
-from minicnn.kernels.recording import copy, note
+from minicnn.kernels.noting import copy, note
 
 from .function import Accumulate, Edge, Function, edge_of
 from .modes import enable_grad, mode, no_grad

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.device import array_module
 from minicnn.kernels import room_for
 from minicnn.kernels.floats import is_floating
-from minicnn.kernels.recording import note
+from minicnn.kernels.noting import note
 
 from .modes import mode
 from .tensor import Array, Tensor, TensorLike, Version, as_array

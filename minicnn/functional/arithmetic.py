@@ -10,7 +10,7 @@ from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array
 from minicnn.device import array_module
 from minicnn.kernels import room_for
 from minicnn.kernels.floats import is_bfloat16
-from minicnn.kernels.recording import note
+from minicnn.kernels.noting import note
 
 from .shaping import sum_to
 

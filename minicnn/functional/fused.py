@@ -10,7 +10,7 @@ from typing import Any
 
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, is_grad_enabled
-from minicnn.kernels import Pair, output_sizes
+from minicnn.kernels import Pair, composition, output_sizes
 
 from .activations import ReLUGradient
 from .arithmetic import add, multiply, subtract, where
@@ -21,7 +21,7 @@ from .pooling import ScatterToWinners, SpreadAverage, Windows, pool_windows
 from .reductions import sum as sum_
 from .shaping import transpose
 
-ACTIVATIONS = ("linear", "relu", "leaky_relu", "elu", "sigmoid", "tanh")
+ACTIVATIONS = tuple(composition.ACTIVATIONS)
 
 
 class ConvBlock(Function):

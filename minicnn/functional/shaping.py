@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, plain_index
 from minicnn.device import array_module
 from minicnn.kernels.floats import is_floating, is_half, is_real
-from minicnn.kernels.recording import note
+from minicnn.kernels.noting import note
 
 _KERNEL_TYPES = {np.dtype("float32"), np.dtype("float64")}
 

@@ -7,7 +7,7 @@ from typing import Any
 import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn.autograd import Tensor
-from minicnn.kernels.averages import move_average
+from minicnn.kernels.moving_average import move_average
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.spatial import SpatialLayer
 from minicnn.layers.symbolic import Shape

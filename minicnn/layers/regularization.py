@@ -11,7 +11,7 @@ import minicnn.functional as F
 from minicnn import random as seeds
 from minicnn.autograd import Tensor
 from minicnn.device import array_module
-from minicnn.kernels.recording import vary
+from minicnn.kernels.varying import vary
 from minicnn.layers.base import Layer, registry
 from minicnn.layers.symbolic import Shape
 

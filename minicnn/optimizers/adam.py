@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.kernels.recording import vary
+from minicnn.kernels.varying import vary
 from minicnn.optimizers.base import Optimizer, check_fraction, check_number, registry
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import kernels, schedules
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, place, to_host
-from minicnn.kernels.recording import vary
+from minicnn.kernels.varying import vary
 from minicnn.optimizers.flat import Block, make_blocks
 from minicnn.parameter import Parameter
 from minicnn.registry import Configurable, Registry

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicnn.autograd import Tensor
-from minicnn.kernels.recording import Rounds
+from minicnn.kernels.rounds import Rounds
 from minicnn.training.layer_states import LayerStates
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 From its second batch of a shape on, a step (forward, backward, optimizer, running means) is captured once and then
 launched as a whole (`minicnn.kernels.capture`): in a small network asking for the kernels takes longer than running
 them. What differs from step to step lies on the device: the batch, in memory that stays the same, and the learning
-rate, the step count and which dropout masks are drawn (`minicnn.kernels.recording.DeviceNumbers`), brought there in one
+rate, the step count and which dropout masks are drawn (`minicnn.kernels.varying.DeviceNumbers`), brought there in one
 copy with the batch. Where the data stay on the device whole, only these numbers are brought there, where the batch
 begins in the epoch's order among them, and the graph begins with kernels that take its samples. The same kernels on the
 same numbers give the same bits as a step in full.
@@ -24,9 +24,10 @@ import numpy as np
 from minicnn import layers, losses, optimizers
 from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
-from minicnn.kernels.dispatch import choose, tf32_is_used
-from minicnn.kernels.recording import DeviceNumbers
+from minicnn.kernels.dispatch import choose
 from minicnn.kernels.samples import take_rows
+from minicnn.kernels.tf32 import tf32_is_used
+from minicnn.kernels.varying import DeviceNumbers
 from minicnn.metrics.base import FunctionMetric, MeanMetric
 from minicnn.training.batch import Batch, Taken
 from minicnn.training.layer_states import draw_again, next_masks

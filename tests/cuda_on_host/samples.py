@@ -12,10 +12,10 @@ import numpy as np
 
 from minicnn.kernels import reference
 from minicnn.kernels.capture import Graph
-from minicnn.kernels.dispatch import use_tf32
 from minicnn.kernels.floats import is_floating, is_half
-from minicnn.kernels.recording import DeviceNumbers, vary
 from minicnn.kernels.samples import Rows, one_hot, take_rows
+from minicnn.kernels.tf32 import use_tf32
+from minicnn.kernels.varying import DeviceNumbers, vary
 
 Array = np.ndarray
 ZERO = ((0, 0), (0, 0))

@@ -12,8 +12,8 @@ import pytest
 import minicnn
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.floats import is_floating
-from minicnn.kernels.recording import DeviceNumbers
 from minicnn.kernels.samples import Rows, one_hot, take_rows
+from minicnn.kernels.varying import DeviceNumbers
 from tests.cuda_on_host import device
 
 pytestmark = pytest.mark.gpu

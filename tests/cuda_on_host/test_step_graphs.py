@@ -12,7 +12,7 @@ import pytest
 
 import minicnn
 from minicnn import articles, callbacks, layers, losses, metrics, optimizers, schedules
-from minicnn.kernels import recording
+from minicnn.kernels import varying
 from minicnn.kernels.capture import Graph
 from minicnn.training import step_graphs
 from minicnn.training.step_graphs import StepGraph, StepGraphs
@@ -548,8 +548,8 @@ def test_where_a_graph_cannot_be_made_training_goes_on(
 # --- capturing -------------------------------------------------------------------------------------------------------
 
 
-def numbers(cupy: Any) -> recording.DeviceNumbers:
-    return recording.DeviceNumbers(cupy.empty(64, np.uint8))
+def numbers(cupy: Any) -> varying.DeviceNumbers:
+    return varying.DeviceNumbers(cupy.empty(64, np.uint8))
 
 
 def test_a_graph_does_nothing_before_it_is_launched_and_then_all_of_it_each_time(cupy: Any) -> None:
@@ -577,8 +577,8 @@ def test_numbers_that_change_are_read_from_the_device(cupy: Any) -> None:
     p, g = cupy.asarray(np.zeros(3, np.float32)), cupy.asarray(np.ones(3, np.float32))
 
     def work() -> None:
-        rate = recording.vary(lambda: next(rates))
-        half = recording.vary(lambda x: x / 2, rate)
+        rate = varying.vary(lambda: next(rates))
+        half = varying.vary(lambda x: x / 2, rate)
         kernels.sgd_step(p, g, None, learning_rate=half, momentum=0.0, nesterov=False)
 
     graph = Graph(work, kept)
@@ -590,7 +590,7 @@ def test_numbers_that_change_are_read_from_the_device(cupy: Any) -> None:
 
 
 def test_too_many_numbers_are_refused(cupy: Any) -> None:
-    kept = recording.DeviceNumbers(cupy.empty(16, np.uint8))
+    kept = varying.DeviceNumbers(cupy.empty(16, np.uint8))
     for _ in range(2):
         kept.add(lambda: 1.0).place(np.float32)
     with pytest.raises(RuntimeError, match="may have 2 numbers that change, not more"):

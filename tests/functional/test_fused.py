@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import minicnn.functional as F
 from minicnn.autograd import Function, GradientError, Tensor, grad, gradcheck, no_grad
-from minicnn.functional import fused
 from minicnn.functional.fused import ConvBlock, conv2d_block
 from tests.functional.agreement import assert_close, dtypes, seeds
 from tests.functional.operations import Operation, distinct, normal
@@ -217,9 +216,3 @@ X, W = np.zeros((2, 6, 6, 3), np.float32), np.zeros((3, 3, 3, 4), np.float32)
 def test_mistakes_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         conv2d_block(**{"x": X, "w": W} | arguments)
-
-
-def test_the_activations_are_those_of_the_kernels() -> None:
-    from minicnn.kernels import composition
-
-    assert set(fused.ACTIVATIONS) == set(composition.ACTIVATIONS)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn.kernels import dispatch
+from minicnn.kernels import dispatch, use_tf32
 from tests.cuda_on_host import device
 
 #: All of them, as pytest's parameters; "cuda" is what `pytest -m gpu` selects.
@@ -43,7 +43,7 @@ class _OnDevice:
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
             moved: list[tuple[np.ndarray, Any]] = []
-            with device.present(), dispatch.use_tf32(False):
+            with device.present(), use_tf32(False):
                 results = function(*(_to_device(a, moved) for a in args),
                                    **{key: _to_device(a, moved) for key, a in options.items()})  # fmt: skip
                 for array, on_device in moved:

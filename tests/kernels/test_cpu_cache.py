@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,24 @@ def test_an_edit_of_any_kernel_file_means_compiling_anew(package, file):
     source = package / "minicnn" / "kernels" / file
     source.write_text(source.read_text() + "\n# edited\n")
     assert run(package) == "0 1"
+
+
+def test_what_other_sources_left_is_replaced_though_its_classes_are_gone(package, monkeypatch):
+    """Numba stores the classes of arguments by their names, and reads all of them before it looks whose they are."""
+    monkeypatch.setattr(sys.modules[__name__], "CODE", """
+import numpy as np
+from minicnn.kernels import cpu
+from minicnn.kernels.cpu import pooling
+x = np.arange(4, dtype=np.float32).reshape(1, 2, 2, 1)
+y, _ = cpu.max_pool2d(x, pool_size=(2, 2), strides=(2, 2), padding=((0, 0), (0, 0)))
+assert y.tolist() == [[[[3.0]]]]
+print(sum(pooling._max_pool.stats.cache_hits.values()), sum(pooling._max_pool.stats.cache_misses.values()))
+""")
+    assert run(package) == "0 1"
+    for source in (package / "minicnn" / "kernels" / "cpu").glob("*.py"):
+        source.write_text(re.sub(r"\bGrid\b", "Mesh", source.read_text()))
+    assert run(package) == "0 1"
+    assert run(package) == "1 0"
 
 
 def test_processes_that_start_at_once_with_an_empty_cache_do_not_disturb_each_other(package):

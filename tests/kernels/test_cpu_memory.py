@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from minicnn.kernels import cpu
 from minicnn.kernels.cpu.memory import ALIGNMENT, SMALLEST, Pool
+from minicnn.kernels.recording import record
 
 LARGE = (SMALLEST, 2)
 
@@ -142,3 +145,32 @@ def test_memory_that_came_from_the_pool_below_does_not_go_back(pool):
     assert above.idle_bytes > 0 and pool.idle_bytes == 0
     assert address(pool.empty(LARGE, np.float32)) != place
     assert address(above.empty(LARGE, np.float32)) == place
+
+
+def test_memory_of_a_dropped_pool_does_not_wait_for_the_garbage_collector():
+    gc.disable()
+    try:
+        pool = Pool(limit=np.inf)
+        pool.empty(LARGE, np.float32)
+        held = pool.empty(LARGE, np.float64)
+        dropped = weakref.ref(pool)
+        del pool
+        assert dropped() is not None  # an array of its is still held
+        del held
+        assert dropped() is None
+    finally:
+        gc.enable()
+
+
+def test_what_a_dropped_recording_kept_is_free_at_once():
+    x = np.ones(LARGE, np.float32)
+    gc.disable()
+    try:
+        with record() as recording:
+            cpu.softmax(cpu.softmax(x))
+        memory, recorded = weakref.ref(recording.memory), weakref.ref(recording)
+        recording.replay()
+        del recording
+        assert recorded() is None and memory() is None
+    finally:
+        gc.enable()

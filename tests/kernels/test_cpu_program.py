@@ -15,7 +15,9 @@ import minicnn.functional as F
 from minicnn.kernels import cpu, current_kernels
 from minicnn.kernels.cpu import program, threads
 from minicnn.kernels.cpu.cache import compiled
-from minicnn.kernels.recording import Recording, copy, record, vary
+from minicnn.kernels.noting import copy
+from minicnn.kernels.recording import Recording, record
+from minicnn.kernels.varying import vary
 
 
 @pytest.fixture(autouse=True)

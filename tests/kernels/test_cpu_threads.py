@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -83,6 +84,32 @@ def test_helpers_take_part_and_every_tile_is_done_once():
         threads.share(kernel, done.size, 3, done)
     assert (done == 50).all()
     assert len(arrived) > 50
+
+
+class _Leaving(set):
+    """One listener, who goes to sleep as soon as it has been counted."""
+
+    def __len__(self):
+        there = super().__len__()
+        self.clear()
+        return there
+
+
+class _Found(deque):
+    """Jobs that somebody finds as soon as they are there."""
+
+    def extend(self, jobs):
+        self.found = jobs
+
+
+@pytest.mark.parametrize(("called", "woken"), [(deque(), True), (_Found(), False)])
+def test_a_helper_that_goes_to_sleep_while_it_is_called_is_woken(called, woken):
+    """Unless another helper has found the job that was meant for it."""
+    pool, job = threads._Pool(), threads._Job(print, np.zeros(3, np.int64), (), 1)
+    pool.helpers, pool.listeners, pool.called = 1, _Leaving({1}), called  # no thread starts
+    pool.call(job, 1)
+    assert [pool.jobs.get_nowait() for _ in range(pool.jobs.qsize())] == [job] * woken
+    assert not called
 
 
 def test_an_error_in_a_helper_reaches_the_caller():

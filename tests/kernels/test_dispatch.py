@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import traceback
 import types
 from collections.abc import Iterator
 
@@ -188,6 +189,24 @@ assert "numba" not in sys.modules and "cupy" not in sys.modules
     assert result.returncode == 0, result.stderr
 
 
+def test_a_failure_that_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time an exception of its own: one that is raised again gathers the frames of all who asked."""
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_failures", {})
+    monkeypatch.setitem(sys.modules, "minicnn.kernels.cpu", None)
+    failures = []
+    for _ in range(3):
+        with pytest.raises(kernels.KernelsUnavailable, match="the 'cpu' kernels cannot run here") as caught:
+            dispatch.load("cpu")
+        failures.append(caught.value)
+    assert isinstance(failures[0].__cause__, ImportError)
+    assert len({str(failure) for failure in failures}) == 1
+    assert len({id(failure) for failure in failures}) == 3
+    assert len(list(traceback.walk_tb(failures[1].__traceback__))) == len(
+        list(traceback.walk_tb(failures[2].__traceback__))
+    )
+
+
 # --- the type of the array -------------------------------------------------------------------------------------------
 
 
@@ -244,29 +263,6 @@ def test_the_environment_chooses_reference_for_the_gpu_too(
 def test_numbers_of_numpy_take_the_device_of_the_arrays_beside_them(cupy: types.ModuleType) -> None:
     assert kernels.array_module(FakeCuPyArray(), np.float32(2), np.float64(3)) is cupy
     assert kernels.array_module(np.float32(2)) is np
-
-
-@pytest.mark.parametrize(("text", "used"), [(None, True), ("1", True), ("0", False)])
-def test_tf32_is_as_the_environment_says_until_somebody_switches(
-    monkeypatch: pytest.MonkeyPatch, text: str | None, used: bool
-) -> None:
-    monkeypatch.setattr(dispatch, "_tf32", None)
-    monkeypatch.delenv("MINICNN_TF32", raising=False)
-    if text is not None:
-        monkeypatch.setenv("MINICNN_TF32", text)
-    assert dispatch.tf32_is_used() is used
-    with kernels.use_tf32(not used):
-        assert dispatch.tf32_is_used() is not used
-        with kernels.use_tf32(used):
-            assert dispatch.tf32_is_used() is used
-    assert dispatch.tf32_is_used() is used
-
-
-def test_tf32_in_the_environment_is_zero_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_tf32", None)
-    monkeypatch.setenv("MINICNN_TF32", "yes")
-    with pytest.raises(ValueError, match="MINICNN_TF32: expected 0 or 1, got 'yes'"):
-        dispatch.tf32_is_used()
 
 
 def test_without_cupy_everything_is_numpys() -> None:

@@ -560,6 +560,15 @@ def test_every_implementation_draws_the_same_mask(
     assert np.array_equal(mask, naive.dropout_mask(like, 0.3, key=key, step=step))
 
 
+@pytest.mark.parametrize("rate", [0.04, 0.5, 0.97])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_what_is_kept_is_scaled_in_the_dtype(kernels: ModuleType, dtype: str, rate: float) -> None:
+    """Rounding 1 / (1 - rate) of float64 would give float32's neighbour at the first and the last of these rates."""
+    kind = np.dtype(dtype).type
+    mask = kernels.dropout_mask(np.zeros(200, dtype), rate, key=1, step=0)
+    assert mask.dtype == dtype and set(np.unique(mask)) == {0, kind(1) / kind(1 - rate)}
+
+
 def test_the_mask_follows_the_shape_not_the_memory_of_its_model(kernels: ModuleType) -> None:
     like = np.zeros((4, 6), dtype=np.float32)
     plain = kernels.dropout_mask(like, 0.5, key=3, step=1)

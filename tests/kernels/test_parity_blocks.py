@@ -314,6 +314,45 @@ def test_a_nan_in_the_gradient_reaches_its_own_window_only(name: str) -> None:
     np.testing.assert_array_equal(np.isnan(gb), [True, False])
 
 
+# Outputs of each activation where its derivative is zero, and where it is not.
+SLOPES = {
+    "linear": ([], [-2, 0, 2]), "relu": ([-0.0, 0], [2]), "leaky_relu": ([], [-0.6, 0, 2]), "elu": ([-0.3], [-0.1, 2]),
+    "sigmoid": ([0, 1], [0.5]), "tanh": ([-1, 1], [0, 0.5]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pool_size", [None, (1, 1), (2, 1)], ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_where_the_slope_is_zero_not_even_infinity_passes(
+    name: str, activation: str, pool_size: tuple[int, int] | None
+) -> None:
+    flat, steep = SLOPES[activation]
+    gradients, values = (-np.inf, np.inf, np.nan, 3.0), np.float32([*flat, *steep])
+    # Whatever the vector's width, some of them are in vectors and some behind the last one.
+    y = np.tile(np.repeat(values, len(gradients)), 7).reshape(-1, 1, 1, 1)
+    gy = np.tile(np.float32(gradients), 7 * len(values)).reshape(y.shape)
+    passes = np.tile(np.repeat([False] * len(flat) + [True] * len(steep), len(gradients)), 7).reshape(y.shape)
+    geometry = PIXELS | {"pool_size": pool_size, "pool_strides": pool_size, "pool_padding": ZERO}
+    if pool_size is None:
+        geometry |= {"pool_strides": None, "pool_padding": None}
+    x = np.zeros((len(y), 1 if pool_size is None else pool_size[0], 1, 1), np.float32)
+    winners = None if pool_size is None else np.zeros(y.shape, np.uint8)
+    wanted = {"needs_x": True, "needs_w": False, "needs_b": False}
+    with np.errstate(invalid="ignore"):
+        gx, _, _ = load(name).conv2d_block_gradients(
+            gy, y, winners, x, ONE, activation=activation, **wanted, **geometry
+        )
+        dense, _, _ = load(name).dense_block_gradients(
+            gy.reshape(-1, 1), y.reshape(-1, 1), y.reshape(-1, 1), ONE[0, 0], activation=activation, alpha=0.3, **wanted
+        )
+    for result in (gx[:, :1], dense.reshape(y.shape)):
+        assert not result[~passes].any()
+        np.testing.assert_array_equal(np.isnan(result), passes & np.isnan(gy))
+        np.testing.assert_array_equal(np.isinf(result), passes & np.isinf(gy))
+    assert not gx[:, 1:].any()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_window_of_minus_infinity_in_padding_loses_its_gradient_and_nothing_else(name: str) -> None:
     """Its winner may stand in the padding, where there is nothing to receive."""

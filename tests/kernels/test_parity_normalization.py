@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.kernels import current_kernels, naive
-from minicnn.kernels.averages import move_average
+from minicnn.kernels.moving_average import move_average
 from tests.kernels.implementations import NAMES, load
 
 Array = np.ndarray
@@ -52,6 +52,22 @@ def test_all_three_are_the_loops(name: str, shape: tuple[int, int], dtype: str, 
     expected = naive.batch_norm_gradients(*doubles[:3], mean, variance, epsilon=0.01)
     for one, other, what in zip(actual, expected, ("gx", "ggamma", "gbeta"), strict=True):
         close(one, other, dtype, what)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_and_no_columns(name: str, shape: tuple[int, int]) -> None:
+    kernels, (M, C) = load(name), shape
+    x, ones = np.zeros(shape, np.float32), np.ones(C, np.float32)
+    if M:
+        assert [moment.shape for moment in kernels.batch_moments(x)] == [(C,), (C,)]
+    y = kernels.batch_norm(x, ones, ones, ones, ones, epsilon=0.01)
+    assert (y.dtype, y.shape) == (np.float32, shape)
+    with np.errstate(invalid="ignore"):  # NumPy's mean of nothing
+        gx, *rest = kernels.batch_norm_gradients(x, x, ones, ones, ones, epsilon=0.01)
+    assert (gx.dtype, gx.shape) == (np.float32, shape)
+    for gradient in rest:
+        np.testing.assert_array_equal(gradient, np.zeros(C, np.float32))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ import pytest
 import minicnn
 import minicnn.functional as F
 from minicnn import articles, layers
-from minicnn.kernels import recording
+from minicnn.kernels import noting, recording
 from minicnn.layers import normalization
 from minicnn.training import repeated, replay
 from minicnn.training.sources import Source
@@ -554,13 +554,13 @@ def test_recordings_of_other_threads_are_their_own() -> None:
     import threading
 
     with recording.record() as outer:
-        thread = threading.Thread(target=lambda: recording.note(print, "elsewhere"))
+        thread = threading.Thread(target=lambda: noting.note(print, "elsewhere"))
         thread.start()
         thread.join()
-        recording.note(print, "here")
+        noting.note(print, "here")
         with recording.record() as inner:
-            recording.note(print, "inside")
-    recording.note(print, "after")
+            noting.note(print, "inside")
+    noting.note(print, "after")
     assert [[arguments for _, arguments in each.calls] for each in (outer, inner)] == [[("here",)], [("inside",)]]
 
 
@@ -581,7 +581,7 @@ def test_a_regularizer_given_later_is_noticed(found: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", ["eastmount", "khuyen", "lenet5", "fashion-conv1x3", "besbes"])
 def test_the_articles_networks_are_replayed(name: str, found: list[Any]) -> None:
-    """Arithmetic that NumPy makes between their kernels would cost them that: see `minicnn.kernels.recording`."""
+    """Arithmetic that NumPy makes between their kernels would cost them that: see `minicnn.kernels.noting`."""
     article = articles.get(name)
     model = article.build()
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -23,9 +23,8 @@ from .cache import compiled, inlined
 from .convolution import CHUNKS
 from .elementwise import sum_rows
 from .pooling import Grid
-from .simd import VECTOR_BYTES
 from .threads import enter, share, take, threads_for
-from .vectors import INT64, Vectors, array_pointer, copy_pieces, element_bytes, emitted
+from .vectors import INT64, VECTOR_BYTES, Vectors, copy_pieces, element_bytes, emitted, origin
 
 
 def tiles_exactly(grid: Grid, size: tuple[int, int]) -> bool:
@@ -42,12 +41,12 @@ def _average_vector(typingctx, source, base, cells, scale, y, y_base, columns):
     def codegen(context, builder, signature, args):
         element = context.get_value_type(signature.args[0].dtype)
         simd = Vectors(builder, element, VECTOR_BYTES // element_bytes(context, signature.args[0]))
-        origin = builder.gep(array_pointer(context, builder, signature.args[0], args[0]), [args[1]])
-        target = builder.gep(array_pointer(context, builder, signature.args[4], args[4]), [args[5]])
+        first = origin(context, builder, signature, args, 0, 1)
+        target = origin(context, builder, signature, args, 4, 5)
         cells = context.make_array(signature.args[2])(context, builder, args[2])
         total = cgutils.alloca_once_value(builder, ir.Constant(simd.type, [0.0] * simd.lanes))
         with cgutils.for_range(builder, builder.extract_value(cells.shape, 0)) as loop:
-            cell = builder.gep(origin, [builder.load(builder.gep(cells.data, [loop.index]))])
+            cell = builder.gep(first, [builder.load(builder.gep(cells.data, [loop.index]))])
             builder.store(builder.fadd(builder.load(total), simd.load(cell)), total)
         mean = builder.fmul(builder.load(total), simd.spread(args[3]))
         with builder.if_else(builder.icmp_signed(">=", args[6], INT64(simd.lanes))) as (whole, part):
