@@ -28,10 +28,10 @@ from .vectors import INT64, VECTOR_BYTES, Vectors, copy_pieces, element_bytes, e
 
 
 def tiles_exactly(grid: Grid, size: tuple[int, int]) -> bool:
-    """Whether the windows lie side by side and cover pictures of this size."""
+    """Whether the windows lie side by side, from the first cell on, and cover pictures of this size."""
     rows, columns = grid.output_rows * grid.window_rows, grid.output_columns * grid.window_columns
-    strides = (grid.row_stride, grid.column_stride)
-    return (rows, columns) == size and strides == (grid.window_rows, grid.window_columns)
+    strides, start = (grid.row_stride, grid.column_stride), (grid.top, grid.left)
+    return (rows, columns) == size and strides == (grid.window_rows, grid.window_columns) and start == (0, 0)
 
 
 @emitted

@@ -74,6 +74,8 @@ BLOCKS = {
     "averages with a row left over": block("relu", size=(7, 8), padding=SAME, pooling="avg"),
     "averages of overlapping windows": block("elu", (3, 3), (2, 2), size=(9, 8), padding=SAME, pooling="avg"),
     "averages of padded windows": block("sigmoid", (2, 2), (2, 2), ((1, 1), (1, 1)), size=(6, 6), pooling="avg"),
+    "averages of windows side by side, but shifted": block(
+        "elu", (2, 2), (2, 2), ((0, 0), (1, 0)), kernel=(1, 1), size=(6, 4), pooling="avg"),
     "averages of one picture as a whole": block("leaky_relu", (4, 6), (4, 6), size=(6, 8), pooling="avg"),
     "averages of many filters": block("elu", (3, 2), (3, 2), N=2, size=(8, 6), C=3, F=37, pooling="avg"),
     "averages of a few wide rows": block("linear", (1, 4), (1, 4), size=(4, 42), C=2, F=7, pooling="avg"),
