@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minicnn import callbacks
+from minicnn.autograd import Tensor
 from minicnn.layers import Dense, Input
 from minicnn.models import Model, Sequential
 from minicnn.optimizers import SGD
@@ -246,6 +247,21 @@ def test_csv_logger_has_columns_for_values_that_come_later(tmp_path):
     run(callbacks.CSVLogger(path), epochs=2, validation_data=(x, y), validation_freq=2)
     first, second = read(path)
     assert first["val_loss"] == "NA" and float(second["val_loss"]) > 0
+
+
+def test_csv_logger_writes_arrays_as_lists(tmp_path):
+    log = tmp_path / "log.csv"
+    run(Scripted(matrix=[np.eye(2), Tensor(np.ones(2))]), callbacks.CSVLogger(log), epochs=2)
+    assert [row["matrix"] for row in csv.DictReader(log.read_text().splitlines())] == ["[[1.0, 0.0], [0.0, 1.0]]", "[1.0, 1.0]"]
+
+
+def test_an_array_cannot_be_monitored():
+    with pytest.raises(ValueError, match=r"EarlyStopping: monitor must be one number, but 'matrix' is an array of sha"):
+        run(Scripted(matrix=[np.eye(2)]), callbacks.EarlyStopping("matrix"), epochs=1)
+    scripted = Scripted(mean=[Tensor(np.array(2.0)), Tensor(np.array(1.0))])
+    stopping = callbacks.EarlyStopping("mean", patience=3)
+    run(scripted, stopping, epochs=2)
+    assert stopping.best == 1
 
 
 def test_csv_file_is_closed_after_an_error(tmp_path):
