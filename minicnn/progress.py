@@ -65,7 +65,7 @@ def format_duration(seconds: float) -> str:
 def format_value(value: Any) -> str:
     """Return a number with four digits after the point, or in scientific notation where that would show none.
 
-    Of an array or tensor with axes: up to eight numbers of a single one, "[0.9000 0.5000]", else the shape, "10x10 array".
+    Of an array or tensor with axes: up to eight numbers in a row, "[0.9000 0.5000]", else the shape, "10x10 array".
     """
     if not isinstance(value, (int, float)):
         array = to_host(as_array(value))
