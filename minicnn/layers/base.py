@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import numbers
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -177,8 +176,8 @@ class Layer:
         **unknown: Any,
     ):
         for argument in unknown:
-            known = arguments_of(type(self))
-            raise TypeError(f"{type(self).__name__}: {unknown_name('argument', argument, known)}")
+            kind: Any = type(self)
+            raise TypeError(f"{kind.__name__}: {unknown_name('argument', argument, arguments_of(kind))}")
         self._trainable_parameters: list[Parameter] = []
         self._fixed_parameters: list[Parameter] = []
         self._seed_sequence: np.random.SeedSequence | None = None
@@ -652,7 +651,7 @@ class Layer:
 
     def number(self, value: Any, argument: str, least: float, most: float = math.inf) -> float:
         """The value as a float; ValueError naming the argument unless it is a number from `least` to `most`."""
-        if not isinstance(value, numbers.Real) or not least <= value <= most:
+        if not isinstance(value, (int, float, np.number)) or not least <= value <= most:
             wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
             raise ValueError(f"{self.describe()}: {argument} must be a number {wanted}, but {value!r} came")
         return float(value)
