@@ -1,13 +1,16 @@
 """What weights start as: callables ``initializer(shape, dtype, generator) -> array``.
 
+One of your own may also have Keras' form, ``initializer(shape, dtype=None) -> array``, see `with_generator`.
+
 The last axis of a weight is its output, the one before it its input, and the axes before that the window of a
 convolution, so that a convolution kernel (KH, KW, C, F) has fan_in = KH*KW*C and fan_out = KH*KW*F.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,39 @@ def get(identifier: Any) -> Any:
     2.0
     """
     return registry.get(identifier)
+
+
+def with_generator(initializer: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a callable of (shape, dtype, generator): the initializer itself, or what calls it as Keras does.
+
+    A third argument that has a default and is not called ``generator`` is the initializer's own and left alone.
+
+    Raises:
+        TypeError: it takes neither (shape, dtype, generator) nor (shape, dtype).
+
+    >>> with_generator(lambda shape, dtype=None: np.ones(shape, dtype))((2,), "float32", None)
+    array([1., 1.], dtype=float32)
+    """
+    try:
+        signature = inspect.signature(initializer)
+    except ValueError:
+        return initializer  # written in C
+    third = [*signature.parameters.values(), None, None, None][2]
+    if _takes(signature, 0, 0, 0) and (third is None or third.default is third.empty or third.name == "generator"):
+        return initializer
+    if _takes(signature, 0, dtype=0):
+        return lambda shape, dtype, generator: initializer(shape, dtype=dtype)
+    if _takes(signature, 0, 0):
+        return lambda shape, dtype, generator: initializer(shape, dtype)
+    raise TypeError(f"expected a callable of (shape, dtype) or (shape, dtype, generator), got one of {signature}")
+
+
+def _takes(signature: inspect.Signature, *arguments: Any, **options: Any) -> bool:
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError:
+        return False
+    return True
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:

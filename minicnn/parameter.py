@@ -14,6 +14,7 @@ import numpy as np
 from minicnn.arena import Arena
 from minicnn.autograd import Tensor, as_array
 from minicnn.device import check, place
+from minicnn.initializers import with_generator
 
 # One lock for all parameters, not one each: a lock can be neither pickled nor copied, and initialising
 # happens once. Reentrant, because an initialiser may look at another parameter.
@@ -28,7 +29,8 @@ class Parameter(Tensor):
 
     Args:
         shape, dtype: of the array, known without allocating anything.
-        initializer: ``initializer(shape, dtype, generator) -> array``, called at the first access to `data`.
+        initializer: ``initializer(shape, dtype, generator) -> array`` or Keras' ``initializer(shape, dtype=None)``,
+            called at the first access to `data`.
         name: for messages, summaries and files.
         trainable: whether gradients are computed for it and optimizers change it; the same as `requires_grad`.
         regularizer: ``regularizer(parameter) -> scalar tensor`` that training adds to the loss, or None.
@@ -37,6 +39,7 @@ class Parameter(Tensor):
             order in which parameters are first looked at.
 
     Raises:
+        TypeError: an initialiser that takes other arguments.
         ValueError: a negative size; later, an initialiser that gives another shape or dtype, and an assignment to
             `data` of another shape.
     """
@@ -61,6 +64,8 @@ class Parameter(Tensor):
             raise ValueError(f"parameter {name!r}: shape must not be negative, got {self._shape}")
         self.name = name
         self.initializer = initializer
+        # Now, where the layer is built, and not when somebody first looks at the values.
+        self._drawing()
         self.regularizer = regularizer
         self.constraint = constraint
         self.seed_sequence = np.random.SeedSequence() if seed_sequence is None else seed_sequence
@@ -161,12 +166,18 @@ class Parameter(Tensor):
         self.arena, self.arena_offset = arena, offset
         self.bump_version()
 
+    def _drawing(self) -> Callable[..., Any]:
+        try:
+            return with_generator(self.initializer)
+        except TypeError as error:
+            raise TypeError(f"initializer of parameter {self.name!r}: {error}") from None
+
     def _initialise(self) -> None:
         with _INITIALISING:
             if self._data is not None:
                 return
             generator = np.random.Generator(np.random.PCG64(self.seed_sequence))
-            array = np.asarray(self.initializer(self._shape, self._dtype, generator))
+            array = np.asarray(self._drawing()(self._shape, self._dtype, generator))
             if array.shape != self._shape or array.dtype != self._dtype:
                 raise ValueError(
                     f"initializer of parameter {self.name!r}: expected an array of shape {self._shape} and "

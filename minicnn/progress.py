@@ -11,9 +11,17 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import as_array
+from minicnn.device import to_host
 
 REFRESH_SECONDS = 0.1
 BAR_CELLS = 20
+# Of a longer list, or a table, the line shows the shape alone.
+_SHOWN_VALUES = 8
 _FALLBACK_COLUMNS = 100
 
 
@@ -54,13 +62,27 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def format_value(value: float) -> str:
-    """Return a value with four digits after the point, or in scientific notation where that would show none."""
+def format_value(value: Any) -> str:
+    """Return a number with four digits after the point, or in scientific notation where that would show none.
+
+    Of an array or tensor with axes: up to eight numbers in a row, "[0.9000 0.5000]", else the shape, "10x10 array".
+    """
+    if not isinstance(value, (int, float)):
+        array = to_host(as_array(value))
+        if array.ndim:
+            return _format_array(array)
+        value = array.item()
     magnitude = abs(value)
     return f"{value:.4e}" if 0 < magnitude < 1e-3 or magnitude >= 1e6 else f"{value:.4f}"
 
 
-def format_logs(logs: Mapping[str, float]) -> str:
+def _format_array(array: np.ndarray) -> str:
+    if array.ndim > 1 or array.size > _SHOWN_VALUES:
+        return f"{'x'.join(map(str, array.shape))} array"
+    return f"[{' '.join(map(format_value, array.tolist()))}]"
+
+
+def format_logs(logs: Mapping[str, Any]) -> str:
     """Return "loss: 0.1234 - accuracy: 0.9876", the loss first, training before validation."""
     names = sorted(logs, key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
     return " - ".join(f"{name}: {format_value(logs[name])}" for name in names)

@@ -7,6 +7,7 @@ the file.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -26,6 +27,20 @@ def snake_case(name: str) -> str:
     """
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+@functools.cache
+def arguments_of(entry: Any) -> frozenset[str]:
+    """Give the names of the arguments that a class, or one that it passes further options to, takes."""
+    found: set[str] = set()
+    for base in inspect.getmro(entry) if inspect.isclass(entry) else ():
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        found |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return frozenset(found - {"self"})
 
 
 class Configurable:
@@ -153,13 +168,16 @@ class Registry:
     def serialize(self, item: Any) -> Any:
         """Turn an object into what `get` accepts and JSON can carry.
 
-        A function becomes its registered name, an object ``{"class_name": ..., "config": ...}``.
+        A function becomes its registered name, an object ``{"class_name": ..., "config": ...}``. A function of the
+        user's own becomes its own name, by which loading finds it among the custom objects.
 
         Raises:
-            ValueError: it is not registered.
+            ValueError: an object that is not registered, or a function that is not and has no name of its own.
         """
         if item is None:
             return None
+        if inspect.isfunction(item) and item.__name__ != "<lambda>" and item.__name__ not in self:
+            return item.__name__
         entry = item if inspect.isfunction(item) or inspect.isclass(item) else type(item)
         name = self.name_of(entry)
         return name if entry is item else {"class_name": name, "config": item.get_config()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minicnn.saving import check_filepath
+from minicnn.saving import check_filepath, check_savable
 
 from .base import Callback, Logs
 from .monitor import Monitor
@@ -17,7 +17,8 @@ class ModelCheckpoint(Callback):
     `filepath` may hold the epoch, counted from 1, the batch and any name of the logs:
     `"net-{epoch:02d}-{val_loss:.2f}.minicnn"`. With `save_best_only` only an improvement of `monitor` (over
     `initial_value_threshold` at first, if given) is saved; with `save_weights_only` only the weights are. The ending
-    chooses the format, see `minicnn.saving`; ValueError for one that there is not.
+    chooses the format, see `minicnn.saving`; ValueError for one that there is not. A model that cannot be saved is
+    found out before the first epoch, unless it is built by the first batch only.
     """
 
     def __init__(
@@ -54,6 +55,11 @@ class ModelCheckpoint(Callback):
         if self.save_freq == "epoch":
             return False
         return hook == "on_train_batch_begin" or self._steps_since_save >= int(self.save_freq)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Raise what saving the model would raise."""
+        if self.model.built and not self.save_weights_only:
+            check_savable(self.model, self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember the epoch for the file's name."""

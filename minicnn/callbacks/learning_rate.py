@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.functional.geometry import whole
 from minicnn.progress import format_value
 
 from .base import Callback, Logs
@@ -78,9 +79,9 @@ class ReduceLROnPlateau(Callback):
             raise ValueError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, got {factor}")
         self.monitor = monitor
         self.factor = factor
-        self.patience = patience
+        self.patience = whole(patience, "patience", "ReduceLROnPlateau", least=0)
         self.verbose = verbose
-        self.cooldown = cooldown
+        self.cooldown = whole(cooldown, "cooldown", "ReduceLROnPlateau", least=0)
         self.min_lr = min_lr
         self._monitor = Monitor("ReduceLROnPlateau", monitor, mode, min_delta)
         self._reset()

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import as_array
 
 
 class Monitor:
@@ -19,9 +24,18 @@ class Monitor:
         self.min_delta = abs(min_delta)
         self._warned = False
 
-    def read(self, logs: Mapping[str, float] | None) -> float | None:
-        """Give the watched value; where it is missing, None, and a warning the first time."""
+    def read(self, logs: Mapping[str, Any] | None) -> float | None:
+        """Give the watched value; where it is missing, None, and a warning the first time.
+
+        Raises:
+            ValueError: it is an array of more than one number.
+        """
         if logs and self.name in logs:
+            shape = np.shape(as_array(logs[self.name]))
+            if math.prod(shape) != 1:
+                raise ValueError(
+                    f"{self.owner}: monitor must be one number, but {self.name!r} is an array of shape {shape}"
+                )
             return float(logs[self.name])
         if not self._warned:
             self._warned = True

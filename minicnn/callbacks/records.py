@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.autograd import as_array
+from minicnn.device import to_host
+
 from .base import Callback, Logs
 
 if TYPE_CHECKING:
@@ -17,23 +20,30 @@ if TYPE_CHECKING:
 
 
 class History(Callback):
-    """What `fit` returns: `history` maps each name to its value after every epoch, `epoch` lists the epochs."""
+    """What `fit` returns: `history` maps each name to its value after every epoch, `epoch` lists the epochs.
+
+    Some names do not have a value after every epoch, such as those of a validation with `validation_freq=2`:
+    `epochs_of[name]` lists the epochs of the values of `history[name]`. Epochs count from 0.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.history: dict[str, list[float]] = {}
+        self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self.epochs_of: dict[str, list[int]] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget an earlier training's epochs."""
         self.history = {}
         self.epoch = []
+        self.epochs_of = {}
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Append the epoch's means."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self.epochs_of.setdefault(name, []).append(epoch)
 
 
 class WeightHistory(Callback):
@@ -79,6 +89,7 @@ class WeightHistory(Callback):
 class CSVLogger(Callback):
     """Write one row per epoch to a CSV file: the epoch, counted from 0, and every mean; "NA" where there is none.
 
+    A metric that gives an array is written as a list, "[0.9, 0.5]".
     With `append` an existing file is continued, without a second heading.
     """
 
@@ -101,7 +112,7 @@ class CSVLogger(Callback):
         """Write the epoch's row, so that it is in the file whatever happens next."""
         if self._file is None:
             raise RuntimeError("CSVLogger: on_epoch_end came without on_train_begin; the file is not open")
-        row: dict[str, Any] = {"epoch": epoch, **(logs or {})}
+        row = {"epoch": epoch, **{name: _plain(value) for name, value in (logs or {}).items()}}
         if self._writer is None:
             self._writer = self._make_writer(self._file, row)
         self._writer.writerow(row)
@@ -130,3 +141,9 @@ class CSVLogger(Callback):
             self._file.close()
         self._file = None
         self._writer = None
+
+
+def _plain(value: Any) -> Any:
+    # The own text of an array spans lines, and leaves out the middle of a long one.
+    is_array = hasattr(value, "ndim") and not isinstance(value, np.generic)
+    return to_host(as_array(value)).tolist() if is_array else value

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from minicnn.functional.geometry import whole
+
 from .base import Callback, Logs
 from .monitor import Monitor
 
@@ -31,11 +33,11 @@ class EarlyStopping(Callback):
     ) -> None:
         super().__init__()
         self.monitor = monitor
-        self.patience = patience
+        self.patience = whole(patience, "patience", "EarlyStopping", least=0)
         self.verbose = verbose
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = whole(start_from_epoch, "start_from_epoch", "EarlyStopping", least=0)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._reset()
 

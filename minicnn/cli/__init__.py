@@ -66,7 +66,7 @@ class CommandLine(click.Group):
             click.echo("minicnn: stopped", err=True)
             sys.exit(INTERRUPTED)
         except Exception as error:
-            if os.environ.get("MINICNN_DEBUG"):
+            if os.environ.get("MINICNN_DEBUG", "0") not in ("", "0"):
                 raise
             click.echo(f"minicnn: {_one_line(error)}", err=True)
             sys.exit(FAILED)
@@ -74,7 +74,9 @@ class CommandLine(click.Group):
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.NoSuchOption):
+        text = _no_such_option(error)
+    elif isinstance(error, click.ClickException):
         text = error.format_message()
     elif isinstance(error, MemoryError):
         text = f"out of memory ({error})" if str(error) else "out of memory"
@@ -83,6 +85,16 @@ def _one_line(error: Exception) -> str:
     else:
         text = f"{type(error).__name__}: {error} (MINICNN_DEBUG=1 shows where)"
     return " ".join(text.split())
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    """Suggest an option only where its name is near; Click counts the hyphens, and finds --help near --lr."""
+    called = "minicnn" if error.ctx is None else error.ctx.command_path
+    parameters = [] if error.ctx is None else error.ctx.command.get_params(error.ctx)
+    options = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
+    nearest = nearest_names(error.option_name, [name for name in options if name.startswith("--")], count=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"{called} --help lists those there are"
+    return f"{called} has no option {error.option_name}; {hint}"
 
 
 @click.group(cls=CommandLine, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -45,6 +45,8 @@ def is_collection(path: Path) -> bool:
 def predict_table(model: Model, paths: Sequence[Path], top: int, target: Path | None) -> None:
     """Predict for all pictures of a folder or archive, or for the files named, and write or print the result.
 
+    Files named to a network for digits must all be readable, with a digit on each; of others, those left out are told.
+
     Args:
         model: loaded.
         paths: one folder or archive, or files.
@@ -52,11 +54,11 @@ def predict_table(model: Model, paths: Sequence[Path], top: int, target: Path | 
         target: the CSV file to write; None prints a line for each picture.
 
     Raises:
-        ValueError: the network is for digits, there are no pictures, or the file cannot be written.
+        ValueError: the network is for digits and a folder or archive is named, there are no pictures, or the file
+            cannot be written.
     """
-    if (model.preprocessing or {}).get("fit") == "digit":
-        raise ValueError(f"{model.name} reads digits, which are cut out of each picture: name the pictures one by one")
-    found = predictions(model, _source(paths))
+    digits = (model.preprocessing or {}).get("fit") == "digit"
+    found = digit_predictions(model, paths) if digits else predictions(model, _source(paths))
     if target is None:
         for name, row in zip(found.names, found.probabilities, strict=True):
             click.echo(f"{name}: {best_classes(model, row, top)}")
@@ -72,6 +74,18 @@ def predictions(model: Model, source: PictureSource) -> Predictions:
     batches = loader(source, preparation(model), Resizing.of(model))
     rows = [_both(as_probabilities(row)) for x in batches.stream() for row in model.predict_on_batch(x)]
     return Predictions(batches.filenames, np.array(rows, np.float64), batches.skipped)
+
+
+def digit_predictions(model: Model, paths: Sequence[Path]) -> Predictions:
+    """Cut the digit out of each picture, and run them through a model."""
+    from .predict import fitted
+
+    if any(map(is_collection, paths)):
+        raise ValueError(f"{model.name} reads digits, which are cut out of each picture: name the pictures one by one")
+    prepare = preparation(model)
+    seen = np.stack([fitted(model, path, prepare) for path in paths])
+    rows = [as_probabilities(row) for row in model.predict(prepare(seen))]
+    return Predictions([str(path) for path in paths], np.array(rows, np.float64), [])
 
 
 def write_csv(model: Model, found: Predictions, target: Path) -> str:

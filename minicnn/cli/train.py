@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @data_options("training")
-@click.option("--recipe", metavar="R", help="Which of the network's recipes (default: its first).")
+@click.option("--recipe", metavar="R", help="Which recipe, learning rate included (default: the network's first).")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="How long (default: the article's).")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a step (default: the article's).")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Same seed, same result (default: 0).")

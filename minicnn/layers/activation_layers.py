@@ -156,7 +156,7 @@ class Softmax(_Elementwise):
 
     def __init__(self, axis: int = -1, **options: Any):
         super().__init__(**options)
-        self.axis = int(axis)
+        self.axis = self.whole_axis(axis)
 
     @property
     def activation(self) -> Callable[[Any], Any]:  # type: ignore[override]

@@ -17,12 +17,13 @@ from minicnn import constraints, initializers, regularizers
 from minicnn import random as seeds
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import bfloat16, check, place, to_host
+from minicnn.errors import unknown_name
 from minicnn.functional.geometry import is_whole
 from minicnn.kernels.floats import is_real
 from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
 from minicnn.mixed_precision import get_policy
 from minicnn.parameter import Parameter
-from minicnn.registry import Registry, snake_case
+from minicnn.registry import Registry, arguments_of, snake_case
 
 registry = Registry("layer")
 
@@ -54,6 +55,14 @@ def _automatic_name(class_name: str) -> str:
         number = _name_counts[base]
         _name_counts[base] += 1
     return f"{base}_{number}" if number else base
+
+
+def _checked_name(name: Any, class_name: str) -> str:
+    if name is None:
+        return _automatic_name(class_name)
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{class_name}: name must be a string of at least one character, but {name!r} came")
+    return name
 
 
 def _signs_training(call: Callable) -> bool:
@@ -124,6 +133,10 @@ class Layer:
             see `minicnn.mixed_precision`. None: what `mixed_precision.set_dtype_policy` said.
         input_shape: shape of one sample, without the batch axis; lets `Sequential` build at once.
 
+    Raises:
+        TypeError: an argument that the layer does not have.
+        ValueError: an argument out of range.
+
     >>> import numpy as np
     >>> from minicnn.layers import Layer
     >>> class Scale(Layer):
@@ -160,13 +173,17 @@ class Layer:
         trainable: bool = True,
         dtype: Any = None,
         input_shape: Sequence[int | None] | int | None = None,
+        **unknown: Any,
     ):
+        for argument in unknown:
+            kind: Any = type(self)
+            raise TypeError(f"{kind.__name__}: {unknown_name('argument', argument, arguments_of(kind))}")
         self._trainable_parameters: list[Parameter] = []
         self._fixed_parameters: list[Parameter] = []
         self._seed_sequence: np.random.SeedSequence | None = None
         self._device = "cpu"
         self.inbound_nodes: list[Node] = []
-        self.name = name if name is not None else _automatic_name(type(self).__name__)
+        self.name = _checked_name(name, type(self).__name__)
         self.dtype_policy = get_policy(dtype, self.describe())
         #: Of the weights.
         self.dtype = self.dtype_policy.variable_dtype
@@ -401,7 +418,7 @@ class Layer:
 
         Args:
             shape: of the array.
-            initializer: name, instance, or ``init(shape, dtype, generator)``.
+            initializer: name, instance, ``init(shape, dtype, generator)`` or ``init(shape, dtype)``.
             dtype: the layer's where None.
             trainable: False for state that training updates itself, such as moving statistics.
             regularizer: adds to the loss, as a function of the weight.
@@ -409,7 +426,7 @@ class Layer:
             name: shown after the layer's name: ``"conv2d/kernel"``.
 
         Raises:
-            TypeError: the shape is no sequence of whole numbers.
+            TypeError: the shape is no sequence of whole numbers, or the initializer takes other arguments.
         """
         parameter = Parameter(
             shape=self._checked_shape(shape),
@@ -630,6 +647,20 @@ class Layer:
         """The value as an int; ValueError naming the argument unless it is a whole number above 0."""
         if not is_whole(value) or value < 1:
             raise ValueError(f"{self.describe()}: {argument} must be a whole number above 0, but {value!r} came")
+        return int(value)
+
+    def number(self, value: Any, argument: str, least: float, most: float = math.inf) -> float:
+        """The value as a float; ValueError naming the argument unless it is a number from `least` to `most`."""
+        if not isinstance(value, (int, float, np.number)) or not least <= value <= most:
+            wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise ValueError(f"{self.describe()}: {argument} must be a number {wanted}, but {value!r} came")
+        return float(value)
+
+    def whole_axis(self, axis: Any) -> int:
+        """The axis as an int, also from a list of one, as Keras 2 has it; ValueError for anything else."""
+        value = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
+        if not is_whole(value):
+            raise ValueError(f"{self.describe()}: axis must be a whole number, but {axis!r} came")
         return int(value)
 
     def describe(self) -> str:

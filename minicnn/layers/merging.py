@@ -148,7 +148,7 @@ class Concatenate(_Merge):
 
     def __init__(self, axis: int = -1, **options: Any):
         super().__init__(**options)
-        self.axis = int(axis)
+        self.axis = self.whole_axis(axis)
 
     def merged(self, input_shape: list[Shape]) -> Shape:
         """Give the common shape, with the sizes along the axis added up."""

@@ -28,8 +28,8 @@ class BatchNormalization(Layer):
 
     Args:
         axis: the channels: -1 for channels last, 1 for channels first.
-        momentum: of the moving statistics.
-        epsilon: keeps the root from 0.
+        momentum: of the moving statistics, from 0 to 1.
+        epsilon: keeps the root from 0; not negative.
         center, scale: whether there is a beta, a gamma.
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer,
             beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: as the names say.
@@ -55,9 +55,9 @@ class BatchNormalization(Layer):
         **options: Any,
     ):
         super().__init__(**options)
-        self.axis = int(axis)
-        self.momentum = float(momentum)
-        self.epsilon = float(epsilon)
+        self.axis = self.whole_axis(axis)
+        self.momentum = self.number(momentum, "momentum", 0, 1)
+        self.epsilon = self.number(epsilon, "epsilon", 0)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)

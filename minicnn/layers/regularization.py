@@ -39,9 +39,7 @@ class Dropout(Layer):
         **options: Any,
     ):
         super().__init__(**options)
-        if not 0 <= rate <= 1:
-            raise ValueError(f"{self.describe()}: rate must be a number from 0 to 1, but {rate!r} came")
-        self.rate = float(rate)
+        self.rate = self.number(rate, "rate", 0, 1)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = seed
         self._key: int | None = None

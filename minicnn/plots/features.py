@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 def filters(layer: Any, *, columns: int = 8, title: str = "", path: str | os.PathLike[str] | None = None) -> Figure:
     """Draw the kernels of a convolution; red is positive, blue negative, white zero, on one scale for all.
 
-    Kernels over 3 channels are drawn in colour, each stretched to 0..1; of other numbers of channels, the mean.
+    Kernels over 3 channels are drawn in colour, each stretched to 0..1; of other numbers of channels, the mean. One
+    picture for each map that the layer gives: of a `DepthwiseConv2D`, whose kernels see one channel, C M of them.
 
     Args:
-        layer: a layer with a kernel (KH, KW, C, F), or that array.
+        layer: a convolution, or the kernel (KH, KW, C, F) of one.
         columns: kernels in a row. title, path: as in the other pictures.
 
     Raises:
@@ -47,10 +48,17 @@ def filters(layer: Any, *, columns: int = 8, title: str = "", path: str | os.Pat
 
 
 def _kernel(layer: Any) -> np.ndarray:
+    """The kernel of a layer as (KH, KW, C, F), with a kernel for each map that comes out."""
+    from minicnn.layers import Conv2DTranspose, DepthwiseConv2D
+
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         raise ValueError(f"plots.filters: {getattr(layer, 'name', layer)!r} has no kernel")
-    return kernel.numpy()
+    array = kernel.numpy()
+    if isinstance(layer, DepthwiseConv2D):
+        KH, KW, C, M = array.shape
+        return array.reshape(KH, KW, 1, C * M)
+    return array.swapaxes(2, 3) if isinstance(layer, Conv2DTranspose) else array
 
 
 def activation_maps(model: Model, picture: Any, layer: Layer | str) -> np.ndarray:

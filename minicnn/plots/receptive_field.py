@@ -45,7 +45,7 @@ class ReceptiveField:
         return patch
 
 
-def receptive_field(model: Model, layer: Layer) -> ReceptiveField:
+def receptive_field(model: Model, layer: Layer | str) -> ReceptiveField:
     """The receptive field of a layer's cells.
 
     Each convolution or pooling of window k (dilated: d (k - 1) + 1), stride s and padding p in front turns a field of
@@ -54,15 +54,16 @@ def receptive_field(model: Model, layer: Layer) -> ReceptiveField:
 
     Args:
         model: Sequential.
-        layer: one of its layers; channels last.
+        layer: one of its layers, or its name; channels last.
 
     Raises:
         ValueError: the layer is not in the model, or one up to it mixes all pixels.
     """
     from minicnn.layers.spatial import SpatialLayer
 
+    layer = model.get_layer(layer) if isinstance(layer, str) else layer
     if layer not in model.layers:
-        raise ValueError(f"receptive_field: {layer.name!r} is no layer of {model.name!r}")
+        raise ValueError(f"receptive_field: {getattr(layer, 'name', layer)!r} is no layer of {model.name!r}")
     axes = [_Axis(), _Axis()]
     for part in model.layers[: model.layers.index(layer) + 1]:
         if isinstance(part, SpatialLayer) and part.data_format != "channels_last":

@@ -23,8 +23,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn.models.model import serialize_layer
 from minicnn.saving import h5_models, h5_weights, keras_archive, keras_weights, native, weights
 from minicnn.saving.errors import ModelFileError
+from minicnn.saving.keras_graph import describe_layer
+from minicnn.saving.making import to_json
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelFileError",
     "check_filepath",
+    "check_savable",
     "export_model",
     "load_model",
     "load_weights",
@@ -39,10 +43,11 @@ __all__ = [
     "save_weights",
 ]
 
-_MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
-    ".minicnn": (native.save, native.load),
-    ".keras": (keras_archive.save, keras_archive.load),
-    ".h5": (h5_models.save, h5_models.load),
+# How a model is written, read, and described within the file.
+_MODEL_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any], Callable[..., Any]]] = {
+    ".minicnn": (native.save, native.load, serialize_layer),
+    ".keras": (keras_archive.save, keras_archive.load, describe_layer),
+    ".h5": (h5_models.save, h5_models.load, describe_layer),
 }
 _WEIGHT_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., None]]] = {
     # Either ending may hold either layout of Keras', which is told by looking.
@@ -62,7 +67,7 @@ _WEIGHT_SOURCES: dict[str, tuple[Any, Callable[..., None]]] = {
 def save_model(model: Model, filepath: str | Path) -> None:
     """Write a whole model; raises ValueError for an unknown ending."""
     path = Path(filepath)
-    save, _ = _format_of(path, _MODEL_FORMATS, "save_model")
+    save, _, _ = _format_of(path, _MODEL_FORMATS, "save_model")
     save(model, path)
 
 
@@ -89,7 +94,7 @@ def load_model(
         ValueError: an unknown ending.
     """
     path = Path(filepath)
-    _, load = _format_of(path, _MODEL_FORMATS, "load_model")
+    _, load, _ = _format_of(path, _MODEL_FORMATS, "load_model")
     return load(path, custom_objects, compile)
 
 
@@ -146,6 +151,12 @@ def export_model(model: Model, filepath: str | Path) -> None:
 def check_filepath(filepath: str | Path, operation: str, weights_only: bool = False) -> None:
     """Raise ValueError, in the name of `operation`, for an ending that no model (or no weights) can be written with."""
     _format_of(Path(filepath), _WEIGHT_FORMATS if weights_only else _MODEL_FORMATS, operation)
+
+
+def check_savable(model: Model, filepath: str | Path) -> None:
+    """Raise what `save_model` would where a built model has something that the file cannot hold; write nothing."""
+    _, _, describe = _format_of(Path(filepath), _MODEL_FORMATS, "save_model")
+    to_json(describe(model), model)
 
 
 def _format_of(path: Path, formats: Mapping[str, Any], operation: str) -> Any:

@@ -33,6 +33,8 @@ def describe_layer(layer: Layer) -> Description:
     Raises:
         ValueError: it has something that Keras does not have.
     """
+    if "/" in layer.name:
+        raise ValueError(f"save: Keras takes no names with '/', but there is {layer.describe()}; save as .minicnn")
     if type(layer) is Sequential:
         return {"module": "keras", "class_name": "Sequential", "config": _chain(layer), "registered_name": None}
     if type(layer) is Model and layer.graph is not None:

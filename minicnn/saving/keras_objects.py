@@ -6,14 +6,12 @@ what differs is written down here. Descriptions are translated as dictionaries, 
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import minicnn.functional as F
 from minicnn import constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules
-from minicnn.registry import Registry
+from minicnn.registry import Registry, arguments_of
 from minicnn.saving.errors import ModelFileError
 
 Description = dict[str, Any]
@@ -65,7 +63,7 @@ def to_keras(description: Any, kind: str) -> Any:
         ValueError: Keras has nothing like it.
     """
     if isinstance(description, str):
-        return "exponential" if kind == "activation" and description == "exp" else description
+        return _function_to_keras(description, kind)
     if not isinstance(description, Mapping):
         return description
     name = description["class_name"]
@@ -76,15 +74,27 @@ def to_keras(description: Any, kind: str) -> Any:
     if kind in ("layer", "activation"):
         config = _layer_to_keras(name, config)
     registry, module = _REGISTRIES[kind]
-    # What users register is theirs in Keras, too.
-    ours = name in registry and registry.find(name).__module__.startswith("minicnn.")
-    known = ours and name not in OURS_ALONE
+    known = _is_ours(name, registry) and name not in OURS_ALONE
     return {
         "module": module if known else "minicnn",
         "class_name": name,
         "config": config,
         "registered_name": None if known else name,
     }
+
+
+def _function_to_keras(name: str, kind: str) -> Any:
+    if kind == "activation" and name == "exp":
+        return "exponential"
+    registry = layers.activations.registry if kind == "activation" else _REGISTRIES[kind][0]
+    if kind not in ("activation", "initializer", "regularizer", "constraint") or _is_ours(name, registry):
+        return name
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+
+
+def _is_ours(name: str, registry: Registry) -> bool:
+    # What users register is theirs in Keras, too.
+    return name in registry and registry.find(name).__module__.startswith("minicnn.")
 
 
 def kind_of(argument: str) -> str | None:
@@ -131,6 +141,9 @@ def from_keras(description: Any, kind: str, custom: Custom) -> Any:
         ModelFileError: an argument that minicnn does not have and that would change what the object does.
     """
     description = plain(description)
+    if isinstance(description, str):
+        # Functions, too, may stand there with their package.
+        return description if description in custom else description.rpartition(">")[2]
     if not isinstance(description, Mapping):
         return description
     name = class_name(description, custom)
@@ -244,17 +257,3 @@ def _known_arguments(name: str, config: Description, registry: Registry) -> Desc
     if kept.get("epsilon", 0) is None:
         del kept["epsilon"]
     return kept
-
-
-@functools.cache
-def arguments_of(entry: Any) -> frozenset[str]:
-    """Give the names of the arguments that a class, or one that it passes further options to, takes."""
-    found: set[str] = set()
-    for base in inspect.getmro(entry) if inspect.isclass(entry) else ():
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-        found |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return frozenset(found - {"self"})

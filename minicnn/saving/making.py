@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from minicnn.models.model import deserialize_layer
 from minicnn.registry import map_leaves
 from minicnn.saving.containers import LARGEST_DESCRIPTION
 from minicnn.saving.errors import ModelFileError
+from minicnn.saving.keras_objects import kind_of
 
 #: Layers and calls of layers in one file. Names are compared each with each, which takes a second for so many.
 _MOST_PARTS = 5_000
@@ -43,13 +45,14 @@ def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Ma
     """Make and build a model; ValueError where the description is none of a model."""
     check_size(description)
     try:
-        model = deserialize_layer(description, custom_objects)
+        model = deserialize_layer(_with_custom(description, custom_objects or {}), custom_objects)
     except ValueError as error:
-        if "unknown layer" not in str(error):
+        kind = re.match(r"unknown (layer|activation|initializer|regularizer|constraint) ", str(error))
+        if kind is None:
             raise
         # The names of all layers, which the message may list, help nobody here.
-        what = str(error).partition("; expected one of")[0]
-        raise ValueError(f"{what}; a class of your own goes into load_model(custom_objects={{name: class}})") from error
+        what, own = str(error).partition("; expected one of")[0], "class" if kind[1] == "layer" else "function"
+        raise ValueError(f"{what}; a {own} of your own goes into load_model(custom_objects={{name: {own}}})") from error
     if not isinstance(model, Model):
         raise ValueError(f"the file describes a {type(model).__name__}, which is no model")
     if not model.built:
@@ -57,6 +60,21 @@ def make_model(description: dict[str, Any], input_shape: Any, custom_objects: Ma
             raise ValueError(f"the file does not say the shape of what {model.describe()} takes")
         model.build(_shapes(input_shape))
     return model
+
+
+def _with_custom(description: Any, custom: Mapping[str, Any]) -> Any:
+    """Put in what the arguments of layers name among the caller's own: activations, initializers and the like."""
+    config = description.get("config") if isinstance(description, Mapping) else None
+    if not custom or not isinstance(config, Mapping):
+        return description
+    filled = {key: _custom_argument(key, value, custom) for key, value in config.items()}
+    if isinstance(config.get("layers"), list):
+        filled["layers"] = [_with_custom(layer, custom) for layer in config["layers"]]
+    return {**description, "config": filled}
+
+
+def _custom_argument(argument: str, value: Any, custom: Mapping[str, Any]) -> Any:
+    return custom[value] if kind_of(argument) and isinstance(value, str) and value in custom else value
 
 
 def check_size(description: Any) -> None:

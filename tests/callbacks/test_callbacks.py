@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minicnn import callbacks
+from minicnn.autograd import Tensor
 from minicnn.layers import Dense, Input
 from minicnn.models import Model, Sequential
 from minicnn.optimizers import SGD
@@ -187,6 +188,16 @@ def test_monitor_that_is_not_there_warns_once_and_names_what_is():
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("argument", ["patience", "start_from_epoch"])
+def test_epochs_to_wait_are_whole_numbers(argument):
+    with pytest.raises(TypeError, match=f"EarlyStopping: {argument} must be a whole number, got '2'"):
+        callbacks.EarlyStopping(**{argument: "2"})
+    with pytest.raises(ValueError, match=f"EarlyStopping: {argument} must be at least 0, got -1"):
+        callbacks.EarlyStopping(**{argument: -1})
+    with pytest.raises(ValueError, match="ReduceLROnPlateau: patience must be at least 0, got -1"):
+        callbacks.ReduceLROnPlateau(patience=-1)
+
+
 def test_unknown_mode():
     with pytest.raises(ValueError, match="mode must be"):
         callbacks.EarlyStopping(mode="up")
@@ -246,6 +257,22 @@ def test_csv_logger_has_columns_for_values_that_come_later(tmp_path):
     run(callbacks.CSVLogger(path), epochs=2, validation_data=(x, y), validation_freq=2)
     first, second = read(path)
     assert first["val_loss"] == "NA" and float(second["val_loss"]) > 0
+
+
+def test_csv_logger_writes_arrays_as_lists(tmp_path):
+    log = tmp_path / "log.csv"
+    run(Scripted(matrix=[np.eye(2), Tensor(np.ones(2))]), callbacks.CSVLogger(log), epochs=2)
+    rows = csv.DictReader(log.read_text().splitlines())
+    assert [row["matrix"] for row in rows] == ["[[1.0, 0.0], [0.0, 1.0]]", "[1.0, 1.0]"]
+
+
+def test_an_array_cannot_be_monitored():
+    with pytest.raises(ValueError, match=r"EarlyStopping: monitor must be one number, but 'matrix' is an array of sha"):
+        run(Scripted(matrix=[np.eye(2)]), callbacks.EarlyStopping("matrix"), epochs=1)
+    scripted = Scripted(mean=[Tensor(np.array(2.0)), Tensor(np.array(1.0))])
+    stopping = callbacks.EarlyStopping("mean", patience=3)
+    run(scripted, stopping, epochs=2)
+    assert stopping.best == 1
 
 
 def test_csv_file_is_closed_after_an_error(tmp_path):
@@ -377,6 +404,28 @@ def test_an_ending_that_cannot_be_saved_is_refused_before_the_training():
         callbacks.ModelCheckpoint("x.png")
     with pytest.raises(ValueError, match=r"must be one of .weights.h5, .h5, .safetensors, .npz"):
         callbacks.ModelCheckpoint("x-{epoch}.minicnn", save_weights_only=True)
+
+
+@pytest.mark.parametrize("ending", [".minicnn", ".keras", ".h5"])
+def test_a_model_that_cannot_be_saved_is_refused_before_the_training(tmp_path, ending):
+    model = Sequential([Dense(1, activation=lambda x: x, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="activation '<lambda>' is not registered, so no file can name it"):
+        run(callbacks.ModelCheckpoint(tmp_path / f"m{ending}"), epochs=1, model=model)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    run(callbacks.ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True), epochs=1, model=model)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.weights.h5"]
+
+
+def test_a_checkpoint_of_a_model_that_its_first_batch_builds(tmp_path):
+    model = Sequential([Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = data(8)
+    checkpoint = callbacks.ModelCheckpoint(tmp_path / "m.keras")
+    model.fit(iter([(x, y)]), epochs=1, verbose=0, callbacks=checkpoint)
+    assert (tmp_path / "m.keras").exists()
 
 
 def test_a_callback_need_not_be_in_a_list():

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from minicnn import progress
+from minicnn.autograd import Tensor
 from minicnn.layers import Dense
+from minicnn.metrics import ConfusionMatrix, Mean, Recall
 from minicnn.models import Sequential
 
 
@@ -105,6 +107,42 @@ def test_durations(seconds, text):
 def test_loss_comes_first():
     text = progress.format_logs({"accuracy": 0.5, "val_accuracy": 0.25, "val_loss": 2.0, "loss": 1e-5})
     assert text == "loss: 1.0000e-05 - accuracy: 0.5000 - val_loss: 2.0000 - val_accuracy: 0.2500"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.float32(0.25), "0.2500"),
+        (np.array(3), "3.0000"),
+        (Tensor(np.array(0.5)), "0.5000"),
+        (np.array([0.75, 1e-5]), "[0.7500 1.0000e-05]"),
+        (Tensor(np.ones(2)), "[1.0000 1.0000]"),
+        (np.ones(9), "9 array"),
+        (np.ones((2, 3)), "2x3 array"),
+    ],
+)
+def test_values_that_are_no_plain_numbers(value, text):
+    assert progress.format_value(value) == text
+
+
+class MeanTensor(Mean):
+    def result(self):
+        return Tensor(np.array(super().result()))
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_metrics_may_give_arrays_and_tensors(capsys, monkeypatch, verbose):
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    model = Sequential([Dense(2, "softmax", input_shape=(3,))])
+    metrics = [ConfusionMatrix(2), Recall(thresholds=[0.3, 0.7]), MeanTensor(name="mean")]
+    model.compile("sgd", "categorical_crossentropy", metrics)
+    x, y = np.ones((8, 3), np.float32), np.eye(2)[[0, 1] * 4]
+    history = model.fit(x, y, epochs=2, validation_data=(x, y), verbose=verbose)
+    model.evaluate(x, y, verbose=verbose)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all("confusion_matrix: 2x2 array" in line and "recall: [" in line and "mean: 0." in line for line in lines)
+    assert history.history["val_confusion_matrix"][1].sum() == 8
 
 
 def test_no_output_stream(monkeypatch):

@@ -87,7 +87,10 @@ def test_summary_of_a_file(run, trained):
         (["train", "lenet5", "--kernels", "referense"], "did you mean 'reference'?"),
         (["train", "lenet5", "--epochs", "0"], "0 is not in the range x>=1"),
         (["train", "lenet5", "--epochs", "many"], "'many' is not a valid integer"),
-        (["train", "lenet5", "--epoch", "2"], "--epochs"),
+        (["train", "lenet5", "--epoch", "2"], "minicnn train has no option --epoch; did you mean --epochs?"),
+        (["train", "lenet5", "--lr", "0.1"], "minicnn train has no option --lr; minicnn train --help lists those"),
+        (["train", "lenet5", "--no-augmnt"], "minicnn train has no option --no-augmnt; did you mean --no-augment?"),
+        (["--versoin"], "minicnn has no option --versoin; did you mean --version?"),
         (["train", "lenet5", "--resume"], "there is no training to resume in runs"),
         (["evaluate", "no.minicnn"], "there is no file no.minicnn"),
         (["evaluate", "."], ". is a folder: name the model file in it"),
@@ -108,6 +111,12 @@ def test_explicit_data_that_is_not_there(run, tmp_path):
     line = line_of(run("train", "lenet5", "--dataset", "mnist", "--data", tmp_path))
     assert str(tmp_path) in line
     assert "MNIST is not there" in line
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_debug_can_be_switched_off(run, monkeypatch, value):
+    monkeypatch.setenv("MINICNN_DEBUG", value)
+    assert "unknown article 'khuyn'" in line_of(run("summary", "khuyn"))
 
 
 def test_debug_shows_where(run, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -72,6 +73,24 @@ def test_predict_a_written_digit(run, trained, written_seven):
     result = run("predict", trained / "model.minicnn", written_seven)
     assert result.exit_code == 0, result.output
     assert re.match(rf"{re.escape(str(written_seven))}: 7 \(\d+\.\d %\), \d \(", result.output)
+
+
+def test_digits_named_one_by_one_in_a_table(run, trained, written_seven, tmp_path):
+    model, other, blank = trained / "model.minicnn", tmp_path / "10.png", tmp_path / "blank.png"
+    other.write_bytes(written_seven.read_bytes())
+    result = run("predict", model, written_seven, other, "--csv", "table.csv")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 rows in table.csv: id, {', '.join(f'P({digit})' for digit in range(10))}\n"
+    with (tmp_path / "table.csv").open(newline="") as stream:
+        heading, *rows = csv.reader(stream)
+    assert heading == ["id", *map(str, range(10))] and [row[0] for row in rows] == ["10", "seven"]
+    assert rows[0][1:] == rows[1][1:]
+    told = run("predict", model, written_seven, "--top", 1).stdout
+    assert f": 7 ({100 * float(rows[0][8]):.1f} %)" in told
+    Image.new("L", (100, 100), 255).save(blank)
+    result = run("predict", model, written_seven, blank, "--csv", "other.csv")
+    assert result.exit_code == 2 and "nothing to see" in result.stderr
+    assert not (tmp_path / "other.csv").exists()
 
 
 def test_predict_shows_what_the_network_saw(run, trained, written_seven, tmp_path):

@@ -139,6 +139,12 @@ def test_a_blank_sheet_is_refused(blank):
         fit_digit(blank)
 
 
+def test_ink_that_drowns_in_grain_is_refused():
+    sheet = np.random.default_rng(1).integers(0, 256, (28, 28), dtype=np.uint8)
+    with pytest.raises(PictureError, match="nothing to see: the grain of the paper is as strong as the ink"):
+        fit_digit(sheet)
+
+
 def test_any_size_and_shape_of_sheet():
     for height, width in [(1, 1), (1, 40), (3, 3), (2000, 30), (28, 28), (500, 5000)]:
         sheet = np.full((height, width), 255, np.uint8)

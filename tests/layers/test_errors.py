@@ -116,6 +116,16 @@ def test_batch_normalization_built_for_other_channels() -> None:
         (lambda: layers.ReLU(max_value=-1.0), "ReLU 're_lu': max_value must be at least 0, but -1.0 came"),
         (lambda: layers.ZeroPadding2D("same"), r"padding must be an int, a pair \(height, width\) or"),
         (lambda: layers.LocalResponseNormalization(-1), "depth_radius must be at least 0, but -1 came"),
+        (lambda: layers.Dropout("0.5"), "Dropout 'dropout': rate must be a number from 0 to 1, but '0.5' came"),
+        (lambda: layers.Dropout(float("nan")), "rate must be a number from 0 to 1, but nan came"),
+        (lambda: layers.BatchNormalization(epsilon=-5), "epsilon must be a number of at least 0, but -5 came"),
+        (lambda: layers.BatchNormalization(momentum=2.0), "momentum must be a number from 0 to 1, but 2.0 came"),
+        (lambda: layers.BatchNormalization(axis=1.5), "axis must be a whole number, but 1.5 came"),
+        (lambda: layers.BatchNormalization(axis=[1, 2]), r"axis must be a whole number, but \[1, 2\] came"),
+        (lambda: layers.Concatenate(axis=1.5), "Concatenate 'concatenate': axis must be a whole number, but 1.5 came"),
+        (lambda: layers.Softmax(axis="1"), "Softmax 'softmax': axis must be a whole number, but '1' came"),
+        (lambda: Dense(3, name=""), "Dense: name must be a string of at least one character, but '' came"),
+        (lambda: Dense(3, name=4), "Dense: name must be a string of at least one character, but 4 came"),
         (lambda: layers.registry.get("Conv2DD"), "unknown layer 'Conv2DD'; did you mean 'Conv2D'"),
     ],
 )  # fmt: skip
@@ -124,9 +134,24 @@ def test_bad_arguments(make: Any, message: str) -> None:
         make()
 
 
+class Own(Layer):
+    def __init__(self, units: int, **options: Any):
+        super().__init__(**options)
+        self.units = units
+
+
+def test_an_axis_may_be_a_list_of_one_as_keras_2_has_it() -> None:
+    assert layers.BatchNormalization(axis=[3]).get_config()["axis"] == 3
+    assert layers.Softmax(axis=(-1,)).axis == -1
+
+
 def test_unknown_arguments_and_wrong_types() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'nb_row'"):
+    with pytest.raises(TypeError, match="Conv2D: unknown argument 'nb_row'; expected one of: activation, algorithm, "):
         Conv2D(4, 3, nb_row=3)
+    with pytest.raises(TypeError, match="Dense: unknown argument 'activtion'; did you mean 'activation'"):
+        Dense(3, activtion="relu")
+    with pytest.raises(TypeError, match="Own: unknown argument 'unit'; did you mean 'units'"):
+        Own(3, unit=3)
     with pytest.raises(TypeError, match="Dense 'dense': x must be an array of numbers, but came with dtype <U1"):
         Dense(3)([["a", "b"]])
     with pytest.raises(TypeError, match="Lambda 'lambda': function must be callable, but 3 came"):

@@ -14,6 +14,7 @@ from minicnn import initializers
 from minicnn.arena import Arena
 from minicnn.autograd import Tensor
 from minicnn.parameter import Parameter
+from tests.oracles import keras
 
 
 def make(shape=(3, 2), seed=0, **options):
@@ -135,3 +136,29 @@ def test_an_initialiser_that_gives_something_else():
         _ = make(initializer=lambda shape, *_: np.zeros(shape)).data
     with pytest.raises(ValueError, match=r"parameter 'kernel': shape must not be negative, got \(3, -1\)"):
         make((3, -1))
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        lambda shape, dtype, generator: np.full(shape, 0.5, dtype),
+        lambda shape, dtype: np.full(shape, 0.5, dtype),
+        lambda shape, dtype=None: np.full(shape, 0.5, dtype),
+        lambda shape, dtype=None, gain=0.5: np.full(shape, gain, dtype),
+        lambda shape, dtype=None, **_: np.full(shape, 0.5, dtype),
+        lambda shape, *, dtype=None: np.full(shape, 0.5, dtype),
+        lambda shape, kind: np.full(shape, 0.5, kind),
+        lambda shape, dtype=None, generator=None: np.full(shape, 0.5 if generator else 0.0, dtype),
+        lambda shape, dtype=None: keras().initializers.Constant(0.5)(shape, dtype=dtype),
+    ],
+)
+def test_initializers_may_have_keras_form(initializer):
+    parameter = make(initializer=initializer)
+    np.testing.assert_array_equal(copy.deepcopy(parameter).numpy(), np.full((3, 2), 0.5, np.float32))
+    np.testing.assert_array_equal(parameter.numpy(), np.full((3, 2), 0.5, np.float32))
+
+
+@pytest.mark.parametrize("initializer", [lambda: None, lambda shape: np.ones(shape), lambda a, b, c, d: None])
+def test_initializers_of_another_form_are_refused_at_once(initializer):
+    with pytest.raises(TypeError, match=r"of parameter 'kernel': expected a callable of \(shape, dtype\) or"):
+        make(initializer=initializer)

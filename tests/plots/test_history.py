@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from minicnn import plots
+from minicnn.callbacks import History
+from minicnn.layers import Dense
+from minicnn.models import Sequential
 
 CURVES = {"loss": [1.0, 0.5], "accuracy": [0.6, 0.8], "val_accuracy": [0.5, 0.7], "seconds": [1.0, 1.0]}
 
@@ -47,13 +50,39 @@ def test_finer_points_replace_the_means_over_epochs():
     assert line(figure.axes[0], "training").get_xydata().tolist() == [[0.5, 1.2], [1, 0.8], [1.5, 0.6], [2, 0.4]]
 
 
+def test_a_history_knows_its_epochs():
+    history = History()
+    history.on_train_begin()
+    for epoch in range(4, 8):
+        validation = {"val_loss": 10.0 * epoch} if epoch % 2 else {}
+        history.on_epoch_end(epoch, {"loss": float(epoch), "matrix": np.eye(2), **validation})
+    (panel,) = plots.history(history, test={"loss": 3.0}).axes
+    np.testing.assert_array_equal(line(panel, "training").get_xydata(), [[5, 4], [6, 5], [7, 6], [8, 7]])
+    np.testing.assert_array_equal(line(panel, "validation").get_xydata(), [[6, 50], [8, 70]])
+    np.testing.assert_array_equal(line(panel, "test: 3").get_xydata(), [[8, 3]])
+    assert panel.get_xlim()[0] < 5 and panel.get_xlim()[1] > 8
+    with pytest.raises(ValueError, match=r"'val_loss' has 2 values for 4 epochs.*give what fit returned"):
+        plots.history(history.history)
+
+
+def test_what_fit_returns_is_drawn():
+    model = Sequential([Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    history = model.fit(x, y, epochs=3, validation_data=(x, y), validation_freq=2, verbose=0)
+    (panel,) = plots.history(history).axes
+    assert list(line(panel, "training").get_xdata()) == [1, 2, 3]
+    assert list(line(panel, "validation").get_xdata()) == [2]
+    assert history.epochs_of == {"loss": [0, 1, 2], "val_loss": [1]}
+
+
 def test_it_is_written_where_asked(tmp_path):
     plots.history(CURVES, path=tmp_path / "history.png")
     with Image.open(tmp_path / "history.png") as picture:
         assert picture.width > picture.height > 300
 
 
-@pytest.mark.parametrize("curves", [{}, {"val_loss": [1.0]}, {"loss": []}])
+@pytest.mark.parametrize("curves", [{}, {"val_loss": [1.0]}, {"loss": []}, {"matrix": [np.eye(2)]}])
 def test_nothing_to_draw(curves):
     with pytest.raises(ValueError, match=r"plots\.history: expected curves with at least one measure"):
         plots.history(curves)

@@ -103,6 +103,20 @@ def test_filters_are_drawn_on_one_scale():
         plots.filters(model.layers[1])
 
 
+def test_filters_has_one_picture_for_each_map():
+    depthwise = layers.DepthwiseConv2D(3, depth_multiplier=2)
+    depthwise.build((None, 8, 8, 3))
+    transposed = layers.Conv2DTranspose(3, 2)
+    transposed.build((None, 8, 8, 5))
+    for layer in (depthwise, transposed):
+        layer.set_weights([RNG.normal(size=weight.shape) for weight in layer.weights])
+    kernel = depthwise.kernel.numpy()
+    drawn = [panel.images[0].get_array() for panel in plots.filters(depthwise).axes if panel.images]
+    np.testing.assert_array_equal(drawn, [kernel[:, :, c, m] for c in range(3) for m in range(2)])
+    drawn = [panel.images[0].get_array() for panel in plots.filters(transposed).axes if panel.images]
+    np.testing.assert_allclose(drawn, np.moveaxis(transposed.kernel.numpy().mean(axis=3), 2, 0), rtol=1e-6)
+
+
 def test_activations_show_each_map_and_count_the_dead():
     model = convolutional()
     kernel, bias = np.zeros((3, 3, 1, 4), np.float32), np.float32([0, -1, 0, 2])
@@ -158,6 +172,15 @@ def test_receptive_field_is_where_the_gradient_is(parts):
     else:
         assert (seen[:, 0].min(), seen[:, 0].max() + 1) == (rows.start, rows.stop)
         assert (seen[:, 1].min(), seen[:, 1].max() + 1) == (columns.start, columns.stop)
+
+
+def test_receptive_field_of_a_layer_by_name():
+    model = convolutional()
+    assert plots.receptive_field(model, "pool") == plots.receptive_field(model, model.layers[1])
+    with pytest.raises(ValueError, match="unknown layer 'poll'; did you mean 'pool'"):
+        plots.receptive_field(model, "poll")
+    with pytest.raises(ValueError, match="receptive_field: 3 is no layer of"):
+        plots.receptive_field(model, 3)
 
 
 def test_receptive_fields_end_where_all_pixels_mix():

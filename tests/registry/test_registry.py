@@ -56,6 +56,21 @@ def test_custom_objects_hold_for_one_call(shapes):
         shapes.serialize(Sphere())
 
 
+def test_functions_of_ones_own_are_called_by_name(shapes):
+    def blob():
+        return None
+
+    def box():
+        return None
+
+    assert shapes.serialize(blob) == "blob"
+    assert shapes.get("blob", {"blob": blob}) is blob
+    with pytest.raises(ValueError, match="shape 'box' is not registered"):
+        shapes.serialize(box)
+    with pytest.raises(ValueError, match="shape '<lambda>' is not registered"):
+        shapes.serialize(lambda: None)
+
+
 @pytest.mark.parametrize(
     ("identifier", "error", "message"),
     [

@@ -189,6 +189,52 @@ def test_layers_of_the_callers_own(tmp_path, ending):
     assert "Scale" not in layers
 
 
+def shifted(shape, dtype=None):
+    return np.full(shape, 0.25, dtype)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_functions_of_the_callers_own_as_arguments_of_layers(tmp_path, ending):
+    """Activations and initializers that nobody registered, also in a model within a model."""
+    inner = Sequential([Dense(3, activation=double, input_shape=(2,))])
+    model = Sequential([inner, Dense(2, kernel_initializer=shifted)])
+    path, x = tmp_path / f"m{ending}", np.ones((2, 2), np.float32)
+    model.save(path)
+    again = load_model(path, {"double": double, "shifted": shifted})
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert again.layers[1].kernel_initializer is shifted
+    with pytest.raises(ModelFileError, match=r"unknown activation 'double'; a function of your own goes into load_mo"):
+        load_model(path)
+    if ending != ".minicnn":
+        theirs = keras().saving.load_model(path, {"double": double, "shifted": shifted})
+        np.testing.assert_allclose(theirs(x).detach().numpy(), model.predict(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_functions_that_keras_registered_under_a_package(tmp_path, ending):
+    def doubled(x):
+        return x * 2.0
+
+    function = keras().saving.register_keras_serializable("package")(doubled)
+    theirs = keras().Sequential([keras().Input((2,)), keras().layers.Dense(3, activation=function)])
+    save(theirs, tmp_path / f"m{ending}")
+    x = np.ones((2, 2), np.float32)
+    for name in ("doubled", "package>doubled"):
+        ours = load_model(tmp_path / f"m{ending}", {name: double})
+        np.testing.assert_allclose(ours.predict(x), theirs(x).detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_names_that_keras_does_not_open_are_refused(tmp_path, ending):
+    inner = Sequential([Dense(2, name="block/dense", input_shape=(3,))], name="block")
+    for model in (inner, Sequential([inner]), Model(inner.input, inner.output, name="a/b")):
+        with pytest.raises(ValueError, match=r"save: Keras takes no names with '/', but there is \w+ '\w+/\w+'"):
+            model.save(tmp_path / f"m{ending}")
+        assert not list(tmp_path.iterdir())
+    Sequential([inner]).save(tmp_path / "m.minicnn")
+    assert load_model(tmp_path / "m.minicnn").layers[0].layers[0].name == "block/dense"
+
+
 class Own(Model):
     def __init__(self, units=3, name=None):
         super().__init__(name=name)

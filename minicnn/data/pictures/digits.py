@@ -54,6 +54,8 @@ def fit_digit(picture: Picture) -> NDArray[np.uint8]:
     grey = _reduced(open_picture(picture).convert("L"))
     ink, grain = _ink(np.asarray(grey, np.float32))
     strong = (_smoothed(ink) if grain > _GRAINY else ink) >= _EDGE
+    if not strong.any():
+        raise PictureError("nothing to see: the grain of the paper is as strong as the ink on it")
     digit = _without_specks(strong)
     ink[strong & ~digit] = 0
     rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
