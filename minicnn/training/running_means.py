@@ -82,7 +82,7 @@ class RunningMeans:
             logs.update({f"{o.name}_loss": float(o.total) / count for o in outputs if o.loss is not None})
         for output in outputs:
             for name, metric in output.metrics:
-                logs[name] = metric.result()
+                logs[name] = _plain(metric.result())
         return logs
 
 
@@ -93,6 +93,14 @@ def _for_metric(metric: Any, *arrays: Any) -> list[Any]:
     """
     there = arrays if metric.on_device else [to_host(array) for array in arrays]
     return list(there) if is_our_metric(metric) else [array.copy() for array in there]
+
+
+def _plain(result: Any) -> Any:
+    """What a metric found, a tensor as the number or the array that it holds."""
+    if not isinstance(result, Tensor):
+        return result
+    array = to_host(as_array(result))
+    return array if array.ndim else array.item()
 
 
 def number(loss: Any) -> Any:

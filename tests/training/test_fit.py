@@ -635,3 +635,22 @@ def test_predicting_while_training_does_not_disturb_the_tape():
         stop.set()
         thread.join()
     assert model.history.history["loss"][-1] < model.history.history["loss"][0]
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_metric_may_give_a_tensor(shape: tuple[int, ...]) -> None:
+    class Constant(minicnn.metrics.Metric):
+        def reset_state(self) -> None:
+            pass
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            pass
+
+        def result(self) -> Any:
+            return minicnn.Tensor(np.full(shape, 0.5, np.float32))
+
+    model = minicnn.Sequential([minicnn.layers.Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse", metrics=[Constant()])
+    (found,) = model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0).history["constant"]
+    assert not isinstance(found, minicnn.Tensor)
+    np.testing.assert_array_equal(found, np.full(shape, 0.5))
