@@ -638,19 +638,19 @@ def test_predicting_while_training_does_not_disturb_the_tape():
 
 
 @pytest.mark.parametrize("shape", [(), (2,)])
-def test_a_metric_may_give_a_tensor(shape: tuple[int, ...]) -> None:
-    class Constant(minicnn.metrics.Metric):
-        def reset_state(self) -> None:
+def test_a_metric_may_give_a_tensor(shape):
+    class Constant(metrics.Metric):
+        def reset_state(self):
             pass
 
-        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        def update_state(self, y_true, y_pred, sample_weight=None):
             pass
 
-        def result(self) -> Any:
-            return minicnn.Tensor(np.full(shape, 0.5, np.float32))
+        def result(self):
+            return Tensor(np.full(shape, 0.5, np.float32))
 
-    model = minicnn.Sequential([minicnn.layers.Dense(1, input_shape=(3,))])
+    model = Sequential([Dense(1, input_shape=(3,))])
     model.compile("sgd", "mse", metrics=[Constant()])
     (found,) = model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0).history["constant"]
-    assert not isinstance(found, minicnn.Tensor)
+    assert not isinstance(found, Tensor)
     np.testing.assert_array_equal(found, np.full(shape, 0.5))
