@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -87,7 +88,9 @@ class Optimizer(Configurable):
             raise ValueError(f"{self.name}: expected at most one of clipnorm, clipvalue, global_clipnorm, got {given}")
         self.parameters: tuple[Parameter, ...] = ()
         self._blocks: list[Block] = []
-        self._pending: dict[str, np.ndarray] = {}
+        self._pending: dict[str, Any] = {}
+        # By a parameter's id, the slots of one that was bound before, as long as it lives.
+        self._kept: dict[int, tuple[weakref.ref[Parameter], dict[str, Any]]] = {}
         if parameters is not None:
             self.bind(parameters)
 
@@ -145,7 +148,8 @@ class Optimizer(Configurable):
     def bind(self: Self, parameters: Iterable[Parameter]) -> Self:
         """Say whose gradients to follow; a parameter that comes twice is taken once.
 
-        Binding the same parameters again changes nothing; other ones start afresh.
+        Binding the same parameters again changes nothing. Where other ones take their place, slots stay with their
+        parameters, so that one optimizer may follow several models in turn; `iterations` counts all its steps.
 
         Raises:
             TypeError: for what is no Parameter.
@@ -158,8 +162,10 @@ class Optimizer(Configurable):
             unique[id(parameter)] = parameter
         same = [id(parameter) for parameter in self.parameters] == list(unique)
         if not same:
+            if self.parameters:
+                self._keep_slots()
             self.parameters = tuple(unique.values())
-            self._blocks = []
+            self._take_kept_slots()
             self._check_pending()
         return self
 
@@ -202,10 +208,19 @@ class Optimizer(Configurable):
         for _, _, run in work:
             for parameter in run:
                 if parameter.constraint is not None:
-                    with no_grad():
-                        parameter.data[...] = parameter.constraint(parameter.data)
+                    self._constrain(parameter)
                 parameter.bump_version()
         self.iterations += 1
+
+    def _constrain(self, parameter: Parameter) -> None:
+        with no_grad():
+            values = as_array(parameter.constraint(parameter.data))  # type: ignore[misc]
+        if values.shape != parameter.shape:
+            raise ValueError(
+                f"{self.name}: the constraint of {parameter.name!r} must give shape {parameter.shape}, got "
+                f"{values.shape}"
+            )
+        parameter.data[...] = values
 
     def arrays(self) -> list[Any]:
         """Give the arrays that a step changes: those that the parameters lie in, and the slots."""
@@ -268,6 +283,26 @@ class Optimizer(Configurable):
         if self._pending:
             self._fill_slots(blocks)
 
+    def _keep_slots(self) -> None:
+        """Lay aside the slots of the parameters, for when they are bound again."""
+        # In new containers, so that recorded steps notice.
+        kept = {key: entry for key, entry in self._kept.items() if entry[0]() is not None}
+        for key, array in self._pending.items():
+            slot, number = key.split("/")
+            parameter = self.parameters[int(number)]
+            kept.setdefault(id(parameter), (weakref.ref(parameter), {}))[1][slot] = array
+        for block in self._blocks:
+            for parameter in block.parameters:
+                slots = {n: slot[block.window(parameter)].reshape(parameter.shape) for n, slot in block.slots.items()}
+                kept[id(parameter)] = weakref.ref(parameter), slots
+        self._blocks, self._pending, self._kept = [], {}, kept
+
+    def _take_kept_slots(self) -> None:
+        for number, parameter in enumerate(self.parameters):
+            reference, slots = self._kept.pop(id(parameter), (None, {}))
+            if reference is not None and reference() is parameter:
+                self._pending.update({f"{name}/{number}": array for name, array in slots.items()})
+
     def _clip(self, work: Sequence[Work]) -> None:
         if self.clipvalue is not None:
             for block, span, _ in work:
@@ -296,7 +331,7 @@ class Optimizer(Configurable):
         state: dict[str, Any] = {"iterations": self.iterations}
         if self.schedule is None:
             state["learning_rate"] = self.learning_rate
-        state.update({key: array.copy() for key, array in self._pending.items()})
+        state.update({key: to_host(array).copy() for key, array in self._pending.items()})
         numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
         for block in self._blocks:
             for parameter in block.parameters:
@@ -363,7 +398,7 @@ class Optimizer(Configurable):
     def __getstate__(self) -> dict[str, Any]:
         # Blocks are views of arenas that the copied parameters will not share: the copy makes its own.
         slots = {key: value for key, value in self.get_state().items() if "/" in key}
-        return {**self.__dict__, "_blocks": [], "_pending": slots}
+        return {**self.__dict__, "_blocks": [], "_pending": slots, "_kept": {}}
 
 
 def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:

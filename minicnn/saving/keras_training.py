@@ -73,7 +73,7 @@ def _measure(item: Any, kind: str) -> Any:
 def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
-    state = optimizer.get_state()
+    state = model.trainer.optimizer_state()
     scaling: list[tuple[str, np.ndarray]] = []
     if isinstance(optimizer, LossScaleOptimizer):
         # Steps and rate of its own, which Keras never uses, stand before what it has to itself.

@@ -334,6 +334,12 @@ class Trainer:
 
     # ---------------------------------------------------------------------- files
 
+    def optimizer_state(self) -> dict[str, Any]:
+        """Give the optimizer's state for this model's weights; it may have followed another model's since."""
+        if self.optimizer.parameters:
+            self.optimizer.bind(self.model.weights)
+        return self.optimizer.get_state()
+
     def get_config(self) -> dict[str, Any]:
         """Give what `compile` was called with, as files hold it."""
         return {
