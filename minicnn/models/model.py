@@ -385,7 +385,7 @@ class Model(Layer):
             initial_epoch: epochs done before; `model.epoch` goes on where a saved model stopped.
             steps_per_epoch: batches an epoch; all there are where None.
             validation_steps, validation_batch_size: the same for the validation, whose batches are as large as the
-                others where None.
+                others where None, and which takes no batch twice.
             validation_freq: validate every so many epochs, or after the epochs (counted from 1) in a collection.
 
         Returns:
@@ -432,7 +432,7 @@ class Model(Layer):
         callbacks: Callback | Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Measure loss and metrics on data, as `fit` takes them.
+        """Measure loss and metrics on data, as `fit` takes them, or on its first `steps` batches.
 
         Returns:
             The loss, or a list ``[loss, metrics...]`` where there are metrics, or with `return_dict` all by name.
@@ -460,6 +460,8 @@ class Model(Layer):
         callbacks: Callback | Sequence[Callback] | None = None,
     ) -> Any:
         """Compute the outputs for inputs (N, ...), batch by batch and untaped; several threads may call it at once.
+
+        With `steps`, only for so many batches of them.
 
         Returns:
             Array (N, ...), or a list of them for several outputs.

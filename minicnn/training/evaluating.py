@@ -11,7 +11,7 @@ from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.array_feed import ArrayFeed
 from minicnn.training.batch import Batch
-from minicnn.training.feeds import Feed, from_the_start, make_feed
+from minicnn.training.feeds import Feed, from_the_start, make_feed, steps_there_are, warn_of_fewer
 from minicnn.training.hooks import make_hooks
 from minicnn.training.layout import make_layout
 from minicnn.training.trainer import Trainer
@@ -40,14 +40,17 @@ def evaluate(
         trainer.prepare(feed.head())
         check_arrays(trainer, feed)
     trainer.note_regularizers()
-    hooks = make_hooks(model, callbacks, verbosity, {"steps": steps or feed.steps, "verbose": verbosity})
-    return measure(trainer, hooks, feed, steps)
+    hooks = make_hooks(model, callbacks, verbosity, {"steps": steps_there_are(feed, steps), "verbose": verbosity})
+    logs = measure(trainer, hooks, feed, steps)
+    if not logs:
+        raise ValueError(f"{feed.layout.operation}: there are no batches")
+    return logs
 
 
 def measure(
     trainer: Trainer, hooks: CallbackList, feed: Feed, steps: int | None, check: bool = True
 ) -> dict[str, float]:
-    """Give the means over a feed, or over its first `steps` batches.
+    """Give the means over a feed, or over its first `steps` batches; none where there are no batches.
 
     Args:
         check: whether these batches are to be looked at for what is not finite.
@@ -68,9 +71,9 @@ def measure(
             trainer.test_step(batch)
             hooks.call_batch("on_test_batch_end", step, trainer.logs)
             step += 1
-    if step == 0:
-        raise ValueError(f"{feed.layout.operation}: there are no batches")
-    logs = trainer.logs()
+    if step:
+        warn_of_fewer(feed.layout.operation, steps, step, stacklevel=5)
+    logs = trainer.logs() if step else {}
     hooks.call("on_test_end", logs)
     return logs
 

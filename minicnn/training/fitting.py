@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,13 @@ class _Run:
             return {}
         logs = measure(self.trainer, self.hooks, self.validation, self.validation_steps, check=not self.validated)
         self.validated = True
+        if not logs:
+            warnings.warn(
+                f"{self.validation.layout.operation}: the batches ran out; the training goes on without validation. A "
+                "generator needs to go on for as many batches as all validations take",
+                stacklevel=6,
+            )
+            self.validation = None
         return {f"val_{name}": value for name, value in logs.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,10 +46,14 @@ class StreamFeed:
         if self.steps == 0:
             raise ValueError(f"{layout.operation}: there are no batches: the {type(source).__name__} has length 0")
 
-    def rewind(self) -> None:
-        """Go to the first batch of an epoch, where the source can, so that measuring twice sees the same samples."""
+    def from_the_start(self, steps: int | None) -> Generator[Batch, None, None]:
+        """Give each batch once, or the first `steps`, from the first on where the source can go back to it."""
         if self.is_loader:
             self.source.reset()
+        if self.steps is None:
+            yield from map(self.read, islice(self.source, steps))
+            return
+        yield from self.batches(0, None if steps is None or steps >= self.steps else steps)
 
     def batches(self, epoch: int, steps: int | None = None) -> Generator[Batch, None, None]:
         """Give the batches of an epoch: all of them, or `steps`."""

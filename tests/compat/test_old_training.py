@@ -110,6 +110,7 @@ def test_steps_of_a_prediction_divide_the_array(keras, data):
     model = compiled(keras)
     assert model.predict(x[:11], steps=1).shape == (11, 2)
     assert model.predict(x, steps=3).shape == (32, 2)
+    assert model.predict(x[:9], steps=6).shape == (9, 2)
     assert model.predict(x, batch_size=8, steps=2).shape == (16, 2)
 
 

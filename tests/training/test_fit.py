@@ -518,6 +518,64 @@ def test_prediction_leaves_no_tape():
     assert isinstance(model.predict_on_batch(x), np.ndarray)
 
 
+@pytest.mark.parametrize("steps", [5, 9])
+def test_no_sample_is_taken_twice_to_measure_or_predict(steps):
+    x, y = linear(20)
+    model = regression()
+    whole, outputs = model.evaluate(x, y, batch_size=4, verbose=0), model.predict(x, batch_size=4)
+    assert whole != pytest.approx(model.evaluate(x[:16], y[:16], verbose=0))
+
+    def check(given, **options):
+        inputs = given[0] if len(given) > 1 else given[0].inputs()
+        assert model.evaluate(*given, steps=steps, verbose=0, **options) == pytest.approx(whole)
+        np.testing.assert_allclose(model.predict(inputs, steps=steps, **options), outputs, rtol=1e-5)
+        fit = {"validation_data": given if len(given) > 1 else given[0], "validation_steps": steps, "verbose": 0}
+        if options:
+            fit["validation_batch_size"] = options["batch_size"]
+        copy = regression()
+        history = copy.fit(x, y, epochs=2, **fit).history
+        assert history["val_loss"][1] == pytest.approx(copy.evaluate(x, y, verbose=0))
+
+    class Listed(Batches):
+        def inputs(self):
+            return [self.x[i : i + 4] for i in range(0, 20, 4)].__iter__()
+
+    class Unmeasured(Iterable):
+        def __iter__(self):
+            return batches_of(self.x, self.y, 4)
+
+        def inputs(self):
+            return (batch for batch, _ in self)
+
+    for given, options in (((x, y), {"batch_size": 4}), ((Listed(x, y, 4),), {}), ((Unmeasured(x, y),), {})):
+        if steps == 5:
+            check(given, **options)
+        else:
+            with pytest.warns(UserWarning, match=r"batches ran out: 9 are wanted, but only 5 came") as caught:
+                check(given, **options)
+            named = [str(warning.message).split(",")[0] for warning in caught]
+            assert named == ["evaluate", "predict", "validation", "validation"]
+            assert {warning.filename for warning in caught[:2]} == {__file__}
+
+
+def test_every_validation_begins_with_the_first_batch():
+    x, y = linear()
+    model = regression()
+    model.fit(x, y, epochs=3, validation_data=Iterable(x, y), validation_steps=1, verbose=0)
+    history = model.history.history["val_loss"]
+    assert history[-1] == pytest.approx(model.evaluate(x[:8], y[:8], verbose=0))
+
+
+def test_training_goes_on_when_the_batches_to_validate_on_run_out():
+    x, y = linear()
+    with pytest.warns(UserWarning, match="validation.*batches ran out; the training goes on without") as caught:
+        history = regression().fit(x, y, epochs=4, validation_data=batches_of(x, y), verbose=0).history
+    assert len(caught) == 1
+    assert len(history["loss"]) == 4 and len(history["val_loss"]) == 1
+    with pytest.raises(ValueError, match="evaluate.*there are no batches"):
+        regression().evaluate(iter(()), verbose=0)
+
+
 def test_predict_with_steps():
     model = regression()
     x, _ = linear(20)

@@ -100,10 +100,9 @@ def _fit(original: Callable[..., History]) -> Callable[..., History]:
 
 def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
     def predict(self: Model, x: Any, batch_size: int | None = None, *args: Any, **arguments: Any) -> Any:
-        steps = arguments.get("steps")
-        if steps and batch_size is None and isinstance(x, np.ndarray):
+        if arguments.get("steps") and batch_size is None and isinstance(x, np.ndarray):
             # Keras 2 divided an array into so many steps; Keras 3 takes so many batches of 32.
-            batch_size = -(-len(x) // steps)
+            batch_size = -(-len(x) // arguments.pop("steps"))
         return original(self, x, batch_size, *args, **arguments)
 
     return predict
