@@ -125,6 +125,12 @@ def test_missing_data():
     ("options", "match"),
     [
         ({"class_weight": {"a": 1.0}}, "'a' is no class"),
+        ({"class_weight": {2**63: 1.0}}, "9223372036854775808 is no class"),
+        ({"class_weight": {0: 1.0, 1: None}}, r"class_weight\[1\] must be a finite number, got None"),
+        ({"class_weight": {0: "a"}}, r"class_weight\[0\] must be a finite number, got 'a'"),
+        ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be a finite number, got nan"),
+        ({"sample_weight": [1, 1, np.nan, 1, 1, 1]}, r"sample_weight must hold finite numbers, but nan .* \(2,\)"),
+        ({"sample_weight": [1, 1, 1, 1, 1, np.inf]}, r"sample_weight must hold finite numbers, but inf .* \(5,\)"),
         ({"validation_data": (X,)}, "1 things came"),
         ({"sample_weight": {"other": np.ones(6)}}, r"sample_weight names \['other'\]"),
     ],
@@ -191,6 +197,22 @@ def test_counts_may_be_numpys():
     )  # fmt: skip
     assert history.epoch == [0, 1] and len(history.history["val_loss"]) == 1
     assert classifier().predict(X, batch_size=two, steps=one).shape == (2, 3)
+
+
+def test_weights_of_batches_are_looked_at():
+    y, weights = np.zeros(6, int), np.array([1, 1, 1, np.nan, 1, 1])
+    model, found = classifier(), r"sample_weight must hold finite numbers, but nan came at position \(3,\)"
+    untouched(model, f"fit.*{found}", iter([(X, y, weights)]))
+    untouched(model, f"validation.*{found}", X, y, validation_data=(X, y, weights))
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=f"{method.__name__}.*{found}"):
+            method(X, y, sample_weight=weights)
+
+
+def test_class_weights_take_no_room_for_classes_without_one():
+    model, y = classifier(), np.arange(6) % 3
+    weighted = model.test_on_batch(X, y, sample_weight=np.where(y == 1, 5.0, np.where(y == 2, 2.0, 1.0)))
+    assert model.train_on_batch(X, y, class_weight={2: 2.0, 10**10: 7.0, 1: 5}) == pytest.approx(weighted)
 
 
 def test_class_weight_must_be_a_dictionary():
