@@ -133,8 +133,15 @@ class FunctionLoss(Loss):
         self.function = function
 
     def per_sample(self, y_true: Any, y_pred: Any) -> Any:
-        """Call the function."""
-        return self.function(y_true, y_pred)
+        """Call the function.
+
+        Raises:
+            TypeError: it gives neither a tensor nor an array.
+        """
+        losses = self.function(y_true, y_pred)
+        if not hasattr(losses, "shape"):
+            raise TypeError(f"{self.name}: the function must return losses (N, ...), a tensor, but gave {losses!r}")
+        return losses
 
 
 def matched(operation: str, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -118,12 +118,18 @@ class Trainer:
                 'model.to("cuda") brings the model to a GPU',
                 stacklevel=4,
             )
+        is_frozen = not self.model.trainable_weights
+        if is_frozen:
+            warnings.warn(
+                f"{self.model.describe()} has no trainable weights: the loss is computed, and nothing is learned",
+                stacklevel=4,
+            )
         # All of them: freezing and thawing a layer later must not cost the others their momentum.
         self.optimizer.bind(self.model.weights)
         self.optimizer.zero_grad()
         self._warned_of_loss = False
         self.refresh()
-        self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
+        self._graphs = None if self.model.device == "cpu" or is_frozen else self._graphs or StepGraphs(self)
 
     def refresh(self) -> None:
         """Note, where a training or an epoch begins, which layers and regularizers there are."""
@@ -131,6 +137,7 @@ class Trainer:
         # The way back would overwrite what a regularizer adds to the gradients.
         # It begins with the loss itself, too.
         in_full = self._regularised or isinstance(self.optimizer, optimizers.LossScaleOptimizer)
+        in_full = in_full or not self.model.trainable_weights
         self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
             self._replays.invalidate()
@@ -218,6 +225,9 @@ class Trainer:
             predictions = self._forward(batch.x, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
             value = number(loss)
+            if not loss.requires_grad and not self.model.trainable_weights:
+                self.means.add(batch, predictions, value)
+                return
             self._backward(self.optimizer.scale_loss(loss), batch)
             if replay is not None:
                 replay.backward()

@@ -101,6 +101,14 @@ def test_unknown_name():
         losses.get("mean_square_error")
 
 
+def test_a_function_that_returns_nothing():
+    def mine(y_true, y_pred):
+        y_pred - y_true
+
+    with pytest.raises(TypeError, match=r"mine: the function must return losses \(N, ...\), a tensor, but gave None"):
+        losses.get(mine)(np.zeros((2, 1)), np.zeros((2, 1)))
+
+
 def test_none_and_functions():
     assert losses.get(None) is None
 
