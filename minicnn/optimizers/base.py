@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from minicnn import kernels, schedules
 from minicnn.autograd import Tensor, as_array, no_grad
 from minicnn.device import array_module, place, to_host
+from minicnn.errors import unknown_name
 from minicnn.kernels.varying import vary
 from minicnn.optimizers.flat import Block, make_blocks
 from minicnn.parameter import Parameter
@@ -43,7 +45,7 @@ class Optimizer(Configurable):
     step. Clipping changes the gradients where they are.
 
     Args:
-        learning_rate: a number > 0, or a schedule ``step -> number`` that is asked for every step, from 0.
+        learning_rate: a number of at least 0, or a schedule ``step -> number`` that is asked for every step, from 0.
         parameters: what to train, as for `bind`; None where that is said later.
         weight_decay: at least 0: shrink every weight by ``weight_decay * learning_rate`` of itself before each step
             (Loshchilov, Hutter 2019). None for none.
@@ -58,7 +60,8 @@ class Optimizer(Configurable):
         iterations: how many steps have been made.
 
     Raises:
-        TypeError: what should be a number is none, or among the parameters is something else.
+        TypeError: what should be a number is none, among the parameters is something else, or an argument has a name
+            that does not exist.
         ValueError: a number outside its range, or more than one way to clip.
     """
 
@@ -73,7 +76,10 @@ class Optimizer(Configurable):
         global_clipnorm: float | None = None,
         decay: float = 0.0,
         name: str | None = None,
+        **unknown: Any,
     ):
+        if unknown:
+            raise TypeError(_unknown_argument(type(self), next(iter(unknown))))
         self.name = name or type(self).__name__.lower()
         self.iterations = 0
         self.learning_rate = learning_rate
@@ -121,7 +127,7 @@ class Optimizer(Configurable):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step, before `decay`. May be set to a number above 0 or a schedule."""
+        """The rate of the next step, before `decay`. May be set to a number of at least 0 or a schedule."""
         if callable(self._learning_rate):
             return float(self._learning_rate(self.iterations))
         return self._learning_rate
@@ -130,7 +136,10 @@ class Optimizer(Configurable):
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, Mapping):
             value = schedules.get(value)
-        self._learning_rate = value if callable(value) else check_number(self.name, "learning_rate", value)
+        if not callable(value):
+            # 0 is where a warm-up begins.
+            value = check_number(self.name, "learning_rate", value, allow_zero=True)
+        self._learning_rate = value
 
     @property
     def schedule(self) -> Any:
@@ -399,6 +408,15 @@ class Optimizer(Configurable):
         # Blocks are views of arenas that the copied parameters will not share: the copy makes its own.
         slots = {key: value for key, value in self.get_state().items() if "/" in key}
         return {**self.__dict__, "_blocks": [], "_pending": slots, "_kept": {}}
+
+
+def _unknown_argument(optimizer: type[Optimizer], name: str) -> str:
+    """Say that an optimizer has no such argument, and which it has."""
+    if name == "lr":
+        return f"{optimizer.__name__}: unknown argument 'lr'; it is called 'learning_rate'"
+    signatures = [inspect.signature(cls.__init__) for cls in (optimizer, Optimizer)]
+    known = {p.name for each in signatures for p in each.parameters.values() if p.kind is not p.VAR_KEYWORD} - {"self"}
+    return f"{optimizer.__name__}: {unknown_name('argument', name, known)}"
 
 
 def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from minicnn.callbacks import Callback, CallbackList
+from minicnn.device import device_of
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.array_feed import ArrayFeed
@@ -62,10 +63,10 @@ def measure(
     step = 0
     with closing(from_the_start(feed, steps)) as batches:
         for batch in batches:
-            if check:
-                checks.check_batch(feed.layout.operation, batch, step)
-            hooks.call_batch("on_test_batch_begin", step)
             trainer.prepare(batch)
+            if check:
+                check_batch(trainer, feed, batch, step)
+            hooks.call_batch("on_test_batch_begin", step)
             if is_watched:
                 trainer.begin_tests()
             trainer.test_step(batch)
@@ -81,4 +82,12 @@ def measure(
 def check_arrays(trainer: Trainer, feed: Feed) -> None:
     """Look through the targets of a feed of arrays before the first step; streams are looked at batch by batch."""
     if isinstance(feed, ArrayFeed):
-        trainer.check_arrays(Batch(feed.x, feed.y, None, feed.size))
+        trainer.check_arrays(feed.layout.operation, Batch(feed.x, feed.y, None, feed.size))
+
+
+def check_batch(trainer: Trainer, feed: Feed, batch: Batch, step: int) -> None:
+    """Look at a batch before its step: at its targets, too, if it comes from a stream."""
+    operation = feed.layout.operation
+    checks.check_batch(operation, batch, step)
+    if not isinstance(feed, ArrayFeed) and all(device_of(y) == "cpu" for y in batch.y or ()):
+        trainer.check_arrays(f"{operation}, batch {step}", batch)

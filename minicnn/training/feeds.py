@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ def split_validation(
 ) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
     """Cut the last `share` of the samples off, before any shuffling, as Keras does; nothing is copied."""
     operation = layout.operation
+    if not isinstance(share, Real):
+        raise TypeError(f"{operation}: validation_split must be a number, got {share!r}")
     if not 0 < share < 1:
         raise ValueError(f"{operation}: validation_split must lie between 0 and 1, got {share}")
     if is_stream(x):

@@ -13,7 +13,7 @@ from minicnn.data.batches.batch_iterator import BatchIterator
 from minicnn.training.array_feed import DEFAULT_BATCH_SIZE, whole_batch
 from minicnn.training.batch import Batch
 from minicnn.training.class_weights import class_weights
-from minicnn.training.layout import Layout
+from minicnn.training.layout import Layout, is_data
 
 _END = object()
 
@@ -96,11 +96,19 @@ class StreamFeed:
             on_epoch_end()
 
     def read(self, item: Any) -> Batch:
-        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
-        x, y, sample_weight = unpack(self.layout.operation, item)
+        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``; the latter two may be lists, too."""
+        x, y, sample_weight = unpack(self.layout.operation, tuple(item) if self._is_whole(item) else item)
         batch = whole_batch(self.layout, x, y, sample_weight, self.class_weight)
         batch.samples = None
         return batch
+
+
+    def _is_whole(self, item: Any) -> bool:
+        """Whether a list is a batch with its targets, as loaders of others make them, and not x."""
+        if not isinstance(item, list) or len(item) not in (2, 3) or not all(map(is_data, item)):
+            return False
+        # Of several inputs, arrays alone are x.
+        return not self.layout.takes_several or isinstance(item[0], (list, tuple, Mapping))
 
 
 def unpack(operation: str, item: Any) -> tuple[Any, Any, Any]:

@@ -45,6 +45,7 @@ class Trainer:
 
     Raises:
         ValueError: an unknown name.
+        TypeError: the model overrides a method that would never be called.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Trainer:
         loss_weights: Any = None,
         clip_probabilities: bool = False,
     ) -> None:
+        checks.check_hooks(model)
         self.model = model
         self.optimizer = _scaling(optimizers.get(optimizer), model)
         self.loss = map_leaves(loss, known_loss)
@@ -166,11 +168,13 @@ class Trainer:
         """Note which weights add to the loss."""
         self._regularised = [weight for weight in self.model.trainable_weights if weight.regularizer is not None]
 
-    def check_arrays(self, batch: Batch) -> None:
-        """Look through all targets before the first step: class numbers out of range, NaN."""
-        for index, output in enumerate(self.outputs or ()):
+    def check_arrays(self, owner: str, batch: Batch) -> None:
+        """Look through targets, which messages call their owner's: class numbers out of range, NaN."""
+        outputs = self.outputs or ()
+        for index, output in enumerate(outputs):
             if batch.y is not None and output.loss is not None:
-                checks.check_labels(output.loss, batch.y[index], self._classes(index))
+                name = f"y[{index}]" if len(outputs) > 1 else "y"
+                checks.check_labels(owner, name, output.loss, batch.y[index], self._classes(index))
 
     def _classes(self, index: int) -> int | None:
         graph = self.model.graph
@@ -284,7 +288,7 @@ class Trainer:
     def _check_before_sending(self, batch: Batch) -> None:
         """Look at targets before they leave the host."""
         if not isinstance(batch, Selection) and all(device_of(y) == "cpu" for y in batch.y or ()):
-            self.check_arrays(batch)
+            self.check_arrays(self.model.describe(), batch)
 
     def _forward(self, arrays: list[Any], training: bool) -> list[Tensor]:
         x = arrange(self.model, arrays)

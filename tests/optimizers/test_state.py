@@ -217,13 +217,41 @@ def test_learning_rate_can_be_set():
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("rate", [0, -0.1, np.nan, np.inf])
+@pytest.mark.parametrize("rate", [-0.1, np.nan, np.inf])
 def test_learning_rate_out_of_range(name, rate):
-    with pytest.raises(ValueError, match=rf"{name.lower()}: expected learning_rate > 0 and finite, got"):
+    with pytest.raises(ValueError, match=rf"{name.lower()}: expected learning_rate >= 0 and finite, got"):
         getattr(optimizers, name)(rate)
     optimizer = getattr(optimizers, name)()
-    with pytest.raises(ValueError, match="expected learning_rate > 0 and finite"):
+    with pytest.raises(ValueError, match="expected learning_rate >= 0 and finite"):
         optimizer.learning_rate = rate
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_learning_rate_of_0_changes_no_weight(name):
+    parameters = make()
+    before = [parameter.data.copy() for parameter in parameters]
+    optimizer = getattr(optimizers, name)(0)
+    train(optimizer, parameters, 0, 2)
+    for parameter, old in zip(parameters, before, strict=True):
+        np.testing.assert_array_equal(parameter.data, old)
+    resumed = getattr(optimizers, name).from_config(optimizer.get_config())
+    resumed.learning_rate = 0.1
+    resumed.set_state(optimizer.get_state())
+    assert resumed.learning_rate == 0 and resumed.iterations == 2
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("lr", "unknown argument 'lr'; it is called 'learning_rate'"),
+        ("clip_norm", "unknown argument 'clip_norm'; did you mean 'clipnorm' or 'global_clipnorm'"),
+        ("epochs", "unknown argument 'epochs'; expected one of: .*clipnorm, clipvalue, decay, .*learning_rate, .*parameters"),
+    ],
+)
+def test_arguments_that_do_not_exist(name, argument, message):
+    with pytest.raises(TypeError, match=f"^{name}: {message}"):
+        getattr(optimizers, name)(**{argument: 0.1})
 
 
 def test_learning_rate_that_is_no_number():

@@ -34,9 +34,17 @@ def test_label_out_of_range():
     untouched(classifier(), "got -1", X, y - 1)
     untouched(classifier(), "whole numbers", X, y + 0.5)
     x, good = X, np.zeros(6, int)
-    untouched(classifier(), "got 3", x, good, validation_data=(x, y))
-    with pytest.raises(ValueError, match="got 3"):
+    untouched(classifier(), "fit, Sequential '.*', y for sparse_categorical_crossentropy: labels .* got 3", X, y)
+    untouched(classifier(), "validation, Sequential '.*', y for sparse.* got 3", x, good, validation_data=(x, y))
+    untouched(classifier(), r"fit, .*, batch 0, y for sparse.* got 3 at position \(5,\)", iter([(X, y)]))
+    untouched(classifier("mse"), "fit.*: y must hold finite numbers, but nan", X, np.full((6, 3), np.nan))
+    with pytest.raises(ValueError, match="validation, .*, batch 1, y for sparse.* got 3"):
+        classifier().fit(X, good, validation_data=iter([(X, good), (X, y)]), verbose=0)
+    with pytest.raises(ValueError, match="evaluate, .*, y for sparse.* got 3"):
         classifier().evaluate(X, y, verbose=0)
+    two_ways = Model(a := Input((2,)), [Dense(3, activation="softmax")(a), Dense(3, activation="softmax")(a)])
+    two_ways.compile("sgd", "sparse_categorical_crossentropy")
+    untouched(two_ways, r"fit, .*, y\[1\] for sparse.* got 3", X, [good, y])
 
 
 def test_probabilities_out_of_range():
@@ -187,6 +195,29 @@ def test_steps_to_measure_and_to_predict():
             method(*data, steps=2.5)
         with pytest.raises(ValueError, match=f"{method.__name__}.*: batch_size must be at least 1, got 0"):
             method(*data, batch_size=0)
+
+
+def test_validation_split_must_be_a_number():
+    untouched(
+        classifier(), r"fit.*: validation_split must be a number, got '0\.2'", X, np.zeros(6, int),
+        validation_split="0.2", error=TypeError,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("train_step", r"train_on_batch\(\), or of loss\.backward\(\)"),
+        ("test_step", r"test_on_batch\(\)"),
+        ("predict_step", r"call\(\)"),
+        ("compute_loss", r"compile\(loss=\.\.\.\)"),
+    ],
+)
+@pytest.mark.parametrize("base", [Model, Sequential])
+def test_methods_that_would_never_be_called(base, name, instead):
+    mine = type("Mine", (base,), {name: lambda self, *arguments: None})()
+    with pytest.raises(TypeError, match=f"compile: Mine.{name} would never be called; .*{instead}"):
+        mine.compile("sgd", "mse")
 
 
 def test_counts_may_be_numpys():

@@ -392,6 +392,62 @@ def test_generator_that_ends_early_warns_and_stops():
     assert history.epoch == [0, 1]
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_batches_may_be_lists(built):
+    x, y = linear()
+    weights = np.linspace(0, 2, 32, dtype=np.float32)
+    model, expected = regression(), regression()
+    if not built:
+        model = Sequential([Dense(1)])
+        model.compile("sgd", "mse")
+        model.predict(x[:1])
+    model.set_weights(expected.get_weights())
+    model.fit([[x[:16], y[:16]], [x[16:], y[16:]]].__iter__(), verbose=0)
+    expected.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], expected.get_weights()[0], rtol=1e-6)
+    weighted = expected.evaluate(x, y, sample_weight=weights, verbose=0)
+    assert model.evaluate(iter([[x, y, weights]]), verbose=0) == pytest.approx(weighted, rel=1e-5)
+    np.testing.assert_allclose(model.predict(iter([[x, y]])), expected.predict(x), rtol=1e-5)
+
+
+def test_batches_of_a_dataloader():
+    torch = pytest.importorskip("torch")
+    x, y = linear()
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    model = regression()
+    loader = torch.utils.data.DataLoader(dataset, batch_size=8)
+    assert isinstance(next(iter(loader)), list)
+    before = model.evaluate(loader, verbose=0)
+    assert before == pytest.approx(model.evaluate(x, y, verbose=0))
+    model.fit(loader, epochs=3, verbose=0)
+    assert model.evaluate(x, y, verbose=0) < before
+
+
+def test_lists_of_arrays_that_are_several_inputs():
+    x, y = linear()
+    first, second = Input((3,)), Input((3,))
+    model = Model([first, second], Dense(1)(minicnn.layers.Add()([first, second])))
+    model.compile("sgd", "mse")
+    expected = model.predict([x, 2 * x])
+    np.testing.assert_allclose(model.predict(iter([[x, 2 * x]])), expected, rtol=1e-6)
+    loss = model.evaluate([x, 2 * x], y, verbose=0)
+    for item in ([[x, 2 * x], y], ((x, 2 * x), y), [{n: x * (i + 1) for i, n in enumerate(model.input_names)}, y]):
+        assert model.evaluate(iter([item]), verbose=0) == pytest.approx(loss)
+
+    class Sum(Model):
+        def __init__(self):
+            super().__init__()
+            self.last = Dense(1)
+
+        def call(self, inputs, training=False):
+            return self.last(inputs[0] + inputs[1] if isinstance(inputs, list) else inputs)
+
+    both, single = Sum(), Sum()
+    assert both.predict(iter([[x, 2 * x]])).shape == (32, 1)
+    single.compile("sgd", "mse")
+    assert single.evaluate(iter([[x, y]]), verbose=0) == pytest.approx(single.evaluate(x, y, verbose=0))
+
+
 def test_stream_with_weights_and_validation():
     x, y = linear()
 
