@@ -86,7 +86,7 @@ class ArrayFeed:
     def _count_samples(self) -> int:
         operation = self.layout.operation
         named = [*_numbered("x", self.x), *_numbered("y", self.y or [])]
-        weighted = [(name, array) for name, array in _numbered("sample_weight", self.weights or []) if array is not None]
+        weighted = [(name, w) for name, w in _numbered("sample_weight", self.weights or []) if w is not None]
         named += weighted
         for name, array in named:
             if array.ndim == 0:

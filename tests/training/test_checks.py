@@ -38,9 +38,9 @@ def test_label_out_of_range():
     untouched(classifier(), "validation, Sequential '.*', y for sparse.* got 3", x, good, validation_data=(x, y))
     untouched(classifier(), r"fit, .*, batch 0, y for sparse.* got 3 at position \(5,\)", iter([(X, y)]))
     untouched(classifier("mse"), "fit.*: y must hold finite numbers, but nan", X, np.full((6, 3), np.nan))
-    with pytest.raises(ValueError, match="validation, .*, batch 1, y for sparse.* got 3"):
+    with pytest.raises(ValueError, match=r"validation, .*, batch 1, y for sparse.* got 3"):
         classifier().fit(X, good, validation_data=iter([(X, good), (X, y)]), verbose=0)
-    with pytest.raises(ValueError, match="evaluate, .*, y for sparse.* got 3"):
+    with pytest.raises(ValueError, match=r"evaluate, .*, y for sparse.* got 3"):
         classifier().evaluate(X, y, verbose=0)
     two_ways = Model(a := Input((2,)), [Dense(3, activation="softmax")(a), Dense(3, activation="softmax")(a)])
     two_ways.compile("sgd", "sparse_categorical_crossentropy")
