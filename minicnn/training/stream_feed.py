@@ -102,7 +102,6 @@ class StreamFeed:
         batch.samples = None
         return batch
 
-
     def _is_whole(self, item: Any) -> bool:
         """Whether a list is a batch with its targets, as loaders of others make them, and not x."""
         if not isinstance(item, list) or len(item) not in (2, 3) or not all(map(is_data, item)):
