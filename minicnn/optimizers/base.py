@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minicnn import kernels, schedules
+from minicnn import schedules
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import array_module, place, to_host
-from minicnn.errors import unknown_name
+from minicnn.device import place, to_host
 from minicnn.kernels.varying import vary
+from minicnn.optimizers.arguments import check_number, check_optional, unknown_argument
 from minicnn.optimizers.flat import Block, make_blocks
+from minicnn.optimizers.norms import scale_to_norm, square_root, sum_of_squares
 from minicnn.parameter import Parameter
 from minicnn.registry import Configurable, Registry
 
@@ -79,7 +79,7 @@ class Optimizer(Configurable):
         **unknown: Any,
     ):
         if unknown:
-            raise TypeError(_unknown_argument(type(self), next(iter(unknown))))
+            raise TypeError(unknown_argument(type(self), next(iter(unknown))))
         self.name = name or type(self).__name__.lower()
         self.iterations = 0
         self.learning_rate = learning_rate
@@ -408,79 +408,3 @@ class Optimizer(Configurable):
         # Blocks are views of arenas that the copied parameters will not share: the copy makes its own.
         slots = {key: value for key, value in self.get_state().items() if "/" in key}
         return {**self.__dict__, "_blocks": [], "_pending": slots, "_kept": {}}
-
-
-def _unknown_argument(optimizer: type[Optimizer], name: str) -> str:
-    """Say that an optimizer has no such argument, and which it has."""
-    if name == "lr":
-        return f"{optimizer.__name__}: unknown argument 'lr'; it is called 'learning_rate'"
-    signatures = [inspect.signature(cls.__init__) for cls in (optimizer, Optimizer)]
-    known = {p.name for each in signatures for p in each.parameters.values() if p.kind is not p.VAR_KEYWORD} - {"self"}
-    return f"{optimizer.__name__}: {unknown_name('argument', name, known)}"
-
-
-def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Give a number as a float.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is not finite, or not above zero (or zero, where allowed).
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{operation}: expected {name} to be a number, got {value!r}") from None
-    if not (math.isfinite(number) and (number > 0 or (allow_zero and number == 0))):
-        raise ValueError(f"{operation}: expected {name} {'>=' if allow_zero else '>'} 0 and finite, got {number}")
-    return number
-
-
-def check_optional(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float | None:
-    """Give a number as `check_number` does, and None as it is."""
-    return None if value is None else check_number(operation, name, value, allow_zero=allow_zero)
-
-
-def check_fraction(operation: str, name: str, value: Any, *, below_one: bool = True) -> float:
-    """Give a number as a float.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it does not lie in [0, 1), or [0, 1] unless `below_one`.
-    """
-    number = check_number(operation, name, value, allow_zero=True)
-    if number > 1 or (below_one and number == 1):
-        raise ValueError(f"{operation}: expected {name} in [0, 1{')' if below_one else ']'}, got {number}")
-    return number
-
-
-def sum_of_squares(g: Any) -> Any:
-    """Sum g^2, on a processor in pieces that stay in the cache, without a temporary of g's size.
-
-    Not a BLAS dot product: its bits depend on the number of threads. On a GPU the sum stays there.
-    """
-    if array_module(g) is not np:
-        # Side by side, as far as they come in rows: the kernel reads 32 columns at a time.
-        rows = np.square(g).reshape(-1, math.gcd(g.size, 32) or 1)
-        return kernels.sum_rows(kernels.sum_rows(rows).reshape(-1, 1))[0]
-    piece = 16384
-    scratch = np.empty(min(piece, g.size), g.dtype)
-    total = 0.0
-    for begin in range(0, g.size, piece):
-        part = g[begin : begin + piece]
-        total += float(np.sum(np.square(part, out=scratch[: part.size])))
-    return total
-
-
-def square_root(x: Any) -> Any:
-    """The square root of a number, or of an array on a GPU."""
-    return math.sqrt(x) if isinstance(x, float) else np.sqrt(x)
-
-
-def scale_to_norm(g: Any, limit: float, norm: Any) -> None:
-    """Scale g by ``limit / norm`` in place where its norm is above the limit; NaN where the norm is not finite."""
-    if array_module(g) is not np:
-        # The host need not know the norm, and so does not wait for it.
-        factor = np.where(np.isfinite(norm), limit / norm, norm.dtype.type(math.nan))
-        g *= np.where(norm <= limit, norm.dtype.type(1), factor)
-    elif not norm <= limit:
-        g *= limit / norm if math.isfinite(norm) else math.nan

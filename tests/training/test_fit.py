@@ -408,6 +408,7 @@ def test_batches_may_be_lists(built):
     weighted = expected.evaluate(x, y, sample_weight=weights, verbose=0)
     assert model.evaluate(iter([[x, y, weights]]), verbose=0) == pytest.approx(weighted, rel=1e-5)
     np.testing.assert_allclose(model.predict(iter([[x, y]])), expected.predict(x), rtol=1e-5)
+    assert Sequential([Dense(2)]).predict(iter([[x, y]])).shape == (32, 2)
 
 
 def test_batches_of_a_dataloader():
