@@ -9,7 +9,7 @@ On a GPU the driver notes kernels itself (`capture`), NumPy's kind of arithmetic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ class Recording:
     Attributes:
         calls: functions with their arguments.
         numbers: what `vary` gave them.
+        is_whole: whether all that operations made meanwhile is made again by a replay.
         memory: where the "cpu" kernels' arrays come from while the calls are recorded (`cpu.memory`). What an array
             leaves there that nobody holds any more goes to a later one, then and in a replay; what shall be read after
             a replay must be held.
@@ -34,6 +35,7 @@ class Recording:
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.numbers = Numbers()
         self.memory: Any = None
+        self.is_whole = True
         self._steps: list[Callable[[], None]] | None = None
 
     def replay(self) -> None:
@@ -50,6 +52,14 @@ class Recording:
     def add(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Note a call."""
         self.calls.append((function, arguments if self.memory is None else tuple(map(self.memory.untied, arguments))))
+
+    def expect(self, since: int, made: Iterable[Any], given: Iterable[Any]) -> None:
+        """See whether arrays lie where a call since the `since`-th writes or reads, or in one of the given arrays."""
+        known = [*given, *(argument for _, arguments in self.calls[since:] for argument in arguments)]
+        known = [array for array in known if isinstance(array, np.ndarray)]
+        for array in made:
+            if np.size(array) and not any(np.may_share_memory(array, other) for other in known):
+                self.is_whole = False
 
     def owners(self) -> dict[int, Any]:
         """What owns the memory of all arguments, by identity; each knows its `nbytes`."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.device import array_module
-from minicnn.kernels.noting import copy, note
+from minicnn.kernels.noting import copy, expect_noted, note, noted_so_far
 
 from .function import Accumulate, Edge, Function, edge_of
 from .modes import enable_grad, mode, no_grad
-from .tensor import Tensor, TensorLike
+from .tensor import Array, Tensor, TensorLike
 
 
 class Backward:
@@ -90,9 +90,12 @@ class Backward:
         gradients = self.pending.pop(id(node), None)
         if gradients is None:
             return
+        since = noted_so_far()
         results = node.backward(*gradients)
         if not isinstance(results, (tuple, list)):
             results = (results,)
+        if since is not None:
+            expect_noted(since, _arrays(results), _arrays(gradients))
         if len(results) != len(node.edges):
             raise RuntimeError(
                 f"{type(node).__name__}.backward returned {len(results)} gradients for {len(node.edges)} inputs"
@@ -118,6 +121,10 @@ class Backward:
             slots[index] = gradient if before is None else Accumulate()(before, gradient)
         elif self.targets is None:
             _accumulate_in_leaf(edge, gradient, self.create_graph)
+
+
+def _arrays(tensors: Iterable[Tensor | None]) -> list[Array]:
+    return [tensor.data for tensor in tensors if tensor is not None]
 
 
 def backward(

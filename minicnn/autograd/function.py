@@ -10,7 +10,7 @@ import numpy as np
 from minicnn.device import array_module
 from minicnn.kernels import room_for
 from minicnn.kernels.floats import is_floating
-from minicnn.kernels.noting import note
+from minicnn.kernels.noting import expect_noted, note, noted_so_far
 
 from .modes import mode
 from .tensor import Array, Tensor, TensorLike, Version, as_array
@@ -97,10 +97,10 @@ class Function:
             arrays = _operands(arrays, on_tensors)
             array_module(*arrays)  # refuses arrays on different devices
         if not on_tensors:
-            return self.forward(*arrays)
+            return self._forward(arrays)
         needs = tuple([isinstance(value, Tensor) and value.requires_grad for value in inputs])
         self.needs_input_gradient = needs
-        outputs = self.forward(*arrays)
+        outputs = self._forward(arrays)
         taped = mode.taping and True in needs
         if isinstance(outputs, tuple):
             tensors = [self._output(array, inputs, taped) for array in outputs]
@@ -114,6 +114,13 @@ class Function:
         if taped:
             self._tape(inputs, arrays, [tensor])
         return tensor
+
+    def _forward(self, arrays: Sequence[Array]) -> Any:
+        since = noted_so_far()
+        outputs = self.forward(*arrays)
+        if since is not None:
+            expect_noted(since, outputs if isinstance(outputs, tuple) else (outputs,), arrays)
+        return outputs
 
     def _output(self, array: Array, inputs: Sequence[TensorLike], taped: bool) -> Tensor:
         """A tensor for an output; a view of an input's memory shares that input's version."""

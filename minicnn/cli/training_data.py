@@ -215,6 +215,7 @@ class FeatureData(ArrayData):
         self.recipe = recipe
         self.batch_size = batch_size
         self.x_train, self.x_test = train.x, held.x
+        self.labels = np.asarray(held.y)
         self.y_train, self.y_test = (as_labels(np.asarray(part.y), form, classes) for part in (train, held))
         self.trained = self.in_all = len(train.x)
         self.measured = self.after_epoch = len(held.x)

@@ -9,6 +9,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import Array, Function, Tensor, TensorLike, as_array, is_grad_enabled
 from minicnn.kernels import array_module
+from minicnn.kernels.noting import reshaped
 
 from .arithmetic import add, divide, multiply, power, sqrt, square, subtract
 from .geometry import whole
@@ -106,7 +107,7 @@ def _along(values: Any, rank: int, axis: int) -> Any:
 
 def _as_matrix(x: Array, axis: int) -> Array:
     """The channels as columns."""
-    return array_module(x).moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+    return reshaped(array_module(x).moveaxis(x, axis, -1), (-1, x.shape[axis]))
 
 
 def _from_matrix(y: Array, shape: tuple[int, ...], axis: int) -> Array:

@@ -4,9 +4,10 @@ For a few small pictures, what chooses the kernels takes longer than the kernels
 again and again, the kernels of one batch are recorded and called again for the next, on the same memory
 (`minicnn.kernels.recording`); see `replay` for training. The results are copies, so they are the caller's own.
 
-Recorded is what consists of kernels alone, and only after a test: on noise, the recording must give every bit that the
-model gives. Whatever a model or one of its layers is made of is compared with what it was then, at the beginning of
-every prediction, and another thread that predicts at the same time goes through the model itself.
+Recorded is what consists of kernels alone, and only after a test: every operation must have been made of kernels that
+were noted (`kernels.noting`), and on noise, the recording must give every bit that the model gives. Whatever a model or
+one of its layers is made of is compared with what it was then, at the beginning of every prediction, and another thread
+that predicts at the same time goes through the model itself.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class _Recorded:
         self._x = np.array(x)
         with record() as self._recording:
             self._output = as_array(forward(model, self._x))
+        self.is_whole = self._recording.is_whole
         self.bytes = sum(owner.nbytes for owner in self._recording.owners().values())
 
     def run(self, x: np.ndarray) -> np.ndarray:
@@ -116,7 +118,7 @@ def _record(forward: Forward, model: Model, x: np.ndarray) -> _Recorded | None:
     if graph is None or x.dtype != graph.inputs[0].dtype or graph.output_bytes(len(x), model.fused) > MOST_BYTES:
         return None
     recorded = _Recorded(forward, model, x)
-    if recorded.bytes > MOST_BYTES:
+    if recorded.bytes > MOST_BYTES or not recorded.is_whole:
         return None
     noise = noise_like(x)
     expected = as_array(forward(model, noise))

@@ -13,6 +13,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn.autograd import Tensor, as_array
 from minicnn.kernels import current_kernels, get_num_threads
+from minicnn.kernels.noting import noted_by
 from minicnn.kernels.recording import Recording, record
 from minicnn.kernels.samples import one_hot
 from minicnn.losses import SparseCategoricalCrossentropy
@@ -94,7 +95,7 @@ class Repeated:
         record_other: Callable[[], Sequence[Recording]],
         replay: Callable[[], Sequence[np.ndarray]],
     ) -> None:
-        """Trust a recording, made of other numbers, if it gives what the step in full gives, bit for bit.
+        """Trust a recording, made of other numbers, if it is whole and gives what the step in full gives, bit for bit.
 
         All weights are other ones meanwhile: where they make gradients zero, a wrong recording would seem right. The
         memory of the step is free again by now, so that the recording takes no more.
@@ -116,12 +117,13 @@ class Repeated:
             real = [*in_full(), *(np.array(parameter.grad) for parameter in self._parameters)]
             real += [array.copy() for array in after.averages]
             self._forget_gradients()
-            owners = {key: owner for recording in record_other() for key, owner in recording.owners().items()}
+            recordings = record_other()
+            owners = {key: owner for recording in recordings for key, owner in recording.owners().items()}
             self.nbytes = sum(owner.nbytes for owner in owners.values())
             if self.nbytes <= MOST_BYTES:
                 before.restore()
                 found = [*replay(), *(parameter.gradient_buffer for parameter in self._parameters), *after.averages]
-                self.trusted = _same_bits(found, real)
+                self.trusted = all([recording.is_whole for recording in recordings]) and _same_bits(found, real)
         finally:
             for array, kept in weights:
                 np.copyto(array, kept)
@@ -256,7 +258,11 @@ class WholeStep(Repeated):
     def _in_full(self, x: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
         logits = self._run(x)
         losses = F.softmax_cross_entropy(logits, targets)
-        self._output.reduce(losses).backward()
+        with noted_by(None):
+            # Which is the same for all losses, so that a replay need not work it out again.
+            leaf = Tensor(losses.data, requires_grad=True)
+            self._output.reduce(leaf).backward()
+        losses.backward(leaf.grad)
         return logits.detach(), losses.detach()
 
     def loss_of(self, losses: np.ndarray) -> Any:

@@ -6,9 +6,10 @@ memory, for every further batch of that shape, and so are the optimizer's (`upda
 numbers give the same bits.
 
 This is done only where a step is nothing but kernels: layers without state, but for moving averages and how many masks
-a dropout has drawn (exactly the classes below), one input, one output, no regularizer, the "cpu" kernels. And it is
-tested before it is trusted: after the second step the same batch is taken with other weights, once in full and once by
-a recording made of yet other numbers, which is thrown away where outputs, gradients or averages differ in a single bit.
+a dropout has drawn (exactly the classes below), no activation of the user's, one input, one output, no regularizer, the
+"cpu" kernels. And it is tested before it is trusted: every operation must have been made of kernels that were noted
+(`kernels.noting`), and after the second step the same batch is taken with other weights, once in full and once by a
+recording made of yet other numbers, which is thrown away where outputs, gradients or averages differ in a single bit.
 
 The cross-entropy of a softmax consists of kernels, too: with it, a step is one recording (`WholeStep`). Other losses,
 and weighted samples, are computed in between (`Replay`).
@@ -44,6 +45,7 @@ from minicnn.layers import (
 )
 from minicnn.training import executions, repeated
 from minicnn.training.executions import Execution
+from minicnn.training.ours import has_our_activation
 from minicnn.training.repeated import Replay, WholeStep, alike
 
 if TYPE_CHECKING:
@@ -194,5 +196,5 @@ def is_repeatable(model: Model) -> bool:
         graph is not None
         and model.runs_graph
         and len(graph.inputs) == len(graph.outputs) == 1
-        and all(type(layer) in _REPEATABLE for layer in graph.layers)
+        and all(type(layer) in _REPEATABLE and has_our_activation(layer) for layer in graph.layers)
     )

@@ -15,6 +15,7 @@ from minicnn.autograd import Tensor, as_array
 from minicnn.device import array_module, to_host
 from minicnn.kernels.floats import is_half
 from minicnn.training.batch import Batch
+from minicnn.training.ours import is_our_metric
 from minicnn.training.outputs import Output
 
 
@@ -63,10 +64,7 @@ class RunningMeans:
                 prediction = output.activation(prediction)
             y = batch.y[index]
             for _, metric in output.metrics:
-                if metric.on_device:
-                    metric.update_state(y, prediction)
-                else:
-                    metric.update_state(to_host(y), to_host(prediction))
+                metric.update_state(*_for_metric(metric, y, prediction))
 
     def wait_for_loss(self) -> bool:
         """Make the loss a number; gives whether it was none yet."""
@@ -86,6 +84,15 @@ class RunningMeans:
             for name, metric in output.metrics:
                 logs[name] = metric.result()
         return logs
+
+
+def _for_metric(metric: Any, *arrays: Any) -> list[Any]:
+    """Targets and predictions where a metric takes them; copies for the user's own, which may keep them.
+
+    The next batch may lie in the same memory.
+    """
+    there = arrays if metric.on_device else [to_host(array) for array in arrays]
+    return list(there) if is_our_metric(metric) else [array.copy() for array in there]
 
 
 def number(loss: Any) -> Any:

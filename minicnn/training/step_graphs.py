@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import layers, losses, optimizers
+from minicnn import optimizers
 from minicnn.device import array_module, device_of
 from minicnn.kernels.capture import Graph
 from minicnn.kernels.dispatch import choose
 from minicnn.kernels.samples import take_rows
 from minicnn.kernels.tf32 import tf32_is_used
 from minicnn.kernels.varying import DeviceNumbers
-from minicnn.metrics.base import FunctionMetric, MeanMetric
+from minicnn.metrics.base import MeanMetric
 from minicnn.training.batch import Batch, Taken
 from minicnn.training.layer_states import draw_again, next_masks
+from minicnn.training.ours import has_our_activation, is_ours
 from minicnn.training.repeated import alike
 from minicnn.training.update import is_updated_by_kernels, settings
 from minicnn.training.uploads import Uploads, offsets, unpack
@@ -38,8 +39,6 @@ from minicnn.training.uploads import Uploads, offsets, unpack
 if TYPE_CHECKING:
     from minicnn.training.trainer import Trainer
 
-# Calls the user's code.
-_OTHERS = (layers.Lambda, losses.FunctionLoss, FunctionMetric)
 # Each keeps the memory of a whole step.
 MOST_GRAPHS = 2
 # Bytes for the numbers that change: eight each, for every layer of dropout and a few of the optimizer.
@@ -320,15 +319,7 @@ def _stepping(optimizer: Any) -> Any:
 
 
 def _is_known(layer: Any) -> bool:
-    activation = getattr(layer, "activation", None)
-    function = getattr(activation, "func", activation)  # of a partial
-    known = function is None or str(getattr(function, "__module__", "")).startswith("minicnn.")
-    return known and is_ours(layer, "layers")
-
-
-def is_ours(thing: Any, package: str) -> bool:
-    """Whether it is of one of the library's own classes, and not one that calls a function of the user's."""
-    return type(thing).__module__.startswith(f"minicnn.{package}.") and not isinstance(thing, _OTHERS)
+    return is_ours(layer, "layers") and has_our_activation(layer)
 
 
 def _is_measured_there(output: Any) -> bool:

@@ -17,16 +17,16 @@ import numpy as np
 from minicnn import losses, optimizers
 from minicnn.autograd import Tensor, no_grad
 from minicnn.device import array_module, device_of
-from minicnn.metrics.regression import LossMetric
 from minicnn.registry import map_leaves
 from minicnn.training import checks
 from minicnn.training.batch import Batch, BatchRun, Selection
 from minicnn.training.layout import arrange
+from minicnn.training.ours import is_our_metric
 from minicnn.training.outputs import Output, known_loss, known_metric, make_outputs, serialize
 from minicnn.training.recorded_predictions import Predictions
 from minicnn.training.replay import Replays, WholeStep
 from minicnn.training.running_means import RunningMeans, number, total_of, widened
-from minicnn.training.step_graphs import StepGraphs, is_ours
+from minicnn.training.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
     from minicnn.layers import Layer
@@ -199,7 +199,7 @@ class Trainer:
 
     def ahead(self, size: int) -> int:
         """How many batches of so many samples are wanted in one piece (`BatchRun`)."""
-        if self._replays is None or not all(map(_reads_only_arrays, self._measures())):
+        if self._replays is None or not all(map(is_our_metric, self._measures())):
             return 1
         return self._replays.ahead(size)
 
@@ -376,8 +376,3 @@ def half_types(layer: Layer) -> set[str]:
     """The types of 16 bits, "float16" and "bfloat16", that a layer, and those within it, compute in on a GPU."""
     own = {layer.compute_dtype} & {"float16", "bfloat16"}
     return own.union(*map(half_types, getattr(layer, "layers", layer.sublayers)))
-
-
-def _reads_only_arrays(metric: Any) -> bool:
-    """Whether a metric is one of the library's own, which looks at nothing but what it is given."""
-    return is_ours(metric, "metrics") and (not isinstance(metric, LossMetric) or is_ours(metric.loss, "losses"))

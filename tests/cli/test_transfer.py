@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -54,6 +55,14 @@ def test_a_head_is_trained_and_the_file_takes_pictures(run, weights, pets):
     again = run(*QUICK, "--epochs", "1", "--out", "again")
     assert again.exit_code == 0, again.output
     assert "features of" not in again.output
+
+
+def test_it_is_reproduced_with_the_articles_own_measures(run, weights, pets, tmp_path):
+    result = run("reproduce", "besbes-squeezenet", "--data", "pets", "--epochs", "1", "--out", "out")
+    assert result.exit_code == 0, result.output
+    measures = json.loads((tmp_path / "out" / "besbes-squeezenet-reported" / "measures.json").read_text())
+    assert sum(map(sum, measures["confusion matrix"])) == 3
+    assert f"| {measures['accuracy']:.4f} |" in result.output
 
 
 def test_a_finished_training_is_not_lengthened(run, weights, pets):

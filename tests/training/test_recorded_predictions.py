@@ -326,3 +326,13 @@ def test_changes_are_noticed_in_measuring_one_batch(served: list[bool]) -> None:
     assert served[-1]
     CHANGES["another parameter"](model)
     assert model.test_on_batch(x[:BATCH], y[:BATCH]) != before
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("activation", ["swish", "gelu", "selu", "relu6"])
+def test_what_no_kernel_made_is_computed_where_nothing_passes(activation: str, seed: int) -> None:
+    """A ReLU that lets nothing of most samples pass makes them all look alike."""
+    model = model_of(layers.Flatten(), layers.Dense(16, activation=activation), layers.Dense(1, activation="relu"))
+    model.set_weights([np.random.default_rng(seed).normal(0, 0.3, w.shape) for w in model.get_weights()])
+    x = pictures()
+    np.testing.assert_array_equal(model.predict(x, batch_size=1), in_full(model, x, 1))

@@ -607,3 +607,81 @@ def test_a_layer_that_was_changed_between_two_trainings_is_noticed(monkeypatch, 
     real, _ = twice(False)
     for one, other in zip(replayed, real, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def dead(swish: bool = True) -> minicnn.Model:
+    """A ReLU at the end that nothing passes for most single samples: all recordings of them look alike."""
+    first = layers.Dense(16, activation="swish" if swish else "elu")
+    return model_of(layers.Flatten(), first, layers.Dense(1, activation="relu"), loss="mse")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_no_kernel_made_is_not_trusted_even_where_nothing_passes(seed: int, found: list[Any]) -> None:
+    x, y = data(40)
+    results = []
+    for name in ("cpu", "reference"):
+        with minicnn.use_kernels(name):
+            model = dead()
+            model.set_weights([np.random.default_rng(seed).normal(0, 0.3, w.shape) for w in model.get_weights()])
+            history = model.fit(x, y[:, None] > 1, batch_size=1, epochs=2, shuffle=False, verbose=0)
+            results.append([*model.get_weights(), model.predict(x, batch_size=1), np.array(history.history["loss"])])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    assert not any(answer and answer[0] for answer in found)
+
+
+def test_the_same_of_kernels_alone_is_trusted(found: list[Any]) -> None:
+    model = dead(swish=False)
+    x, y = data(40)
+    model.fit(x, y[:, None] > 1, batch_size=1, epochs=1, shuffle=False, verbose=0)
+    assert found[2:] == [(True, False)] * 38
+
+
+def test_a_function_of_the_users_is_called_in_every_step(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def activation(x: Any) -> Any:
+        calls.append(len(x))
+        return F.relu(x) if len(calls) % 2 else x
+
+    for layer in (layers.Dense(9, activation=activation), layers.Activation(activation)):
+        calls.clear()
+        trained(model_of(layers.Flatten(), layer, layers.Dense(3, activation="softmax")), monkeypatch, replays=True)
+        assert len(calls) >= 15 and set(found) == {None}
+
+
+def test_masks_of_a_layer_that_serves_as_an_activation(found: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def model() -> minicnn.Model:
+        first = layers.Dense(9, activation=layers.Dropout(0.5, seed=3))
+        return model_of(layers.Flatten(), first, layers.Dense(3, activation="softmax"))
+
+    replayed = trained(model(), monkeypatch, replays=True)
+    assert set(found) == {None}
+    for one, other in zip(replayed, trained(model(), monkeypatch, replays=False), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+class Keeps(minicnn.metrics.Metric):
+    """Of the user's: keeps what it is given until the end."""
+
+    def reset_state(self) -> None:
+        self.kept: list[Any] = []
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.kept.append((y_true, y_pred))
+
+    def result(self) -> float:
+        return float(sum(index * float(np.sum(y * p)) for index, (y, p) in enumerate(self.kept)))
+
+
+@pytest.mark.parametrize("loss", ["mse", "sparse_categorical_crossentropy"])
+def test_a_metric_of_the_users_may_keep_what_it_is_given(loss: str) -> None:
+    x, y = data(40)
+    results = []
+    for name in ("cpu", "reference"):
+        with minicnn.use_kernels(name):
+            model = model_of(layers.Flatten(), layers.Dense(3, activation="softmax"))
+            model.compile("sgd", loss, metrics=[Keeps()])
+            targets = y[:, None] if loss != "mse" else np.eye(3, dtype="float32")[y]
+            results.append(model.fit(x, targets, batch_size=5, epochs=3, verbose=0).history["keeps"])
+    np.testing.assert_allclose(*results, rtol=1e-3)
