@@ -81,7 +81,7 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
         scaling += [("step_counter", np.array(state["step_counter"], np.int64))]
         scaling += [("dynamic_scale", np.array(state["dynamic_scale"], np.float32))]
         optimizer = optimizer.inner_optimizer
-    numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
+    numbers = {id(parameter): number for number, parameter in enumerate(model.weights)}
     arrays = [*scaling, ("iteration", np.array(state["iterations"], np.int64))]
     if optimizer.schedule is None and not optimizer.decay:
         arrays.append(("learning_rate", np.array(state["learning_rate"], np.float32)))

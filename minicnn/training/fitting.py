@@ -175,7 +175,7 @@ class _Run:
             warnings.warn(
                 f"{self.validation.layout.operation}: the batches ran out; the training goes on without validation. A "
                 "generator needs to go on for as many batches as all validations take",
-                stacklevel=6,
+                stacklevel=5,
             )
             self.validation = None
         return {f"val_{name}": value for name, value in logs.items()}

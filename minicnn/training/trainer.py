@@ -350,9 +350,13 @@ class Trainer:
 
     def optimizer_state(self) -> dict[str, Any]:
         """Give the optimizer's state for this model's weights; it may have followed another model's since."""
-        if self.optimizer.parameters:
-            self.optimizer.bind(self.model.weights)
-        return self.optimizer.get_state()
+        bound = self.optimizer.parameters
+        if not bound:
+            return self.optimizer.get_state()
+        state = self.optimizer.bind(self.model.weights).get_state()
+        # Somebody may be looking while the other one is trained.
+        self.optimizer.bind(bound)
+        return state
 
     def get_config(self) -> dict[str, Any]:
         """Give what `compile` was called with, as files hold it."""

@@ -101,12 +101,17 @@ def test_unknown_name():
         losses.get("mean_square_error")
 
 
-def test_a_function_that_returns_nothing():
+def test_losses_that_return_nothing():
     def mine(y_true, y_pred):
         y_pred - y_true
 
-    with pytest.raises(TypeError, match=r"mine: the function must return losses \(N, ...\), a tensor, but gave None"):
-        losses.get(mine)(np.zeros((2, 1)), np.zeros((2, 1)))
+    class Mine(losses.Loss):
+        def per_sample(self, y_true, y_pred):
+            y_pred - y_true
+
+    for loss in (losses.get(mine), Mine()):
+        with pytest.raises(TypeError, match=r"mine: expected the losses .* as a tensor \(N, ...\), got None"):
+            loss(np.zeros((2, 1)), np.zeros((2, 1)))
 
 
 def test_none_and_functions():

@@ -44,12 +44,15 @@ def test_one_optimizer_keeps_the_moments_of_each_model(tmp_path):
         assert len(moments(mine)) == 8
         for a, b in zip(moments(mine), moments(other), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-9)
+    moments(ours[0])
+    assert [id(parameter) for parameter in shared.parameters] == [id(weight) for weight in ours[1].weights]
     # A file holds what belongs to its model, whichever was trained last.
     assert ours[0].optimizer is ours[1].optimizer
     for number, model in enumerate(ours):
-        model.save(tmp_path / f"{number}.minicnn")
-        for a, b in zip(moments(minicnn.load_model(tmp_path / f"{number}.minicnn")), moments(model), strict=True):
-            np.testing.assert_array_equal(a, b)
+        for ending in ("minicnn", "keras"):
+            model.save(tmp_path / f"{number}.{ending}")
+            for a, b in zip(moments(minicnn.load_model(tmp_path / f"{number}.{ending}")), moments(model), strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 def test_a_frozen_model_gives_its_loss_and_learns_nothing():
