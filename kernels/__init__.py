@@ -381,6 +381,8 @@ def softmax(x: Array) -> Array:
 def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
     """-sum over k of targets[n,k] * log softmax(logits)[n,k], stably, for matrices (N, K).
 
+    Where a target is 0 nothing is added, also if the logit is -infinity, as that of a class that is ruled out.
+
     Returns:
         The losses (N,) and the probabilities softmax(logits) (N, K).
     """

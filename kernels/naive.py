@@ -263,7 +263,8 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
         top = max(row)
         log_total = np.log(sum(np.exp(value - top) for value in row))
         for k, value in enumerate(row):
-            losses[n] -= targets[n, k] * (value - top - log_total)
+            if targets[n, k] != 0:
+                losses[n] -= targets[n, k] * (value - top - log_total)
     return losses, softmax(logits)
 
 

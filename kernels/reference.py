@@ -296,7 +296,8 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Array]:
     shifted = logits - logits.max(axis=1, keepdims=True) if logits.size else logits
     e = xp.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
-    return (targets * (xp.log(total) - shifted)).sum(axis=1), e / total
+    surprise = xp.where(targets == 0, logits.dtype.type(0), xp.log(total) - shifted)
+    return (targets * surprise).sum(axis=1), e / total
 
 
 def softmax_cross_entropy_gradient(gy: Array, probabilities: Array, targets: Array) -> Array:

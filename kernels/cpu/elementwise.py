@@ -116,7 +116,9 @@ def _softmax_cross_entropy(ticket, tiles, logits, targets, losses, probabilities
         log_total = np.log(total)
         loss = losses.dtype.type(0)
         for k in range(K):
-            loss += targets[n, k] * (log_total - (logits[n, k] - largest))
+            if targets[n, k] != 0:
+                loss += targets[n, k] * (log_total - (logits[n, k] - largest))
+        for k in range(K):
             probabilities[n, k] /= total
         losses[n] = loss
         n = take(ticket)

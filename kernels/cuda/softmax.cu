@@ -78,7 +78,7 @@ __global__ void softmax(const T* x, const T* targets, T* probabilities, T* losse
         if (!targets) continue;
         row.read(target, targets, begin, (T)0);
         for (int i = 0; i < EACH; ++i) {
-            if (begin + row.lane + i * LANES < row.columns) loss += target[i] * (scale - (value[i] - most));
+            if (target[i] != 0) loss += target[i] * (scale - (value[i] - most));
         }
     }
     if (!targets) return;

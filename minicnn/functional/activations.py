@@ -298,7 +298,7 @@ def softmax_cross_entropy(logits: TensorLike, targets: TensorLike) -> Any:
     """-sum over k of targets[..., k] * log softmax(logits)[..., k], unclipped and stable: (..., K) to (...).
 
     Args:
-        logits: numbers of any size, (..., K).
+        logits: numbers of any size, (..., K); -infinity for a class that is ruled out, whose target is 0.
         targets: probabilities of the same shape; rows usually sum to 1, one-hot for hard labels.
 
     Raises:

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 from minicnn.autograd import Tensor, as_array
+from minicnn.device import array_module
 
 from . import arithmetic, linear, reductions, shaping
 
@@ -18,6 +19,19 @@ def _reflected(function: Any) -> Any:
 def _compared(compare: Any) -> Any:
     """Comparisons give plain arrays of booleans: they have no gradient."""
     return lambda self, other: compare(self.data, as_array(other))
+
+
+def _equality(compare: Any) -> Any:
+    """As `_compared`; what is no number, such as None, is equal to none."""
+
+    def compared(self: Tensor, other: Any) -> Any:
+        try:
+            array = as_array(other)
+        except TypeError:
+            return array_module(self.data).full(self.shape, compare is operator.ne)
+        return compare(self.data, array)
+
+    return compared
 
 
 _TABLE: dict[str, Any] = {
@@ -36,8 +50,8 @@ _TABLE: dict[str, Any] = {
     "__neg__": arithmetic.negative,
     "__abs__": arithmetic.abs,
     "__getitem__": shaping.index,
-    "__eq__": _compared(operator.eq),
-    "__ne__": _compared(operator.ne),
+    "__eq__": _equality(operator.eq),
+    "__ne__": _equality(operator.ne),
     "__lt__": _compared(operator.lt),
     "__le__": _compared(operator.le),
     "__gt__": _compared(operator.gt),

@@ -343,7 +343,7 @@ def one_hot(labels: TensorLike, classes: int, dtype: Any = "float32") -> Any:
     """Whole numbers as rows of zeros with a single one: (...) to (..., classes).
 
     Raises:
-        ValueError: a label outside 0 .. classes - 1.
+        ValueError: a label outside 0 .. classes - 1, or with a fraction.
 
     >>> one_hot([3], 5)
     array([[0., 0., 0., 1., 0.]], dtype=float32)
@@ -353,5 +353,7 @@ def one_hot(labels: TensorLike, classes: int, dtype: Any = "float32") -> Any:
         raise ValueError(
             f"one_hot: labels must lie in 0 .. {classes - 1}, got values from {array.min()} to {array.max()}"
         )
+    if is_floating(array.dtype) and bool((array != np.floor(array)).any()):
+        raise ValueError(f"one_hot: labels must be whole numbers, got {array[array != np.floor(array)][0]}")
     rows = (array[..., None] == array_module(array).arange(classes)).astype(dtype)
     return Tensor(rows) if isinstance(labels, Tensor) else rows

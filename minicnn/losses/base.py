@@ -74,11 +74,14 @@ class Loss(Configurable):
 
         Raises:
             ValueError: targets and predictions, or losses and weights, do not fit together.
+            TypeError: `per_sample` gave no tensor or array.
         """
         return self.reduce(self.per_sample(y_true, y_pred), sample_weight)
 
     def reduce(self, losses: Any, sample_weight: Any = None) -> Any:
         """Weight and reduce what `per_sample` or `per_sample_from_logits` gave; arguments and errors as for a call."""
+        if not hasattr(losses, "shape"):
+            raise TypeError(f"{self.name}: expected the losses of the samples as a tensor (N, ...), got {losses!r}")
         weights = None
         if sample_weight is not None:
             weights = self._weights(sample_weight, losses)

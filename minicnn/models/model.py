@@ -339,6 +339,13 @@ class Model(Layer):
             loss_weights: for several outputs, a number for each in the total loss.
             clip_probabilities: False joins a softmax or sigmoid with its cross-entropy, which is stabler and has
                 gradients where a probability is 0 or 1; True clips the probabilities at 1e-7 instead, as Keras does.
+
+        Raises:
+            ValueError: an unknown name.
+            TypeError: a subclass defines `train_step`, `test_step`, `predict_step` or `compute_loss`, which nobody
+                would call.
+
+        An optimizer may be given to several models: each weight keeps its own moments, and all steps are counted.
         """
         from minicnn.training import Trainer
 
@@ -369,8 +376,8 @@ class Model(Layer):
 
         Args:
             x: array (N, ...) of inputs, a list or dictionary of them for several inputs; or a generator, an iterator or
-                a sequence object that gives batches ``(x, y)`` or ``(x, y, sample_weight)``. Pictures of whole numbers
-                are cast batch by batch.
+                a sequence object that gives batches ``(x, y)`` or ``(x, y, sample_weight)``, tuples or lists. Pictures
+                of whole numbers are cast batch by batch.
             y: array (N, ...) of targets, a list or dictionary of them for several outputs.
             batch_size: samples a step, 32 where None.
             epochs: number of the last epoch, so `initial_epoch` less are run.
@@ -385,7 +392,7 @@ class Model(Layer):
             initial_epoch: epochs done before; `model.epoch` goes on where a saved model stopped.
             steps_per_epoch: batches an epoch; all there are where None.
             validation_steps, validation_batch_size: the same for the validation, whose batches are as large as the
-                others where None.
+                others where None, and which takes no batch twice.
             validation_freq: validate every so many epochs, or after the epochs (counted from 1) in a collection.
 
         Returns:
@@ -432,7 +439,7 @@ class Model(Layer):
         callbacks: Callback | Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Measure loss and metrics on data, as `fit` takes them.
+        """Measure loss and metrics on data, as `fit` takes them, or on its first `steps` batches.
 
         Returns:
             The loss, or a list ``[loss, metrics...]`` where there are metrics, or with `return_dict` all by name.
@@ -460,6 +467,8 @@ class Model(Layer):
         callbacks: Callback | Sequence[Callback] | None = None,
     ) -> Any:
         """Compute the outputs for inputs (N, ...), batch by batch and untaped; several threads may call it at once.
+
+        With `steps`, only for so many batches of them.
 
         Returns:
             Array (N, ...), or a list of them for several outputs.

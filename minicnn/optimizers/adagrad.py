@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.optimizers.base import Optimizer, check_number, registry
+from minicnn.optimizers.arguments import check_number
+from minicnn.optimizers.base import Optimizer, registry
 
 
 @registry.register()

@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.kernels.varying import vary
-from minicnn.optimizers.base import Optimizer, check_fraction, check_number, registry
+from minicnn.optimizers.arguments import check_fraction, check_number
+from minicnn.optimizers.base import Optimizer, registry
 
 
 @registry.register()

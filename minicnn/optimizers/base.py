@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minicnn import kernels, schedules
+from minicnn import schedules
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import array_module, place, to_host
+from minicnn.device import place, to_host
 from minicnn.kernels.varying import vary
+from minicnn.optimizers.arguments import check_number, check_optional, unknown_argument
 from minicnn.optimizers.flat import Block, make_blocks
+from minicnn.optimizers.norms import scale_to_norm, square_root, sum_of_squares
 from minicnn.parameter import Parameter
 from minicnn.registry import Configurable, Registry
 
@@ -42,7 +45,7 @@ class Optimizer(Configurable):
     step. Clipping changes the gradients where they are.
 
     Args:
-        learning_rate: a number > 0, or a schedule ``step -> number`` that is asked for every step, from 0.
+        learning_rate: a number of at least 0, or a schedule ``step -> number`` that is asked for every step, from 0.
         parameters: what to train, as for `bind`; None where that is said later.
         weight_decay: at least 0: shrink every weight by ``weight_decay * learning_rate`` of itself before each step
             (Loshchilov, Hutter 2019). None for none.
@@ -57,7 +60,8 @@ class Optimizer(Configurable):
         iterations: how many steps have been made.
 
     Raises:
-        TypeError: what should be a number is none, or among the parameters is something else.
+        TypeError: what should be a number is none, among the parameters is something else, or an argument has a name
+            that does not exist.
         ValueError: a number outside its range, or more than one way to clip.
     """
 
@@ -72,7 +76,10 @@ class Optimizer(Configurable):
         global_clipnorm: float | None = None,
         decay: float = 0.0,
         name: str | None = None,
+        **unknown: Any,
     ):
+        if unknown:
+            raise TypeError(unknown_argument(type(self), next(iter(unknown))))
         self.name = name or type(self).__name__.lower()
         self.iterations = 0
         self.learning_rate = learning_rate
@@ -87,7 +94,9 @@ class Optimizer(Configurable):
             raise ValueError(f"{self.name}: expected at most one of clipnorm, clipvalue, global_clipnorm, got {given}")
         self.parameters: tuple[Parameter, ...] = ()
         self._blocks: list[Block] = []
-        self._pending: dict[str, np.ndarray] = {}
+        self._pending: dict[str, Any] = {}
+        # By a parameter's id, the slots of one that was bound before, as long as it lives.
+        self._kept: dict[int, tuple[weakref.ref[Parameter], dict[str, Any]]] = {}
         if parameters is not None:
             self.bind(parameters)
 
@@ -118,7 +127,7 @@ class Optimizer(Configurable):
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step, before `decay`. May be set to a number above 0 or a schedule."""
+        """The rate of the next step, before `decay`. May be set to a number of at least 0 or a schedule."""
         if callable(self._learning_rate):
             return float(self._learning_rate(self.iterations))
         return self._learning_rate
@@ -127,7 +136,10 @@ class Optimizer(Configurable):
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, Mapping):
             value = schedules.get(value)
-        self._learning_rate = value if callable(value) else check_number(self.name, "learning_rate", value)
+        if not callable(value):
+            # 0 is where a warm-up begins.
+            value = check_number(self.name, "learning_rate", value, allow_zero=True)
+        self._learning_rate = value
 
     @property
     def schedule(self) -> Any:
@@ -145,7 +157,8 @@ class Optimizer(Configurable):
     def bind(self: Self, parameters: Iterable[Parameter]) -> Self:
         """Say whose gradients to follow; a parameter that comes twice is taken once.
 
-        Binding the same parameters again changes nothing; other ones start afresh.
+        Binding the same parameters again changes nothing. Where other ones take their place, slots stay with their
+        parameters, so that one optimizer may follow several models in turn; `iterations` counts all its steps.
 
         Raises:
             TypeError: for what is no Parameter.
@@ -158,8 +171,10 @@ class Optimizer(Configurable):
             unique[id(parameter)] = parameter
         same = [id(parameter) for parameter in self.parameters] == list(unique)
         if not same:
+            if self.parameters:
+                self._keep_slots()
             self.parameters = tuple(unique.values())
-            self._blocks = []
+            self._take_kept_slots()
             self._check_pending()
         return self
 
@@ -202,10 +217,19 @@ class Optimizer(Configurable):
         for _, _, run in work:
             for parameter in run:
                 if parameter.constraint is not None:
-                    with no_grad():
-                        parameter.data[...] = parameter.constraint(parameter.data)
+                    self._constrain(parameter)
                 parameter.bump_version()
         self.iterations += 1
+
+    def _constrain(self, parameter: Parameter) -> None:
+        with no_grad():
+            values = as_array(parameter.constraint(parameter.data))  # type: ignore[misc]
+        if values.shape != parameter.shape:
+            raise ValueError(
+                f"{self.name}: the constraint of {parameter.name!r} must give shape {parameter.shape}, got "
+                f"{values.shape}"
+            )
+        parameter.data[...] = values
 
     def arrays(self) -> list[Any]:
         """Give the arrays that a step changes: those that the parameters lie in, and the slots."""
@@ -268,6 +292,26 @@ class Optimizer(Configurable):
         if self._pending:
             self._fill_slots(blocks)
 
+    def _keep_slots(self) -> None:
+        """Lay aside the slots of the parameters, for when they are bound again."""
+        # In new containers, so that recorded steps notice.
+        kept = {key: entry for key, entry in self._kept.items() if entry[0]() is not None}
+        for key, array in self._pending.items():
+            slot, number = key.split("/")
+            parameter = self.parameters[int(number)]
+            kept.setdefault(id(parameter), (weakref.ref(parameter), {}))[1][slot] = array
+        for block in self._blocks:
+            for parameter in block.parameters:
+                slots = {n: slot[block.window(parameter)].reshape(parameter.shape) for n, slot in block.slots.items()}
+                kept[id(parameter)] = weakref.ref(parameter), slots
+        self._blocks, self._pending, self._kept = [], {}, kept
+
+    def _take_kept_slots(self) -> None:
+        for number, parameter in enumerate(self.parameters):
+            reference, slots = self._kept.pop(id(parameter), (None, {}))
+            if reference is not None and reference() is parameter:
+                self._pending.update({f"{name}/{number}": array for name, array in slots.items()})
+
     def _clip(self, work: Sequence[Work]) -> None:
         if self.clipvalue is not None:
             for block, span, _ in work:
@@ -296,7 +340,7 @@ class Optimizer(Configurable):
         state: dict[str, Any] = {"iterations": self.iterations}
         if self.schedule is None:
             state["learning_rate"] = self.learning_rate
-        state.update({key: array.copy() for key, array in self._pending.items()})
+        state.update({key: to_host(array).copy() for key, array in self._pending.items()})
         numbers = {id(parameter): number for number, parameter in enumerate(self.parameters)}
         for block in self._blocks:
             for parameter in block.parameters:
@@ -363,71 +407,4 @@ class Optimizer(Configurable):
     def __getstate__(self) -> dict[str, Any]:
         # Blocks are views of arenas that the copied parameters will not share: the copy makes its own.
         slots = {key: value for key, value in self.get_state().items() if "/" in key}
-        return {**self.__dict__, "_blocks": [], "_pending": slots}
-
-
-def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:
-    """Give a number as a float.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is not finite, or not above zero (or zero, where allowed).
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{operation}: expected {name} to be a number, got {value!r}") from None
-    if not (math.isfinite(number) and (number > 0 or (allow_zero and number == 0))):
-        raise ValueError(f"{operation}: expected {name} {'>=' if allow_zero else '>'} 0 and finite, got {number}")
-    return number
-
-
-def check_optional(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float | None:
-    """Give a number as `check_number` does, and None as it is."""
-    return None if value is None else check_number(operation, name, value, allow_zero=allow_zero)
-
-
-def check_fraction(operation: str, name: str, value: Any, *, below_one: bool = True) -> float:
-    """Give a number as a float.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it does not lie in [0, 1), or [0, 1] unless `below_one`.
-    """
-    number = check_number(operation, name, value, allow_zero=True)
-    if number > 1 or (below_one and number == 1):
-        raise ValueError(f"{operation}: expected {name} in [0, 1{')' if below_one else ']'}, got {number}")
-    return number
-
-
-def sum_of_squares(g: Any) -> Any:
-    """Sum g^2, on a processor in pieces that stay in the cache, without a temporary of g's size.
-
-    Not a BLAS dot product: its bits depend on the number of threads. On a GPU the sum stays there.
-    """
-    if array_module(g) is not np:
-        # Side by side, as far as they come in rows: the kernel reads 32 columns at a time.
-        rows = np.square(g).reshape(-1, math.gcd(g.size, 32) or 1)
-        return kernels.sum_rows(kernels.sum_rows(rows).reshape(-1, 1))[0]
-    piece = 16384
-    scratch = np.empty(min(piece, g.size), g.dtype)
-    total = 0.0
-    for begin in range(0, g.size, piece):
-        part = g[begin : begin + piece]
-        total += float(np.sum(np.square(part, out=scratch[: part.size])))
-    return total
-
-
-def square_root(x: Any) -> Any:
-    """The square root of a number, or of an array on a GPU."""
-    return math.sqrt(x) if isinstance(x, float) else np.sqrt(x)
-
-
-def scale_to_norm(g: Any, limit: float, norm: Any) -> None:
-    """Scale g by ``limit / norm`` in place where its norm is above the limit; NaN where the norm is not finite."""
-    if array_module(g) is not np:
-        # The host need not know the norm, and so does not wait for it.
-        factor = np.where(np.isfinite(norm), limit / norm, norm.dtype.type(math.nan))
-        g *= np.where(norm <= limit, norm.dtype.type(1), factor)
-    elif not norm <= limit:
-        g *= limit / norm if math.isfinite(norm) else math.nan
+        return {**self.__dict__, "_blocks": [], "_pending": slots, "_kept": {}}

@@ -10,7 +10,8 @@ import numpy as np
 from minicnn.autograd import Tensor
 from minicnn.device import array_module, place, to_host
 from minicnn.functional.geometry import whole
-from minicnn.optimizers.base import Optimizer, Work, check_number, registry
+from minicnn.optimizers.arguments import check_number
+from minicnn.optimizers.base import Optimizer, Work, registry
 from minicnn.parameter import Parameter
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.optimizers.base import Optimizer, check_fraction, registry
+from minicnn.optimizers.arguments import check_fraction
+from minicnn.optimizers.base import Optimizer, registry
 
 
 @registry.register()

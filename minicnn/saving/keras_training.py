@@ -73,7 +73,7 @@ def _measure(item: Any, kind: str) -> Any:
 def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
     """Give the state of a model's optimizer as Keras 3 orders it, with the names that Keras has for the arrays."""
     optimizer: Optimizer = model.trainer.optimizer
-    state = optimizer.get_state()
+    state = model.trainer.optimizer_state()
     scaling: list[tuple[str, np.ndarray]] = []
     if isinstance(optimizer, LossScaleOptimizer):
         # Steps and rate of its own, which Keras never uses, stand before what it has to itself.
@@ -81,7 +81,7 @@ def optimizer_arrays(model: Model) -> list[tuple[str, np.ndarray]]:
         scaling += [("step_counter", np.array(state["step_counter"], np.int64))]
         scaling += [("dynamic_scale", np.array(state["dynamic_scale"], np.float32))]
         optimizer = optimizer.inner_optimizer
-    numbers = {id(parameter): number for number, parameter in enumerate(optimizer.parameters)}
+    numbers = {id(parameter): number for number, parameter in enumerate(model.weights)}
     arrays = [*scaling, ("iteration", np.array(state["iterations"], np.int64))]
     if optimizer.schedule is None and not optimizer.decay:
         arrays.append(("learning_rate", np.array(state["learning_rate"], np.float32)))

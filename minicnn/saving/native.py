@@ -49,7 +49,7 @@ def save(model: Model, path: Path) -> None:
     members = {_DESCRIPTION: to_json(description, model, indent=1), _WEIGHTS: b""}
     members[_WEIGHTS] = weights.to_safetensors(weights.collect(model))
     if model.compiled:
-        state = model.trainer.optimizer.get_state()
+        state = model.trainer.optimizer_state()
         arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
         members[_OPTIMIZER] = weights.to_safetensors(arrays)
     with replacing(path) as file:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.device import place
+from minicnn.device import device_of, place
 from minicnn.functional.geometry import whole
 from minicnn.kernels.floats import is_floating, is_real
 from minicnn.training.batch import Batch, BatchRun, Selection
+from minicnn.training.checks import check_finite
 from minicnn.training.class_weights import ClassWeights, class_weights
 from minicnn.training.layout import Layout
 from minicnn.training.sources import Source
@@ -85,12 +86,16 @@ class ArrayFeed:
     def _count_samples(self) -> int:
         operation = self.layout.operation
         named = [*_numbered("x", self.x), *_numbered("y", self.y or [])]
-        named += [(name, array) for name, array in _numbered("sample_weight", self.weights or []) if array is not None]
+        weighted = [(name, w) for name, w in _numbered("sample_weight", self.weights or []) if w is not None]
+        named += weighted
         for name, array in named:
             if array.ndim == 0:
                 raise ValueError(f"{operation}: {name} must have a batch axis, but a single number came")
             if not is_real(array.dtype):
                 raise TypeError(f"{operation}: {name} must be numbers, but an array of dtype {array.dtype} came")
+        for name, array in weighted:
+            if device_of(array) == "cpu":
+                check_finite(operation, name, array)
         sizes = {name: len(array) for name, array in named}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())

@@ -34,6 +34,22 @@ def check_counts(operation: str, **counts: Any) -> None:
             whole(count, name, operation)
 
 
+# What subclasses of a Keras model may override, and what does the same here.
+_HOOKS = {
+    "train_step": "a loop of train_on_batch(), or of loss.backward() and optimizer.step(), trains in a way of its own",
+    "test_step": "a loop of test_on_batch() measures in a way of its own",
+    "predict_step": "call() says what is computed",
+    "compute_loss": "compile(loss=...) takes any function of y_true and y_pred",
+}
+
+
+def check_hooks(model: Model) -> None:
+    """Raise TypeError where a subclass overrides what would never be called."""
+    for name, instead in _HOOKS.items():
+        if hasattr(type(model), name):
+            raise TypeError(f"compile: {type(model).__name__}.{name} would never be called; {instead}")
+
+
 def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple[int | None, ...]) -> None:
     """Raise ValueError where targets are of another kind than predictions; finer differences are the loss's to find."""
     if loss is None:
@@ -51,14 +67,15 @@ def check_target_shape(owner: str, loss: Any, y: np.ndarray, output_shape: tuple
         )
 
 
-def check_labels(loss: Any, y: np.ndarray, classes: int | None) -> None:
+def check_labels(owner: str, name: str, loss: Any, y: np.ndarray, classes: int | None) -> None:
     """Raise ValueError for class numbers out of range, probabilities outside 0..1, and targets that are not finite."""
+    asked = f"{owner}, {name} for {loss.name}"
     if isinstance(loss, losses.SparseCategoricalCrossentropy):
         if classes is not None:
-            check_class_numbers(loss.name, y, classes)
+            check_class_numbers(asked, y, classes)
     elif isinstance(loss, (losses.CategoricalCrossentropy, losses.BinaryCrossentropy)):
-        check_within(loss.name, y, 0.0, 1.0)
-    check_finite(loss.name, "y", y)
+        check_within(asked, y, 0.0, 1.0)
+    check_finite(owner, name, y)
 
 
 def check_finite(operation: str, name: str, array: np.ndarray, samples: slice | np.ndarray | None = None) -> None:

@@ -8,29 +8,34 @@ from typing import Any
 import numpy as np
 
 from minicnn.device import device_of, place
+from minicnn.kernels.floats import is_real
 from minicnn.training.layout import Layout
+
+_MOST = np.iinfo(np.int64).max
 
 
 class ClassWeights:
     """A weight for each class number; 1 for classes that are not named."""
 
     def __init__(self, layout: Layout, weights: Mapping[int, float]) -> None:
-        for label in weights:
-            if not isinstance(label, (int, np.integer)) or label < 0:
+        for label, weight in weights.items():
+            if not isinstance(label, (int, np.integer)) or not 0 <= label <= _MOST:
                 raise ValueError(
                     f"{layout.operation}: class_weight maps class numbers to weights, but {label!r} is no class"
                 )
+            number = np.asarray(weight)
+            if number.ndim or not is_real(number.dtype) or not np.isfinite(number):
+                raise ValueError(f"{layout.operation}: class_weight[{label}] must be a finite number, got {weight!r}")
         self._row_rank = layout.row_rank
-        self._table = np.ones(max(weights, default=0) + 1, layout.dtype)
-        for label, weight in weights.items():
-            self._table[label] = weight
+        self._classes = np.array(sorted(weights), np.int64)
+        self._weights = np.array([weights[label] for label in self._classes.tolist()], layout.dtype)
 
     def times(self, y: Any, weights: list[Any] | None) -> list[Any]:
         """Give the samples' weights, times those that came with them, where y lies."""
         labels = self._class_numbers(y).astype(np.int64)
-        table = place(self._table, device_of(y))
-        known = np.clip(labels, 0, len(table) - 1)
-        factors = np.where(known == labels, table[known], table.dtype.type(1))
+        classes, factors = place(self._classes, device_of(y)), place(self._weights, device_of(y))
+        nearest = np.clip(np.searchsorted(classes, labels), 0, len(classes) - 1)
+        factors = np.where(classes[nearest] == labels, factors[nearest], factors.dtype.type(1))
         given = weights[0] if weights else None
         if given is None:
             return [factors]
@@ -54,6 +59,8 @@ def class_weights(
             f"{layout.operation}: class_weight must be a dictionary {{class number: weight}}, but "
             f"{type(weights).__name__} came: {weights!r}"
         )
+    if not weights:
+        return None
     if y is not None and len(y) > 1:
         raise ValueError(f"{layout.operation}: class_weight is for models of one output, this one has {len(y)}")
     return ClassWeights(layout, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Generator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,10 +45,19 @@ def make_feed(
 
 
 def from_the_start(feed: Feed, steps: int | None) -> Generator[Batch, None, None]:
-    """Give the batches of a feed, or the first `steps`, the same ones every time where it can go back to its first."""
+    """Give each batch of a feed once, or the first `steps`, the same ones every time where it can go back to its first.
+
+    Unlike in a training, nothing starts over where there are fewer: no sample counts twice.
+    """
     if isinstance(feed, StreamFeed):
-        feed.rewind()
-    return feed.batches(0, steps)
+        return feed.from_the_start(steps)
+    return feed.batches(0, steps_there_are(feed, steps))
+
+
+def steps_there_are(feed: Feed, steps: int | None) -> int | None:
+    """How many of the batches wanted, all where None, a feed gives from its start; None where nobody knows."""
+    known = [count for count in (steps, feed.steps) if count is not None]
+    return min(known, default=None)
 
 
 def split_validation(
@@ -55,6 +65,8 @@ def split_validation(
 ) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
     """Cut the last `share` of the samples off, before any shuffling, as Keras does; nothing is copied."""
     operation = layout.operation
+    if not isinstance(share, Real):
+        raise TypeError(f"{operation}: validation_split must be a number, got {share!r}")
     if not 0 < share < 1:
         raise ValueError(f"{operation}: validation_split must lie between 0 and 1, got {share}")
     if is_stream(x):
@@ -83,6 +95,15 @@ def _cut_weights(weights: list[np.ndarray | None] | None, part: Callable[[np.nda
         return None
     cut = [None if weight is None else part(weight) for weight in weights]
     return cut if len(cut) > 1 else cut[0]
+
+
+def warn_of_fewer(operation: str, wanted: int | None, came: int, stacklevel: int) -> None:
+    """Warn where fewer batches came to measure or predict on than were wanted."""
+    if wanted is not None and came < wanted:
+        warnings.warn(
+            f"{operation}: the batches ran out: {wanted} are wanted, but only {came} came; none is taken twice",
+            stacklevel=stacklevel,
+        )
 
 
 def warn_exhausted(operation: str, wanted: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.array_feed import ArrayFeed
 from minicnn.training.batch import Batch
-from minicnn.training.evaluating import check_arrays, measure
+from minicnn.training.evaluating import check_arrays, check_batch, measure
 from minicnn.training.feeds import Feed, make_feed, split_validation, warn_exhausted
 from minicnn.training.hooks import make_hooks
 from minicnn.training.layout import make_layout
@@ -163,13 +164,20 @@ class _Run:
     def _check(self, batch: Batch, step: int) -> None:
         if not self.trainer.bound:
             _bind(self.trainer, batch)
-        checks.check_batch(self.feed.layout.operation, batch, step)
+        check_batch(self.trainer, self.feed, batch, step)
 
     def _validate(self, epoch: int) -> dict[str, float]:
         if self.validation is None or not _is_due(epoch, self.validation_freq):
             return {}
         logs = measure(self.trainer, self.hooks, self.validation, self.validation_steps, check=not self.validated)
         self.validated = True
+        if not logs:
+            warnings.warn(
+                f"{self.validation.layout.operation}: the batches ran out; the training goes on without validation. A "
+                "generator needs to go on for as many batches as all validations take",
+                stacklevel=5,
+            )
+            self.validation = None
         return {f"val_{name}": value for name, value in logs.items()}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from minicnn import losses
 from minicnn.autograd import as_array
 from minicnn.device import native, place
+from minicnn.models import Sequential
 from minicnn.models.diagnosis import fits
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Layout:
         output_names: names of the outputs; None where the model cannot tell.
         dtype: that targets with a fraction, class weights, and inputs of unknown dtype are cast to.
         row_rank: targets of at least so many axes hold a row for each prediction, those of fewer its class number.
+        takes_several: whether a list of arrays may be x, one for each input.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Layout:
         output_names: Sequence[str] | None,
         dtype: Any = np.float32,
         row_rank: float = 2,
+        takes_several: bool = False,
     ) -> None:
         self.operation = operation
         self.inputs = inputs
         self.output_names = output_names
         self.dtype = np.dtype(dtype)
         self.row_rank = row_rank
+        self.takes_several = takes_several
 
     def input_arrays(self, x: Any) -> list[np.ndarray]:
         """Read `x` as one array for each input, with a missing last axis of size 1 added."""
@@ -107,12 +111,15 @@ def make_layout(model: Model, operation: str) -> Layout:
     name = f"{operation}, {model.describe()}"
     if model.graph is None:
         takes_numbers = model.compiled and _takes_class_numbers(model.trainer.loss)
-        return Layout(name, None, None, model.dtype, row_rank=math.inf if takes_numbers else 2)
+        # Where targets are needed, a list can hold them instead.
+        may_take_several = operation.startswith("predict") and not isinstance(model, Sequential)
+        rank = math.inf if takes_numbers else 2
+        return Layout(name, None, None, model.dtype, rank, may_take_several)
     inputs = [
         (label, tensor.shape, tensor.dtype) for label, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     output = model.outputs[0]
-    return Layout(name, inputs, model.output_names, output.dtype, row_rank=len(output.shape))
+    return Layout(name, inputs, model.output_names, output.dtype, len(output.shape), len(inputs) > 1)
 
 
 def _takes_class_numbers(loss: Any) -> bool:
@@ -136,6 +143,13 @@ def fit_rank(array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
     if array.ndim > 1 and array.shape[-1] == 1 and fits(shape[1:], array.shape[1:-1]):
         return array[..., 0]
     return array
+
+
+def is_data(value: Any) -> bool:
+    """Whether this is an array, or several of them for several inputs or outputs."""
+    if isinstance(value, (list, tuple, Mapping)):
+        return bool(value) and all(map(_is_array, value.values() if isinstance(value, Mapping) else value))
+    return _is_array(value)
 
 
 def _is_array(value: Any) -> bool:

@@ -14,7 +14,7 @@ from minicnn.device import to_host
 from minicnn.progress import resolve_verbosity
 from minicnn.training import checks
 from minicnn.training.array_feed import ArrayFeed
-from minicnn.training.feeds import from_the_start, make_feed
+from minicnn.training.feeds import from_the_start, make_feed, steps_there_are, warn_of_fewer
 from minicnn.training.hooks import make_hooks
 from minicnn.training.layout import arrange, make_layout
 from minicnn.training.recorded_predictions import predictions_of
@@ -36,14 +36,14 @@ def predict(
     checks.check_counts("predict", steps=steps)
     verbosity = resolve_verbosity(verbose)
     feed = make_feed(make_layout(model, "predict"), x, batch_size=batch_size)
-    hooks = make_hooks(model, callbacks, verbosity, {"steps": steps or feed.steps, "verbose": verbosity})
+    hooks = make_hooks(model, callbacks, verbosity, {"steps": steps_there_are(feed, steps), "verbose": verbosity})
     hooks.call("on_predict_begin", {})
     size = feed.size if isinstance(feed, ArrayFeed) and steps is None else None
     gathered = _Gathered(size)
-    several = False
+    several, step = False, 0
     predictions, is_watched = predictions_of(model), hooks.watches_batches("predict")
     with no_grad(), closing(from_the_start(feed, steps)) as batches:
-        for step, batch in enumerate(batches):
+        for batch in batches:
             hooks.call_batch("on_predict_batch_begin", step)
             if is_watched:
                 predictions.begin(model)
@@ -53,8 +53,10 @@ def predict(
             several = isinstance(results, (list, tuple))
             gathered.add([to_host(as_array(result)) for result in (results if several else [results])])
             hooks.call_batch("on_predict_batch_end", step)
+            step += 1
     hooks.call("on_predict_end", {})
     arrays = gathered.arrays(feed.layout.operation)
+    warn_of_fewer(feed.layout.operation, steps, step, stacklevel=4)
     return arrays if several else arrays[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from minicnn.data.batches.batch_iterator import BatchIterator
 from minicnn.training.array_feed import DEFAULT_BATCH_SIZE, whole_batch
 from minicnn.training.batch import Batch
 from minicnn.training.class_weights import class_weights
-from minicnn.training.layout import Layout
+from minicnn.training.layout import Layout, is_data
 
 _END = object()
 
@@ -45,10 +46,14 @@ class StreamFeed:
         if self.steps == 0:
             raise ValueError(f"{layout.operation}: there are no batches: the {type(source).__name__} has length 0")
 
-    def rewind(self) -> None:
-        """Go to the first batch of an epoch, where the source can, so that measuring twice sees the same samples."""
+    def from_the_start(self, steps: int | None) -> Generator[Batch, None, None]:
+        """Give each batch once, or the first `steps`, from the first on where the source can go back to it."""
         if self.is_loader:
             self.source.reset()
+        if self.steps is None:
+            yield from map(self.read, islice(self.source, steps))
+            return
+        yield from self.batches(0, None if steps is None or steps >= self.steps else steps)
 
     def batches(self, epoch: int, steps: int | None = None) -> Generator[Batch, None, None]:
         """Give the batches of an epoch: all of them, or `steps`."""
@@ -91,11 +96,18 @@ class StreamFeed:
             on_epoch_end()
 
     def read(self, item: Any) -> Batch:
-        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``."""
-        x, y, sample_weight = unpack(self.layout.operation, item)
+        """Read ``x``, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``; the latter two may be lists, too."""
+        x, y, sample_weight = unpack(self.layout.operation, tuple(item) if self._is_whole(item) else item)
         batch = whole_batch(self.layout, x, y, sample_weight, self.class_weight)
         batch.samples = None
         return batch
+
+    def _is_whole(self, item: Any) -> bool:
+        """Whether a list is a batch with its targets, as loaders of others make them, and not x."""
+        if not isinstance(item, list) or len(item) not in (2, 3) or not all(map(is_data, item)):
+            return False
+        # Of several inputs, arrays alone are x.
+        return not self.layout.takes_several or isinstance(item[0], (list, tuple, Mapping))
 
 
 def unpack(operation: str, item: Any) -> tuple[Any, Any, Any]:

@@ -45,6 +45,7 @@ class Trainer:
 
     Raises:
         ValueError: an unknown name.
+        TypeError: the model overrides a method that would never be called.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Trainer:
         loss_weights: Any = None,
         clip_probabilities: bool = False,
     ) -> None:
+        checks.check_hooks(model)
         self.model = model
         self.optimizer = _scaling(optimizers.get(optimizer), model)
         self.loss = map_leaves(loss, known_loss)
@@ -118,12 +120,18 @@ class Trainer:
                 'model.to("cuda") brings the model to a GPU',
                 stacklevel=4,
             )
+        is_frozen = not self.model.trainable_weights
+        if is_frozen:
+            warnings.warn(
+                f"{self.model.describe()} has no trainable weights: the loss is computed, and nothing is learned",
+                stacklevel=4,
+            )
         # All of them: freezing and thawing a layer later must not cost the others their momentum.
         self.optimizer.bind(self.model.weights)
         self.optimizer.zero_grad()
         self._warned_of_loss = False
         self.refresh()
-        self._graphs = None if self.model.device == "cpu" else self._graphs or StepGraphs(self)
+        self._graphs = None if self.model.device == "cpu" or is_frozen else self._graphs or StepGraphs(self)
 
     def refresh(self) -> None:
         """Note, where a training or an epoch begins, which layers and regularizers there are."""
@@ -131,6 +139,7 @@ class Trainer:
         # The way back would overwrite what a regularizer adds to the gradients.
         # It begins with the loss itself, too.
         in_full = self._regularised or isinstance(self.optimizer, optimizers.LossScaleOptimizer)
+        in_full = in_full or not self.model.trainable_weights
         self._replays = None if in_full else self._replays or self._new_replays()
         if self._replays is not None:
             self._replays.invalidate()
@@ -159,11 +168,13 @@ class Trainer:
         """Note which weights add to the loss."""
         self._regularised = [weight for weight in self.model.trainable_weights if weight.regularizer is not None]
 
-    def check_arrays(self, batch: Batch) -> None:
-        """Look through all targets before the first step: class numbers out of range, NaN."""
-        for index, output in enumerate(self.outputs or ()):
+    def check_arrays(self, owner: str, batch: Batch) -> None:
+        """Look through targets, which messages call their owner's: class numbers out of range, NaN."""
+        outputs = self.outputs or ()
+        for index, output in enumerate(outputs):
             if batch.y is not None and output.loss is not None:
-                checks.check_labels(output.loss, batch.y[index], self._classes(index))
+                name = f"y[{index}]" if len(outputs) > 1 else "y"
+                checks.check_labels(owner, name, output.loss, batch.y[index], self._classes(index))
 
     def _classes(self, index: int) -> int | None:
         graph = self.model.graph
@@ -218,6 +229,9 @@ class Trainer:
             predictions = self._forward(batch.x, training=True) if replay is None else [replay.forward(batch.x[0])]
             loss = self._loss(batch, predictions)
             value = number(loss)
+            if not loss.requires_grad and not self.model.trainable_weights:
+                self.means.add(batch, predictions, value)
+                return
             self._backward(self.optimizer.scale_loss(loss), batch)
             if replay is not None:
                 replay.backward()
@@ -274,7 +288,7 @@ class Trainer:
     def _check_before_sending(self, batch: Batch) -> None:
         """Look at targets before they leave the host."""
         if not isinstance(batch, Selection) and all(device_of(y) == "cpu" for y in batch.y or ()):
-            self.check_arrays(batch)
+            self.check_arrays(self.model.describe(), batch)
 
     def _forward(self, arrays: list[Any], training: bool) -> list[Tensor]:
         x = arrange(self.model, arrays)
@@ -333,6 +347,16 @@ class Trainer:
         )
 
     # ---------------------------------------------------------------------- files
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """Give the optimizer's state for this model's weights; it may have followed another model's since."""
+        bound = self.optimizer.parameters
+        if not bound:
+            return self.optimizer.get_state()
+        state = self.optimizer.bind(self.model.weights).get_state()
+        # Somebody may be looking while the other one is trained.
+        self.optimizer.bind(bound)
+        return state
 
     def get_config(self) -> dict[str, Any]:
         """Give what `compile` was called with, as files hold it."""

@@ -105,11 +105,62 @@ def test_classes_and_probabilities(keras, data):
     np.testing.assert_array_equal(single.predict_classes(x), (single.predict(x) > 0.5).astype("int32"))
 
 
+def adversaries(keras):
+    """A discriminator that is frozen after it was compiled, and what trains a generator through it."""
+    models, layers = keras.models, keras.layers
+    optimizer = keras.optimizers.Adam(0.01, 0.5)
+    discriminator = models.Sequential([layers.Dense(8, input_shape=(4,)), layers.Dense(1, activation="sigmoid")])
+    discriminator.compile(loss="binary_crossentropy", optimizer=optimizer)
+    generator = models.Sequential([layers.Dense(4, input_dim=3)])
+    noise = layers.Input(shape=(3,))
+    discriminator.trainable = False
+    combined = models.Model(noise, discriminator(generator(noise)))
+    combined.compile(loss="binary_crossentropy", optimizer=optimizer)
+    return discriminator, generator, combined
+
+
+@pytest.mark.parametrize("method", ["train_on_batch", "fit"])
+@pytest.mark.parametrize("thawed", [False, True])
+def test_what_is_trained_is_settled_when_a_model_is_compiled(keras, data, method, thawed):
+    discriminator, generator, combined = adversaries(keras)
+    # By the other model's time it makes no difference any more.
+    discriminator.trainable = thawed
+    x, ones = data[0], np.ones((32, 1))
+    for _ in range(2):
+        before = discriminator.get_weights()[0], generator.get_weights()[0]
+        getattr(discriminator, method)(x, ones)
+        own = discriminator.get_weights()[0]
+        assert not np.array_equal(own, before[0])
+        getattr(combined, method)(x[:, :3], ones)
+        np.testing.assert_array_equal(discriminator.get_weights()[0], own)
+        assert not np.array_equal(generator.get_weights()[0], before[1])
+        assert bool(discriminator.trainable_weights) == discriminator.trainable == thawed
+    discriminator.compile("sgd", "binary_crossentropy")
+    if not thawed:
+        with pytest.warns(UserWarning, match="no trainable weights"):
+            discriminator.train_on_batch(x, ones)
+        np.testing.assert_array_equal(discriminator.get_weights()[0], own)
+
+
+def test_in_keras_3_freezing_needs_no_compiling(install, data):
+    install("3")
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    before = model.get_weights()[0]
+    model.trainable = False
+    with pytest.warns(UserWarning, match="no trainable weights"):
+        model.train_on_batch(*data)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
 def test_steps_of_a_prediction_divide_the_array(keras, data):
     x, _ = data
     model = compiled(keras)
     assert model.predict(x[:11], steps=1).shape == (11, 2)
     assert model.predict(x, steps=3).shape == (32, 2)
+    assert model.predict(x[:9], steps=6).shape == (9, 2)
     assert model.predict(x, batch_size=8, steps=2).shape == (16, 2)
 
 

@@ -274,8 +274,8 @@ def test_a_step_on_data_that_stay_is_one_copy_and_one_launch(
     # to it, that of the loss and that of what was right: where an epoch begins, and for its last, smaller batch.
     first, other = [3, 1, 1, 0], [1, 1, 1, 0]
     assert made == [first, other, other, other, first] * 2
-    # Besides, each epoch brings its order there; the table of the classes' weights goes there once.
-    assert now()[2] - before[2] == 10 + 2 + 1
+    # Besides, each epoch brings its order there; classes with a weight, and their weights, go there once.
+    assert now()[2] - before[2] == 10 + 2 + 2
 
 
 def test_every_epoch_has_an_order_of_its_own_which_is_brought_there_once(

@@ -122,6 +122,24 @@ def test_a_training_step_copies_its_batch_there_and_nothing_back(
     assert cupy.transfers.to_host - before == 2
 
 
+def test_models_in_turn_with_one_optimizer_and_frozen_ones(cupy: Any) -> None:
+    x, y = digits(8, 10)
+    found = []
+    for place in ("cpu", "cuda"):
+        optimizer = optimizers.Adam(0.01)
+        models = [small(optimizer=optimizer).to(place) for _ in range(2)]
+        values = [losses(model, x, y, 1, 8)[0] for _ in range(3) for model in models]
+        models[0].trainable = False
+        with pytest.warns(UserWarning, match="has no trainable weights"):
+            values += models[0].fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"]
+        state = models[1].trainer.optimizer_state()
+        assert state["iterations"] == 6
+        assert all(isinstance(value, np.ndarray) for key, value in state.items() if "/" in key)
+        found.append((values, state["velocity/0"]))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-3)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-2, atol=1e-8)
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_data_may_stay_on_the_device_whole(cupy: Any, one_hot: bool) -> None:
     """As bytes too; then a step copies nothing but which pictures it takes."""

@@ -237,5 +237,22 @@ def test_one_hot_of_labels_outside_the_classes(labels: list[int]) -> None:
         F.one_hot(labels, 3)
 
 
+def test_one_hot_of_labels_with_a_fraction() -> None:
+    with pytest.raises(ValueError, match=r"one_hot: labels must be whole numbers, got 0\.5"):
+        F.one_hot([1.0, 0.5], 2)
+    np.testing.assert_array_equal(F.one_hot([1.0, 0.0], 2), [[0, 1], [1, 0]])
+
+
+def test_what_is_no_number_is_unequal_to_all() -> None:
+    x = Tensor(np.array([[1.0, 2.0]], np.float32))
+    for other in (None, "a", object(), [None]):
+        np.testing.assert_array_equal(x == other, [[False, False]])
+        np.testing.assert_array_equal(x != other, [[True, True]])
+    assert None not in [Tensor(1.0)] and Tensor(1.0) not in [None]
+    np.testing.assert_array_equal(x == 1, [[True, False]])
+    with pytest.raises(TypeError, match="expected an array of numbers, got NoneType"):
+        x < None  # noqa: B015
+
+
 def test_im2col_bytes_says_what_im2col_takes() -> None:
     assert F.im2col_bytes((2, 5, 5, 3), 3, dtype="float64") == F.im2col(np.zeros((2, 5, 5, 3)), 3).nbytes

@@ -506,6 +506,20 @@ def test_cross_entropy_of_a_hopeless_prediction_is_finite(kernels: ModuleType) -
     np.testing.assert_array_equal(p, [[0, 1], [0, 1]])
 
 
+@pytest.mark.parametrize("columns", [3, 200])
+def test_classes_that_are_ruled_out_add_nothing_to_the_cross_entropy(kernels: ModuleType, columns: int) -> None:
+    x, targets = np.full((3, columns), -np.inf, np.float32), np.zeros((3, columns), np.float32)
+    x[:, [0, -2]] = [0, 1]
+    # Certain, divided between two, and asking for what is ruled out.
+    targets[0, 0] = targets[2, -1] = 1
+    targets[1, [0, -2]] = 0.25, 0.75
+    losses, p = kernels.softmax_cross_entropy(x, targets)
+    log_total = np.log1p(np.e)
+    np.testing.assert_allclose(losses, [log_total, log_total - 0.75, np.inf], rtol=1e-6)
+    np.testing.assert_allclose(p[:, [0, -2]], [[1 / (1 + np.e), np.e / (1 + np.e)]] * 3, rtol=1e-6)
+    assert not p[:, 1:-2].any() and not p[:, -1].any()
+
+
 @pytest.mark.parametrize("function", ["softmax", "softmax_cross_entropy"])
 def test_a_nan_shows_in_its_own_row_only(kernels: ModuleType, function: str) -> None:
     x = np.float32([[0, np.nan, 1], [1, 2, 3]])

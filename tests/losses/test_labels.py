@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn import losses
+from minicnn.autograd import Tensor
 
 SPARSE = losses.SparseCategoricalCrossentropy
 CATEGORICAL = losses.CategoricalCrossentropy
@@ -71,6 +72,15 @@ def test_columns_and_vectors_are_matched_not_broadcast():
     column, vector = np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 2.0, 4.0])
     assert losses.MeanSquaredError()(vector, column) == 0.0
     assert losses.MeanSquaredError()(column, vector) == 0.0
+
+
+def test_logits_of_classes_that_are_ruled_out():
+    logits = Tensor(np.array([[0.0, 1.0, -np.inf], [0.0, -np.inf, 1.0]], np.float32), requires_grad=True)
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)([0, 2], logits)
+    loss.backward()
+    p = 1 / (1 + np.e)
+    np.testing.assert_allclose(loss.data, np.mean(-np.log([p, 1 - p])), rtol=1e-6)
+    np.testing.assert_allclose(logits.grad.data, np.array([[p - 1, 1 - p, 0], [p, 0, -p]]) / 2, rtol=1e-6, atol=1e-7)
 
 
 def test_an_empty_batch_has_no_loss():

@@ -101,6 +101,19 @@ def test_unknown_name():
         losses.get("mean_square_error")
 
 
+def test_losses_that_return_nothing():
+    def mine(y_true, y_pred):
+        y_pred - y_true
+
+    class Mine(losses.Loss):
+        def per_sample(self, y_true, y_pred):
+            y_pred - y_true
+
+    for loss in (losses.get(mine), Mine()):
+        with pytest.raises(TypeError, match=r"mine: expected the losses .* as a tensor \(N, ...\), got None"):
+            loss(np.zeros((2, 1)), np.zeros((2, 1)))
+
+
 def test_none_and_functions():
     assert losses.get(None) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import numpy as np
@@ -96,6 +97,54 @@ def test_state_that_was_set_but_not_used_yet_is_given_again():
         np.testing.assert_array_equal(again[key], value)
 
 
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_slots_stay_with_their_parameters_when_others_are_bound(name, options):
+    def steps(bind):
+        # The second of three belongs to both models, as a discriminator's weights do.
+        first, shared, last = parameters = make(3)
+        optimizer = getattr(optimizers, name)(0.05, **options)
+        for number in range(4):
+            for group in ((first, shared), (shared, last)):
+                bind(optimizer, group, parameters)
+                train(optimizer, group, number, number + 1)
+        return optimizer, parameters
+
+    optimizer, ours = steps(lambda optimizer, group, parameters: optimizer.bind(group))
+    together, theirs = steps(lambda optimizer, group, parameters: optimizer.bind(parameters))
+    assert optimizer.iterations == together.iterations == 8
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine.data, other.data)
+    state, whole = optimizer.get_state(), together.get_state()
+    assert {key for key in state if "/" in key} == {key for key in whole if key.endswith(("/0", "/1"))}
+    for slot in optimizer.slot_values():
+        np.testing.assert_array_equal(state[f"{slot}/0"], whole[f"{slot}/1"])
+
+
+def test_slots_set_for_parameters_stay_with_them_when_others_are_bound_before_a_step():
+    ours, others = make(), make()
+    first = optimizers.Adam(parameters=ours)
+    train(first, ours, 0, 2)
+    state = first.get_state()
+    second = optimizers.Adam(parameters=make())
+    second.bind(ours).set_state(state)
+    assert sorted(second.bind(others).get_state()) == ["iterations", "learning_rate"]
+    again = second.bind(ours).get_state()
+    for key, value in state.items():
+        np.testing.assert_array_equal(again[key], value)
+
+
+def test_slots_are_not_kept_longer_than_their_parameters():
+    optimizer = optimizers.Adam()
+    for _ in range(3):
+        parameters = make()
+        train(optimizer.bind(parameters), parameters, 0, 1)
+    optimizer.bind(make())
+    del parameters
+    gc.collect()
+    optimizer.bind(make())
+    assert not optimizer._kept
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [
@@ -168,13 +217,41 @@ def test_learning_rate_can_be_set():
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("rate", [0, -0.1, np.nan, np.inf])
+@pytest.mark.parametrize("rate", [-0.1, np.nan, np.inf])
 def test_learning_rate_out_of_range(name, rate):
-    with pytest.raises(ValueError, match=rf"{name.lower()}: expected learning_rate > 0 and finite, got"):
+    with pytest.raises(ValueError, match=rf"{name.lower()}: expected learning_rate >= 0 and finite, got"):
         getattr(optimizers, name)(rate)
     optimizer = getattr(optimizers, name)()
-    with pytest.raises(ValueError, match="expected learning_rate > 0 and finite"):
+    with pytest.raises(ValueError, match="expected learning_rate >= 0 and finite"):
         optimizer.learning_rate = rate
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_learning_rate_of_0_changes_no_weight(name):
+    parameters = make()
+    before = [parameter.data.copy() for parameter in parameters]
+    optimizer = getattr(optimizers, name)(0)
+    train(optimizer, parameters, 0, 2)
+    for parameter, old in zip(parameters, before, strict=True):
+        np.testing.assert_array_equal(parameter.data, old)
+    resumed = getattr(optimizers, name).from_config(optimizer.get_config())
+    resumed.learning_rate = 0.1
+    resumed.set_state(optimizer.get_state())
+    assert resumed.learning_rate == 0 and resumed.iterations == 2
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("lr", "unknown argument 'lr'; it is called 'learning_rate'"),
+        ("clip_norm", "unknown argument 'clip_norm'; did you mean 'clipnorm' or 'global_clipnorm'"),
+        ("epochs", "unknown argument 'epochs'; expected one of: .*clipvalue, decay, .*learning_rate, .*parameters"),
+    ],
+)
+def test_arguments_that_do_not_exist(name, argument, message):
+    with pytest.raises(TypeError, match=f"^{name}: {message}"):
+        getattr(optimizers, name)(**{argument: 0.1})
 
 
 def test_learning_rate_that_is_no_number():
@@ -241,6 +318,15 @@ def test_constraints_hold_after_each_step():
     train(optimizer, parameters, 0, 3)
     assert all(parameter.data.min() == 0.0 for parameter in parameters)
     assert all(np.shares_memory(parameter.data, parameter.arena.data) for parameter in parameters)
+
+
+def test_a_constraint_must_give_the_shape_of_the_weights():
+    parameters = make(1, constraint=lambda w: w.mean(axis=0))
+    before = parameters[0].data.copy()
+    optimizer = optimizers.SGD(1e-3, parameters=parameters)
+    with pytest.raises(ValueError, match=r"sgd: the constraint of 'p0' must give shape \(2, 3\), got \(3,\)"):
+        train(optimizer, parameters, 0, 1)
+    np.testing.assert_allclose(parameters[0].data, before, atol=0.01)
 
 
 @pytest.mark.parametrize("option", ["clipnorm", "global_clipnorm"])

@@ -34,9 +34,17 @@ def test_label_out_of_range():
     untouched(classifier(), "got -1", X, y - 1)
     untouched(classifier(), "whole numbers", X, y + 0.5)
     x, good = X, np.zeros(6, int)
-    untouched(classifier(), "got 3", x, good, validation_data=(x, y))
-    with pytest.raises(ValueError, match="got 3"):
+    untouched(classifier(), "fit, Sequential '.*', y for sparse_categorical_crossentropy: labels .* got 3", X, y)
+    untouched(classifier(), "validation, Sequential '.*', y for sparse.* got 3", x, good, validation_data=(x, y))
+    untouched(classifier(), r"fit, .*, batch 0, y for sparse.* got 3 at position \(5,\)", iter([(X, y)]))
+    untouched(classifier("mse"), "fit.*: y must hold finite numbers, but nan", X, np.full((6, 3), np.nan))
+    with pytest.raises(ValueError, match=r"validation, .*, batch 1, y for sparse.* got 3"):
+        classifier().fit(X, good, validation_data=iter([(X, good), (X, y)]), verbose=0)
+    with pytest.raises(ValueError, match=r"evaluate, .*, y for sparse.* got 3"):
         classifier().evaluate(X, y, verbose=0)
+    two_ways = Model(a := Input((2,)), [Dense(3, activation="softmax")(a), Dense(3, activation="softmax")(a)])
+    two_ways.compile("sgd", "sparse_categorical_crossentropy")
+    untouched(two_ways, r"fit, .*, y\[1\] for sparse.* got 3", X, [good, y])
 
 
 def test_probabilities_out_of_range():
@@ -125,6 +133,12 @@ def test_missing_data():
     ("options", "match"),
     [
         ({"class_weight": {"a": 1.0}}, "'a' is no class"),
+        ({"class_weight": {2**63: 1.0}}, "9223372036854775808 is no class"),
+        ({"class_weight": {0: 1.0, 1: None}}, r"class_weight\[1\] must be a finite number, got None"),
+        ({"class_weight": {0: "a"}}, r"class_weight\[0\] must be a finite number, got 'a'"),
+        ({"class_weight": {0: np.nan}}, r"class_weight\[0\] must be a finite number, got nan"),
+        ({"sample_weight": [1, 1, np.nan, 1, 1, 1]}, r"sample_weight must hold finite numbers, but nan .* \(2,\)"),
+        ({"sample_weight": [1, 1, 1, 1, 1, np.inf]}, r"sample_weight must hold finite numbers, but inf .* \(5,\)"),
         ({"validation_data": (X,)}, "1 things came"),
         ({"sample_weight": {"other": np.ones(6)}}, r"sample_weight names \['other'\]"),
     ],
@@ -183,6 +197,29 @@ def test_steps_to_measure_and_to_predict():
             method(*data, batch_size=0)
 
 
+def test_validation_split_must_be_a_number():
+    untouched(
+        classifier(), r"fit.*: validation_split must be a number, got '0\.2'", X, np.zeros(6, int),
+        validation_split="0.2", error=TypeError,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("train_step", r"train_on_batch\(\), or of loss\.backward\(\)"),
+        ("test_step", r"test_on_batch\(\)"),
+        ("predict_step", r"call\(\)"),
+        ("compute_loss", r"compile\(loss=\.\.\.\)"),
+    ],
+)
+@pytest.mark.parametrize("base", [Model, Sequential])
+def test_methods_that_would_never_be_called(base, name, instead):
+    mine = type("Mine", (base,), {name: lambda self, *arguments: None})()
+    with pytest.raises(TypeError, match=f"compile: Mine.{name} would never be called; .*{instead}"):
+        mine.compile("sgd", "mse")
+
+
 def test_counts_may_be_numpys():
     one, two = np.int64(1), np.int32(2)
     history = classifier().fit(
@@ -191,6 +228,22 @@ def test_counts_may_be_numpys():
     )  # fmt: skip
     assert history.epoch == [0, 1] and len(history.history["val_loss"]) == 1
     assert classifier().predict(X, batch_size=two, steps=one).shape == (2, 3)
+
+
+def test_weights_of_batches_are_looked_at():
+    y, weights = np.zeros(6, int), np.array([1, 1, 1, np.nan, 1, 1])
+    model, found = classifier(), r"sample_weight must hold finite numbers, but nan came at position \(3,\)"
+    untouched(model, f"fit.*{found}", iter([(X, y, weights)]))
+    untouched(model, f"validation.*{found}", X, y, validation_data=(X, y, weights))
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=f"{method.__name__}.*{found}"):
+            method(X, y, sample_weight=weights)
+
+
+def test_class_weights_take_no_room_for_classes_without_one():
+    model, y = classifier(), np.arange(6) % 3
+    weighted = model.test_on_batch(X, y, sample_weight=np.where(y == 1, 5.0, np.where(y == 2, 2.0, 1.0)))
+    assert model.train_on_batch(X, y, class_weight={2: 2.0, 10**10: 7.0, 1: 5}) == pytest.approx(weighted)
 
 
 def test_class_weight_must_be_a_dictionary():

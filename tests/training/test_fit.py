@@ -392,6 +392,63 @@ def test_generator_that_ends_early_warns_and_stops():
     assert history.epoch == [0, 1]
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_batches_may_be_lists(built):
+    x, y = linear()
+    weights = np.linspace(0, 2, 32, dtype=np.float32)
+    model, expected = regression(), regression()
+    if not built:
+        model = Sequential([Dense(1)])
+        model.compile("sgd", "mse")
+        model.predict(x[:1])
+    model.set_weights(expected.get_weights())
+    model.fit([[x[:16], y[:16]], [x[16:], y[16:]]].__iter__(), verbose=0)
+    expected.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], expected.get_weights()[0], rtol=1e-6)
+    weighted = expected.evaluate(x, y, sample_weight=weights, verbose=0)
+    assert model.evaluate(iter([[x, y, weights]]), verbose=0) == pytest.approx(weighted, rel=1e-5)
+    np.testing.assert_allclose(model.predict(iter([[x, y]])), expected.predict(x), rtol=1e-5)
+    assert Sequential([Dense(2)]).predict(iter([[x, y]])).shape == (32, 2)
+
+
+def test_batches_of_a_dataloader():
+    torch = pytest.importorskip("torch")
+    x, y = linear()
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    model = regression()
+    loader = torch.utils.data.DataLoader(dataset, batch_size=8)
+    assert isinstance(next(iter(loader)), list)
+    before = model.evaluate(loader, verbose=0)
+    assert before == pytest.approx(model.evaluate(x, y, verbose=0))
+    model.fit(loader, epochs=3, verbose=0)
+    assert model.evaluate(x, y, verbose=0) < before
+
+
+def test_lists_of_arrays_that_are_several_inputs():
+    x, y = linear()
+    first, second = Input((3,)), Input((3,))
+    model = Model([first, second], Dense(1)(minicnn.layers.Add()([first, second])))
+    model.compile("sgd", "mse")
+    expected = model.predict([x, 2 * x])
+    np.testing.assert_allclose(model.predict(iter([[x, 2 * x]])), expected, rtol=1e-6)
+    loss = model.evaluate([x, 2 * x], y, verbose=0)
+    for item in ([[x, 2 * x], y], ((x, 2 * x), y), [{n: x * (i + 1) for i, n in enumerate(model.input_names)}, y]):
+        assert model.evaluate(iter([item]), verbose=0) == pytest.approx(loss)
+
+    class Sum(Model):
+        def __init__(self):
+            super().__init__()
+            self.last = Dense(1)
+
+        def call(self, inputs, training=False):
+            return self.last(inputs[0] + inputs[1] if isinstance(inputs, list) else inputs)
+
+    both, single = Sum(), Sum()
+    assert both.predict(iter([[x, 2 * x]])).shape == (32, 1)
+    single.compile("sgd", "mse")
+    assert single.evaluate(iter([[x, y]]), verbose=0) == pytest.approx(single.evaluate(x, y, verbose=0))
+
+
 def test_stream_with_weights_and_validation():
     x, y = linear()
 
@@ -516,6 +573,64 @@ def test_prediction_leaves_no_tape():
     model.predict(x)
     assert all(weight.grad is None for weight in model.weights)
     assert isinstance(model.predict_on_batch(x), np.ndarray)
+
+
+@pytest.mark.parametrize("steps", [5, 9])
+def test_no_sample_is_taken_twice_to_measure_or_predict(steps):
+    x, y = linear(20)
+    model = regression()
+    whole, outputs = model.evaluate(x, y, batch_size=4, verbose=0), model.predict(x, batch_size=4)
+    assert whole != pytest.approx(model.evaluate(x[:16], y[:16], verbose=0))
+
+    def check(given, **options):
+        inputs = given[0] if len(given) > 1 else given[0].inputs()
+        assert model.evaluate(*given, steps=steps, verbose=0, **options) == pytest.approx(whole)
+        np.testing.assert_allclose(model.predict(inputs, steps=steps, **options), outputs, rtol=1e-5)
+        fit = {"validation_data": given if len(given) > 1 else given[0], "validation_steps": steps, "verbose": 0}
+        if options:
+            fit["validation_batch_size"] = options["batch_size"]
+        copy = regression()
+        history = copy.fit(x, y, epochs=2, **fit).history
+        assert history["val_loss"][1] == pytest.approx(copy.evaluate(x, y, verbose=0))
+
+    class Listed(Batches):
+        def inputs(self):
+            return [self.x[i : i + 4] for i in range(0, 20, 4)].__iter__()
+
+    class Unmeasured(Iterable):
+        def __iter__(self):
+            return batches_of(self.x, self.y, 4)
+
+        def inputs(self):
+            return (batch for batch, _ in self)
+
+    for given, options in (((x, y), {"batch_size": 4}), ((Listed(x, y, 4),), {}), ((Unmeasured(x, y),), {})):
+        if steps == 5:
+            check(given, **options)
+        else:
+            with pytest.warns(UserWarning, match=r"batches ran out: 9 are wanted, but only 5 came") as caught:
+                check(given, **options)
+            named = [str(warning.message).split(",")[0] for warning in caught]
+            assert named == ["evaluate", "predict", "validation", "validation"]
+            assert {warning.filename for warning in caught[:2]} == {__file__}
+
+
+def test_every_validation_begins_with_the_first_batch():
+    x, y = linear()
+    model = regression()
+    model.fit(x, y, epochs=3, validation_data=Iterable(x, y), validation_steps=1, verbose=0)
+    history = model.history.history["val_loss"]
+    assert history[-1] == pytest.approx(model.evaluate(x[:8], y[:8], verbose=0))
+
+
+def test_training_goes_on_when_the_batches_to_validate_on_run_out():
+    x, y = linear()
+    with pytest.warns(UserWarning, match="validation.*batches ran out; the training goes on without") as caught:
+        history = regression().fit(x, y, epochs=4, validation_data=batches_of(x, y), verbose=0).history
+    assert [warning.filename for warning in caught] == [__file__]
+    assert len(history["loss"]) == 4 and len(history["val_loss"]) == 1
+    with pytest.raises(ValueError, match=r"evaluate.*there are no batches"):
+        regression().evaluate(iter(()), verbose=0)
 
 
 def test_predict_with_steps():

@@ -101,6 +101,8 @@ def test_steps_and_validation_steps(folder):
     assert train.epoch == 1, "six of five batches were taken"
     assert seen == [*range(10)] * 2, "each validation begins with the first picture"
     assert network().predict(held, steps=1).shape == (5, 2)
+    with pytest.warns(UserWarning, match="predict.*batches ran out: 9 are wanted, but only 5 came"):
+        assert network().predict(held, steps=9).shape == (24, 2)
 
 
 class Stop(Callback):

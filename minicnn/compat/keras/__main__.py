@@ -27,7 +27,7 @@ _PUBLISHED = "Besbes' published code needs correcting before any Keras runs it:\
     type=click.Choice(VERSIONS),
     default="3",
     show_default=True,
-    help="Whose rules hold for patience, shear and interpolation.",
+    help="Whose rules hold for patience, shear, interpolation and freezing.",
 )
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

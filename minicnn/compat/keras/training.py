@@ -12,6 +12,7 @@ from minicnn.callbacks import Callback, History
 from minicnn.models import Model
 
 from .files import any_name
+from .freezing import as_settled, settling
 from .notes import note
 from .versions import Rules
 
@@ -100,10 +101,9 @@ def _fit(original: Callable[..., History]) -> Callable[..., History]:
 
 def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
     def predict(self: Model, x: Any, batch_size: int | None = None, *args: Any, **arguments: Any) -> Any:
-        steps = arguments.get("steps")
-        if steps and batch_size is None and isinstance(x, np.ndarray):
+        if arguments.get("steps") and batch_size is None and isinstance(x, np.ndarray):
             # Keras 2 divided an array into so many steps; Keras 3 takes so many batches of 32.
-            batch_size = -(-len(x) // steps)
+            batch_size = -(-len(x) // arguments.pop("steps"))
         return original(self, x, batch_size, *args, **arguments)
 
     return predict
@@ -155,6 +155,9 @@ def old_methods(rules: Rules) -> Iterator[None]:
     replaced: dict[str, Callable[..., Any]] = {"fit": _fit(Model.fit), "predict": _predict(Model.predict)}
     if rules.files_of_any_name:
         replaced["save"] = any_name(Model.save)
+    if rules.frozen_when_compiled:
+        replaced["compile"] = settling(Model.compile)
+        replaced |= {"fit": as_settled(replaced["fit"]), "train_on_batch": as_settled(Model.train_on_batch)}
     originals = {name: getattr(Model, name) for name in replaced}
     for name, method in ({method.__name__: method for method in added} | replaced).items():
         setattr(Model, name, method)

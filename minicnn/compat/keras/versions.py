@@ -20,6 +20,7 @@ class Rules:
         rows_and_columns: whether the second and third number of `Conv2D(64, 5, 5)` are the kernel's rows and columns,
             as in Keras 1, and not its size and its strides.
         files_of_any_name: whether a model may be saved under a name without an ending, and is HDF5 then.
+        frozen_when_compiled: whether `compile` settles what is trained, whatever is frozen or thawed after it.
     """
 
     version: str
@@ -28,12 +29,13 @@ class Rules:
     interpolation_order: int
     rows_and_columns: bool
     files_of_any_name: bool
+    frozen_when_compiled: bool
 
 
 _RULES = {
-    "2.0.8": Rules("2.0.8", 1, True, 0, True, True),
-    "2.3": Rules("2.3.1", 0, False, 1, True, True),
-    "3": Rules("3.0.0", 0, False, 1, False, False),
+    "2.0.8": Rules("2.0.8", 1, True, 0, True, True, True),
+    "2.3": Rules("2.3.1", 0, False, 1, True, True, True),
+    "3": Rules("3.0.0", 0, False, 1, False, False, False),
 }
 VERSIONS = tuple(_RULES)
 
