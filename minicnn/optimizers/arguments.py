@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
 from minicnn.errors import unknown_name
+from minicnn.registry import arguments_of
 
 
 def check_number(operation: str, name: str, value: Any, *, allow_zero: bool = False) -> float:
@@ -47,7 +47,4 @@ def unknown_argument(optimizer: type, name: str) -> str:
     """Say that an optimizer has no such argument, and which it has."""
     if name == "lr":
         return f"{optimizer.__name__}: unknown argument 'lr'; it is called 'learning_rate'"
-    makers = [vars(cls)["__init__"] for cls in optimizer.__mro__ if "__init__" in vars(cls)]
-    parameters = [parameter for maker in makers for parameter in inspect.signature(maker).parameters.values()]
-    known = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)} - {"self"}
-    return f"{optimizer.__name__}: {unknown_name('argument', name, known)}"
+    return f"{optimizer.__name__}: {unknown_name('argument', name, arguments_of(optimizer))}"
