@@ -71,8 +71,8 @@ def explain(
     from minicnn import explain as explaining
 
     from .listing import saved
+    from .loading import fitted
     from .pictures import preparation
-    from .predict import fitted
 
     use_machine(threads, kernels)
     if show is not None and show.suffix.lower() != ".png":

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from minicnn.data.batches.picture_loader import PictureLoader
     from minicnn.data.pictures.sources import PictureSource, Skipped
     from minicnn.models import Model
@@ -53,6 +55,7 @@ def loader(
     Raises:
         ValueError: the network takes no pictures in grey or in colour.
     """
+
     from minicnn.data.batches.picture_loader import PictureLoader
 
     if prepare.size is None or prepare.channels not in (1, 3):
@@ -73,6 +76,18 @@ def loader(
         draft=resizing.interpolation != "nearest",
         verbose=False,
     )
+
+
+def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
+    """The picture as the network is to see it: (H, W, C) uint8."""
+    from minicnn.preprocessing import fit_digit, fit_picture
+
+    if (model.preprocessing or {}).get("fit") == "digit":
+        return fit_digit(image)[:, :, np.newaxis]
+    if prepare.size is None or prepare.channels not in (1, 3):
+        raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
+    fitting, interpolation = Resizing.of(model)
+    return fit_picture(image, prepare.size, prepare.channels, fitting, interpolation=interpolation)
 
 
 def skipped_lines(skipped: Sequence[Skipped], title: str = "Skipped") -> list[str]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from .answers import as_probabilities, best_classes
 from .options import device_option, machine_options, use_machine
-
-if TYPE_CHECKING:
-    from minicnn.models import Model
-    from minicnn.preprocessing import Preprocessing
 
 
 @click.command()
@@ -45,6 +40,7 @@ def predict(
     folder show, the log loss and the accuracy follow.
     """
     from .listing import saved
+    from .loading import fitted
     from .pictures import preparation
     from .table import is_collection, predict_table
 
@@ -63,20 +59,6 @@ def predict(
         click.echo(f"{image}: {best_classes(model, probabilities, top)}")
         if target is not None:
             keep(seen, target)
-
-
-def fitted(model: Model, image: Path, prepare: Preprocessing) -> np.ndarray:
-    """The picture as the network is to see it: (H, W, C) uint8."""
-    from minicnn.preprocessing import fit_digit, fit_picture
-
-    from .loading import Resizing
-
-    if (model.preprocessing or {}).get("fit") == "digit":
-        return fit_digit(image)[:, :, np.newaxis]
-    if prepare.size is None or prepare.channels not in (1, 3):
-        raise ValueError(f"{model.name} takes input of shape {prepare.shape}, which is no picture in grey or in colour")
-    fitting, interpolation = Resizing.of(model)
-    return fit_picture(image, prepare.size, prepare.channels, fitting, interpolation=interpolation)
 
 
 def shown_as(show: Path | None, images: tuple[Path, ...]) -> list[Path | None]:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from .answers import as_probabilities, best_classes
-from .loading import Resizing, loader, skipped_lines
+from .loading import Resizing, fitted, loader, skipped_lines
 from .pictures import preparation
 
 if TYPE_CHECKING:
@@ -78,8 +78,6 @@ def predictions(model: Model, source: PictureSource) -> Predictions:
 
 def digit_predictions(model: Model, paths: Sequence[Path]) -> Predictions:
     """Cut the digit out of each picture, and run them through a model."""
-    from .predict import fitted
-
     if any(map(is_collection, paths)):
         raise ValueError(f"{model.name} reads digits, which are cut out of each picture: name the pictures one by one")
     prepare = preparation(model)

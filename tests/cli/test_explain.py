@@ -8,8 +8,8 @@ from PIL import Image
 
 from minicnn import Sequential, explain, layers
 from minicnn.cli.explain import target_of
+from minicnn.cli.loading import fitted
 from minicnn.cli.pictures import preparation
-from minicnn.cli.predict import fitted
 
 
 @pytest.fixture
