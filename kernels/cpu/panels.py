@@ -16,12 +16,13 @@ from . import memory
 from .arrays import flat
 from .cache import compiled, inlined
 from .moving import copy_elements, transpose
-from .simd import ROWS, VECTORS, multiply_add_tile
+from .simd import LOW, ROWS, VECTORS, multiply_add_tile
 from .threads import share, take, threads_for
 from .vectors import INT64, VECTOR_BYTES, Vectors, element_bytes, emitted, origin
 
-# How far packing looks ahead.
+# How far packing looks ahead, and the bytes that come at once.
 ROWS_AHEAD = 8
+CACHE_LINE = 64
 
 # Numba compiles a function anew for every combination of literal arguments; these two are no literals.
 ZERO, ONE = np.int64(0), np.int64(1)
@@ -56,10 +57,15 @@ def multiply_panels(
     """
     lanes = VECTOR_BYTES // out.itemsize
     width = VECTORS * lanes
+    # One more tile of full height would be computed whole for few rows: low tiles waste less.
+    last_rows = (end - first) % ROWS
+    if LOW == ROWS or last_rows > 2 * LOW:
+        last_rows = 0
     for panel in range((columns + width - 1) // width):
         done = panel * width
         left = columns - done
-        for row in range(first, end, ROWS):
+        high_end = end - last_rows if left > lanes else end
+        for row in range(first, high_end, ROWS):
             if left > lanes:
                 multiply_add_tile(
                     ROWS, VECTORS, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
@@ -72,6 +78,12 @@ def multiply_panels(
                     b, b_base + panel * b_panel, b_jump, b_step,
                     start, start_base + done, start_scale, out, out_base + done, out_rows, left,
                 )  # fmt: skip
+        for row in range(high_end, end, LOW):
+            multiply_add_tile(
+                LOW, VECTORS, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
+                b, b_base + panel * b_panel, b_jump, b_step,
+                start, start_base + done, start_scale, out, out_base + done, out_rows, left,
+            )  # fmt: skip
 
 
 @emitted
@@ -87,7 +99,9 @@ def copy_panel_row(typingctx, target, target_base, source, source_base, ahead):
         source = origin(context, builder, signature, args, 2, 3)
         lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
         simd = Vectors(builder, context.get_value_type(signature.args[0].dtype), lanes)
-        simd.prefetch(builder.gep(source, [args[4]]))
+        ahead = builder.gep(source, [args[4]])
+        for line in range(0, VECTORS * VECTOR_BYTES, CACHE_LINE):
+            simd.prefetch(builder.gep(ahead, [INT64(line // (VECTOR_BYTES // lanes))]))
         moved = [simd.load(builder.gep(source, [INT64(i * lanes)])) for i in range(VECTORS)]
         for i, vector in enumerate(moved):
             simd.store(vector, builder.gep(target, [INT64(i * lanes)]))

@@ -40,6 +40,8 @@ def _rows(lanes: int) -> int:
 
 
 ROWS = _rows(VECTOR_BYTES // 4)
+# And of a low tile, for what is left: enough sums at once to keep the units busy.
+LOW = 4 if ROWS == 14 else ROWS
 VECTORS = 2
 
 class Tile:
@@ -143,6 +145,10 @@ def multiply_add_tile(
         a_table, a_origin = at(4), at(2, 3)
         a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
         out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
+        out_origin = at(18, 19)
+        for offset in out_offsets:
+            for n in range(0, tile.width * (8 if isinstance(element, ir.DoubleType) else 4), 64):
+                tile.simd.prefetch(builder.gep(out_origin, [builder.add(offset, INT64(n // 4))]))
         tile.clear()
         b_origin = at(11, 12)
         with cgutils.for_range(builder, count) as segment:
