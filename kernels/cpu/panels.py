@@ -20,9 +20,8 @@ from .simd import LOW, ROWS, VECTORS, multiply_add_tile
 from .threads import share, take, threads_for
 from .vectors import INT64, VECTOR_BYTES, Vectors, element_bytes, emitted, origin
 
-# How far packing looks ahead, and the bytes that come at once.
+# How far packing looks ahead.
 ROWS_AHEAD = 8
-CACHE_LINE = 64
 
 # Numba compiles a function anew for every combination of literal arguments; these two are no literals.
 ZERO, ONE = np.int64(0), np.int64(1)
@@ -55,35 +54,21 @@ def multiply_panels(
 
     `b_panel` is the distance in b from a panel to the next.
     """
-    lanes = VECTOR_BYTES // out.itemsize
-    width = VECTORS * lanes
+    width = VECTORS * (VECTOR_BYTES // out.itemsize)
     # One more tile of full height would be computed whole for few rows: low tiles waste less.
     last_rows = (end - first) % ROWS
-    if LOW == ROWS or last_rows > 2 * LOW:
-        last_rows = 0
+    high_end = end - last_rows if LOW < ROWS and last_rows <= 2 * LOW else end
     for panel in range((columns + width - 1) // width):
         done = panel * width
-        left = columns - done
-        high_end = end - last_rows if left > lanes else end
-        for row in range(first, high_end, ROWS):
-            if left > lanes:
-                multiply_add_tile(
-                    ROWS, VECTORS, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
-                    b, b_base + panel * b_panel, b_jump, b_step,
-                    start, start_base + done, start_scale, out, out_base + done, out_rows, left,
-                )  # fmt: skip
-            else:
-                multiply_add_tile(
-                    ROWS, 1, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
-                    b, b_base + panel * b_panel, b_jump, b_step,
-                    start, start_base + done, start_scale, out, out_base + done, out_rows, left,
-                )  # fmt: skip
-        for row in range(high_end, end, LOW):
+        row = first
+        while row < end:
+            low = row >= high_end
             multiply_add_tile(
-                LOW, VECTORS, a, a_base, a_rows, row, end - 1, segments, count, length, a_step,
+                a, a_base, a_rows, row, end - 1, low, segments, count, length, a_step,
                 b, b_base + panel * b_panel, b_jump, b_step,
-                start, start_base + done, start_scale, out, out_base + done, out_rows, left,
+                start, start_base + done, start_scale, out, out_base + done, out_rows, columns - done,
             )  # fmt: skip
+            row += LOW if low else ROWS
 
 
 @emitted
@@ -99,9 +84,7 @@ def copy_panel_row(typingctx, target, target_base, source, source_base, ahead):
         source = origin(context, builder, signature, args, 2, 3)
         lanes = VECTOR_BYTES // element_bytes(context, signature.args[0])
         simd = Vectors(builder, context.get_value_type(signature.args[0].dtype), lanes)
-        ahead = builder.gep(source, [args[4]])
-        for line in range(0, VECTORS * VECTOR_BYTES, CACHE_LINE):
-            simd.prefetch(builder.gep(ahead, [INT64(line // (VECTOR_BYTES // lanes))]))
+        simd.prefetch_vectors(builder.gep(source, [args[4]]), VECTORS)
         moved = [simd.load(builder.gep(source, [INT64(i * lanes)])) for i in range(VECTORS)]
         for i, vector in enumerate(moved):
             simd.store(vector, builder.gep(target, [INT64(i * lanes)]))

@@ -31,7 +31,7 @@ from .arrays import flat
 from .cache import compiled, inlined
 from .moving import clear_elements, copy_elements, transpose
 from .panels import vector_lanes
-from .simd import VECTORS, Tile
+from .simd import ROWS, VECTORS, Tile, by_width, lanes_of
 from .threads import enter, share, take, threads_for
 from .vectors import INT64, VECTOR_BYTES, emitted, origin
 from .windows import Regions, cut_rows
@@ -50,7 +50,7 @@ class Planes(NamedTuple):
     filters: int
     blocks: int  # of FILTERS filters
     pitch: int  # from one row of one channel to the next channel's
-    line: int  # pixels of an output row, filled up to whole tiles
+    line: int  # pixels of an output row, filled up to whole vectors
     sums: int  # behind the input: an output row, filter by filter
     size: int  # with these
 
@@ -78,18 +78,18 @@ def pays(filters: int, columns: int, taps: int, dtype: np.dtype, *, strides: Pai
         return False
     lanes = vector_lanes(dtype)
     vectors = -(-filters // lanes)
-    # One vector alone in its tile, as the last of an odd number is, takes as long as two: its sums wait for each other.
-    there = vectors + vectors % 2
-    tiles = -(-columns // (VECTORS * lanes)) * -(-filters // FILTERS)
-    return tiles * VECTORS * FILTERS / columns + COPYING * vectors / taps < WORTHWHILE * there
+    here = -(-columns // lanes) * -(-filters // FILTERS) * FILTERS / columns + COPYING * vectors / taps
+    # One vector alone in a tile of few rows, as the last of an odd number is, takes as long as two: its sums wait for
+    # each other.
+    there = vectors + (vectors % 2 if ROWS <= FILTERS else 0)
+    return here < WORTHWHILE * there
 
 
 @lru_cache(maxsize=1024)
 def planes(r: Regions, kernel_columns: int, filters: int, rows: int, dtype: np.dtype) -> Planes:
     """The layout for bands of up to so many input rows."""
     lanes = vector_lanes(dtype)
-    width = VECTORS * lanes
-    line = -(-r.output_columns // width) * width
+    line = -(-r.output_columns // lanes) * lanes
     pitch = line + -(-(kernel_columns - 1) // lanes) * lanes
     blocks = -(-filters // FILTERS)
     sums = rows * r.channels * pitch
@@ -115,27 +115,36 @@ def arrange(w: np.ndarray, bias: np.ndarray | None, p: Planes, dtype: np.dtype) 
 
 
 @emitted
-def _multiply_add_pixels(typingctx, x, x_base, weights, weights_base, bias, bias_base, offsets, sums, sums_base, line):
-    """sums[f*line + j] = bias[f] + sum over k of weights[k*FILTERS + f] * x[offsets[k] + j]: one tile of f and j."""
+def _multiply_add_pixels(
+    typingctx, x, x_base, weights, weights_base, bias, bias_base, offsets, sums, sums_base, line, columns
+):  # fmt: skip
+    """sums[f*line + j] = bias[f] + sum over k of weights[k*FILTERS + f] * x[offsets[k] + j]: one tile of f and j.
+
+    It has as many j as `columns` need, in whole vectors.
+    """
 
     def codegen(context, builder, signature, args):
         at = partial(origin, context, builder, signature, args)
         source, weights, bias, sums = at(0, 1), at(2, 3), at(4, 5), at(7, 8)
         element = context.get_value_type(signature.args[0].dtype)
-        tile = Tile(builder, element, FILTERS, VECTORS)
-        tile.fill([builder.load(builder.gep(bias, [INT64(f)])) for f in range(FILTERS)])
         offsets = context.make_array(signature.args[6])(context, builder, args[6])
         count = builder.extract_value(offsets.shape, 0)
-        with cgutils.for_range(builder, count) as k:
-            row = builder.gep(weights, [builder.mul(k.index, INT64(FILTERS))])
-            pixels = builder.gep(source, [builder.load(builder.gep(offsets.data, [k.index]))])
-            tile.accumulate([builder.gep(row, [INT64(f)]) for f in range(FILTERS)], INT64(0), pixels)
         lines = [builder.gep(sums, [builder.mul(args[9], INT64(f))]) for f in range(FILTERS)]
-        tile.store_whole(lines)
+
+        def emit(vectors):
+            tile = Tile(builder, element, FILTERS, vectors)
+            tile.fill([builder.load(builder.gep(bias, [INT64(f)])) for f in range(FILTERS)])
+            with cgutils.for_range(builder, count) as k:
+                row = builder.gep(weights, [builder.mul(k.index, INT64(FILTERS))])
+                pixels = builder.gep(source, [builder.load(builder.gep(offsets.data, [k.index]))])
+                tile.accumulate([builder.gep(row, [INT64(f)]) for f in range(FILTERS)], INT64(0), pixels)
+            tile.store_whole(lines)
+
+        by_width(builder, args[10], lanes_of(element), emit)
         return context.get_dummy_value()
 
     i = types.intp
-    return types.void(x, i, weights, i, bias, i, offsets, sums, i, i), codegen
+    return types.void(x, i, weights, i, bias, i, offsets, sums, i, i, i), codegen
 
 
 @inlined
@@ -173,7 +182,7 @@ def convolve_row(scratch, base, row, r, p, weights, target):
         for number in range(p.blocks):
             _multiply_add_pixels(
                 scratch, source + j, weights.values, number * block, weights.bias, number * FILTERS, weights.offsets,
-                scratch, sums + number * FILTERS * p.line + j, p.line,
+                scratch, sums + number * FILTERS * p.line + j, p.line, p.line - j,
             )  # fmt: skip
     # With all filters in one vector, what is written too much lies where the next pixel goes.
     room = max(lanes, p.filters)

@@ -22,7 +22,7 @@ accumulators in memory. Why intrinsics and not generated source: their callers s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import llvmlite.binding as llvm
@@ -40,18 +40,22 @@ def _rows(lanes: int) -> int:
 
 
 ROWS = _rows(VECTOR_BYTES // 4)
-# And of a low tile, for what is left: enough sums at once to keep the units busy.
+# And of a low tile, for the few that may be left in the end: with fewer, sums would wait for each other.
 LOW = 4 if ROWS == 14 else ROWS
 VECTORS = 2
+
+def lanes_of(element: ir.Type) -> int:
+    """Numbers of this type to a vector."""
+    return VECTOR_BYTES // (8 if isinstance(element, ir.DoubleType) else 4)
+
 
 class Tile:
     """Emits one register tile: `rows` x `vectors` accumulators. Stack slots become registers in LLVM's first pass."""
 
     def __init__(self, builder: ir.IRBuilder, element: ir.Type, rows: int, vectors: int) -> None:
-        bytes_ = 8 if isinstance(element, ir.DoubleType) else 4
         self.builder = builder
         self.element = element
-        self.simd = Vectors(builder, element, VECTOR_BYTES // bytes_)
+        self.simd = Vectors(builder, element, lanes_of(element))
         self.rows, self.vectors = rows, vectors
         self.slots = [[cgutils.alloca_once(builder, self.simd.type) for _ in range(vectors)] for _ in range(rows)]
         self.staging = cgutils.alloca_once(builder, ir.ArrayType(element, rows * self.width))
@@ -70,6 +74,11 @@ class Tile:
         """Start each row from one number."""
         for m, _, slot in self._cells():
             self.builder.store(self.simd.spread(numbers[m]), slot)
+
+    def prefetch(self, pointers: list[ir.Value]) -> None:
+        """Ask for the memory of each row, which may not be in the caches when the sums are ready."""
+        for pointer in pointers:
+            self.simd.prefetch_vectors(pointer, self.vectors)
 
     def clear(self) -> None:
         """Start from zero."""
@@ -113,63 +122,75 @@ class Tile:
         copy_pieces(self.builder, self.element, staged, pointers, self.width, columns)
 
 
-@emitted(prefer_literal=True)
+def by_width(builder: ir.IRBuilder, columns: ir.Value, lanes: int, emit: Callable[[int], None]) -> None:
+    """Emit a tile of as many vectors as `columns` columns need: one, or `VECTORS`."""
+    with builder.if_else(builder.icmp_signed(">", columns, INT64(lanes))) as (wide, narrow):
+        with wide:
+            emit(VECTORS)
+        with narrow:
+            emit(1)
+
+
+@emitted
 def multiply_add_tile(
-    typingctx, rows, vectors,
-    a, a_base, a_rows, first, last, segments, count, length, a_step,
+    typingctx, a, a_base, a_rows, first, last, low, segments, count, length, a_step,
     b, b_base, b_jump, b_step,
     start, start_base, start_scale, out, out_base, out_rows, columns,
 ):  # fmt: skip
-    """One tile of the module's formula, for the table rows first .. first + rows - 1, none beyond `last`.
+    """One tile of the module's formula, for the table rows first .. first + ROWS - 1 (`low`: LOW), none beyond `last`.
 
-    `rows` and `vectors` are literals. a, b, start and out are flat arrays, `*_base` their first element here.
-    segments[:count] are the starts of runs of `length` values of k; `b_jump` and `b_step` are b's strides for s and k.
-    Row m goes to out[out_base + out_rows[m]], with start[start_base + start_scale * out_rows[m]] added: scale 0 with a
-    bias (or zeros), scale 1 with out itself to accumulate. `columns` of out are stored; b and start must be
-    readable to the full width of the tile.
+    a, b, start and out are flat arrays, `*_base` their first element here. segments[:count] are the starts of runs of
+    `length` values of k; `b_jump` and `b_step` are b's strides for s and k. Row m goes to out[out_base + out_rows[m]],
+    with start[start_base + start_scale * out_rows[m]] added: scale 0 with a bias (or zeros), scale 1 with out itself to
+    accumulate. `columns` of out, at most those of a tile, are stored; b and start must be readable in whole vectors.
     """
-    row_count, vector_count = rows.literal_value, vectors.literal_value
 
     def codegen(context, builder, signature, args):
         at = partial(origin, context, builder, signature, args)
-        first, last, count, length = args[5], args[6], args[8], args[9]
-        a_step, b_jump, b_step = args[10], args[13], args[14]
-        segment_table, out_table = at(7), at(20)
-        element = context.get_value_type(signature.args[2].dtype)
-        tile = Tile(builder, element, row_count, vector_count)
+        first, last, low, count, length, columns = args[3], args[4], args[5], args[7], args[8], args[20]
+        a_origin, a_table, segment_table, b_origin, start_origin, out_origin, out_table = (
+            at(0, 1), at(2), at(6), at(10, 11), at(14, 15), at(17, 18), at(19)
+        )  # fmt: skip
+        a_step, b_jump, b_step, start_scale = args[9], args[12], args[13], args[16]
+        element = context.get_value_type(signature.args[0].dtype)
 
-        rows = []
-        for m in range(row_count):
-            row = builder.add(first, INT64(m))
-            rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
-        a_table, a_origin = at(4), at(2, 3)
-        a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
-        out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
-        out_origin = at(18, 19)
-        for offset in out_offsets:
-            for n in range(0, tile.width * (8 if isinstance(element, ir.DoubleType) else 4), 64):
-                tile.simd.prefetch(builder.gep(out_origin, [builder.add(offset, INT64(n // 4))]))
-        tile.clear()
-        b_origin = at(11, 12)
-        with cgutils.for_range(builder, count) as segment:
-            a_start = builder.load(builder.gep(segment_table, [segment.index]))
-            b_start = builder.gep(b_origin, [builder.mul(segment.index, b_jump)])
-            a_place = cgutils.alloca_once_value(builder, a_start)
-            b_place = cgutils.alloca_once_value(builder, b_start)
-            with cgutils.for_range(builder, length):
-                a_offset, b_row = builder.load(a_place), builder.load(b_place)
-                tile.accumulate(a_pointers, a_offset, b_row)
-                builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
-                builder.store(builder.gep(b_row, [b_step]), b_place)
+        def emit(row_count, vector_count):
+            tile = Tile(builder, element, row_count, vector_count)
+            rows = []
+            for m in range(row_count):
+                row = builder.add(first, INT64(m))
+                rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
+            a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
+            out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
+            out_pointers = [builder.gep(out_origin, [offset]) for offset in out_offsets]
+            tile.prefetch(out_pointers)
+            tile.clear()
+            with cgutils.for_range(builder, count) as segment:
+                a_start = builder.load(builder.gep(segment_table, [segment.index]))
+                b_start = builder.gep(b_origin, [builder.mul(segment.index, b_jump)])
+                a_place = cgutils.alloca_once_value(builder, a_start)
+                b_place = cgutils.alloca_once_value(builder, b_start)
+                with cgutils.for_range(builder, length):
+                    a_offset, b_row = builder.load(a_place), builder.load(b_place)
+                    tile.accumulate(a_pointers, a_offset, b_row)
+                    builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
+                    builder.store(builder.gep(b_row, [b_step]), b_place)
+            tile.add([builder.gep(start_origin, [builder.mul(start_scale, offset)]) for offset in out_offsets])
+            tile.store(out_pointers, columns)
 
-        start_origin = at(15, 16)
-        tile.add([builder.gep(start_origin, [builder.mul(args[17], offset)]) for offset in out_offsets])
-        out_origin = at(18, 19)
-        tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], args[21])
+        lanes = lanes_of(element)
+        if LOW == ROWS:
+            by_width(builder, columns, lanes, partial(emit, ROWS))
+        else:
+            with builder.if_else(low) as (is_low, is_high):
+                with is_low:
+                    by_width(builder, columns, lanes, partial(emit, LOW))
+                with is_high:
+                    by_width(builder, columns, lanes, partial(emit, ROWS))
         return context.get_dummy_value()
 
     i = types.intp
     signature = types.void(
-        rows, vectors, a, i, a_rows, i, i, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
+        a, i, a_rows, i, i, types.boolean, segments, i, i, i, b, i, i, i, start, i, i, out, i, out_rows, i
     )
     return signature, codegen

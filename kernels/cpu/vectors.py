@@ -36,6 +36,8 @@ def _chosen_lanes() -> int:
 
 
 VECTOR_BYTES = 4 * _chosen_lanes()
+# What comes from memory at once.
+CACHE_LINE = 64
 
 
 class Vectors:
@@ -65,6 +67,11 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
         reading, all_caches, data = INT32(0), INT32(3), INT32(1)
         self.builder.call(function, [self.builder.bitcast(pointer, byte), reading, all_caches, data])
+
+    def prefetch_vectors(self, pointer: ir.Value, count: int) -> None:
+        """Ask for all cache lines of so many vectors there."""
+        for vector in range(0, count, max(1, CACHE_LINE // VECTOR_BYTES)):
+            self.prefetch(self.builder.gep(pointer, [INT64(vector * self.lanes)]))
 
     def spread(self, scalar: ir.Value) -> ir.Value:
         """The same number in every lane."""

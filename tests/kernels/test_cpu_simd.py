@@ -33,7 +33,16 @@ for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
               reference.conv2d_kernel_gradient(x, gy, kernel_size=(KH, 3), **options))
         close(cpu.conv2d_input_gradient(gy, w, input_size=(9, 11), **options),
               reference.conv2d_input_gradient(gy, w, input_size=(9, 11), **options))
-    for M, K, N in ((1, 7, 9), (20, 256, 33), (300, 17, 70)):
+    # few filters: pixels in the lanes, 7 to 38 of them: part of a vector, one, one and a part, pairs and a part
+    for W in (9, 14, 20, 40):
+        options = dict(strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1)
+        x, w = array(2, 7, W, 8), array(3, 3, 8, 4)
+        y = cpu.conv2d(x, w, None, **options)
+        close(y, reference.conv2d(x, w, None, **options))
+        close(cpu.conv2d_input_gradient(y, w, input_size=(7, W), **options),
+              reference.conv2d_input_gradient(y, w, input_size=(7, W), **options))
+    # behind tiles of 14 rows are left 1, 4, 5, 8, 9 and none
+    for M, K, N in ((1, 7, 9), (32, 40, 40), (19, 9, 5), (64, 33, 17), (23, 9, 20), (28, 9, 9), (300, 300, 70)):
         a, b = array(M, K), array(K, N)
         close(cpu.matmul(a, b), a @ b)
         close(cpu.matmul(np.asfortranarray(a), np.asfortranarray(b), b[0]), a @ b + b[0])
