@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from minicnn.layers import activations
 from minicnn.layers.activation_layers import ELU, Activation, LeakyReLU, ReLU, Softmax
-from minicnn.layers.base import Layer, registry, reset_names
+from minicnn.layers.base import Layer, registry
 from minicnn.layers.convolution import Conv2D, Conv2DTranspose, DepthwiseConv2D
 from minicnn.layers.core import Dense, Flatten, Reshape
 from minicnn.layers.inputs import Input, InputLayer
 from minicnn.layers.lambda_layer import Lambda
 from minicnn.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
+from minicnn.layers.names import reset_names
 from minicnn.layers.normalization import BatchNormalization, LocalResponseNormalization
 from minicnn.layers.pooling import (
     AveragePooling2D,

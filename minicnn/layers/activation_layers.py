@@ -9,8 +9,9 @@ from typing import Any
 import minicnn.functional as F
 from minicnn.autograd import Tensor, as_array
 from minicnn.layers import activations
+from minicnn.layers.arguments import whole_axis
 from minicnn.layers.base import Layer, registry
-from minicnn.layers.symbolic import Shape
+from minicnn.layers.shapes import Shape
 
 
 class _Elementwise(Layer):
@@ -156,7 +157,7 @@ class Softmax(_Elementwise):
 
     def __init__(self, axis: int = -1, **options: Any):
         super().__init__(**options)
-        self.axis = self.whole_axis(axis)
+        self.axis = whole_axis(axis, self)
 
     @property
     def activation(self) -> Callable[[Any], Any]:  # type: ignore[override]

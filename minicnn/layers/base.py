@@ -1,4 +1,4 @@
-"""What every layer is: weights made on first use, checked calls, a configuration, a place in a model."""
+"""What every layer is: checked calls, shapes, a configuration, a place in a model."""
 
 from __future__ import annotations
 
@@ -6,33 +6,27 @@ import functools
 import inspect
 import math
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 import minicnn.functional as F
-from minicnn import constraints, initializers, regularizers
-from minicnn import random as seeds
-from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import bfloat16, check, place, to_host
+from minicnn.autograd import Tensor, no_grad
+from minicnn.device import bfloat16, place
 from minicnn.errors import unknown_name
-from minicnn.functional.geometry import is_whole
 from minicnn.kernels.floats import is_real
-from minicnn.layers.symbolic import Node, Shape, SymbolicTensor
-from minicnn.mixed_precision import get_policy
-from minicnn.parameter import Parameter
-from minicnn.registry import Registry, arguments_of, snake_case
+from minicnn.layers.arguments import sample_shape_of
+from minicnn.layers.holding import Holder
+from minicnn.layers.shapes import Shape, is_shape_list, normal_shapes
+from minicnn.layers.symbolic import Node, SymbolicTensor
+from minicnn.registry import Registry, arguments_of
 
 registry = Registry("layer")
 
-Self = TypeVar("Self", bound="Layer")
-Kept = TypeVar("Kept", "Layer", Parameter)
 # Values that a layer is tried on at most.
 _MOST_TRIED = 2**24
 
-_name_counts: Counter[str] = Counter()
 # Building is rare and guarded by one lock, so that two threads predicting with a fresh layer build it once.
 _build_lock = threading.RLock()
 
@@ -42,27 +36,6 @@ class _CallContext(threading.local):
 
 
 _context = _CallContext()
-
-
-def reset_names() -> None:
-    """Start the numbering of automatic layer names (conv2d, conv2d_1, ...) anew."""
-    _name_counts.clear()
-
-
-def _automatic_name(class_name: str) -> str:
-    base = snake_case(class_name)
-    with _build_lock:
-        number = _name_counts[base]
-        _name_counts[base] += 1
-    return f"{base}_{number}" if number else base
-
-
-def _checked_name(name: Any, class_name: str) -> str:
-    if name is None:
-        return _automatic_name(class_name)
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"{class_name}: name must be a string of at least one character, but {name!r} came")
-    return name
 
 
 def _signs_training(call: Callable) -> bool:
@@ -82,30 +55,6 @@ def _recording_build(build: Callable) -> Callable:
     return build_and_record
 
 
-def normal_shapes(shape: Any) -> Any:
-    """A shape as a tuple of ints and None; a list or tuple of shapes as a list of them."""
-    if isinstance(shape, (list, tuple)) and shape and isinstance(shape[0], (list, tuple)):
-        return [tuple(s) for s in shape]
-    return tuple(shape)
-
-
-def is_shape_list(shape: Any) -> bool:
-    """Whether this is the list of shapes of several inputs rather than one shape."""
-    return isinstance(shape, list)
-
-
-def _kept_in(value: Any, kind: type[Kept]) -> Iterator[Kept]:
-    """The layers, or parameters, that an attribute holds: itself, or in lists, tuples and dicts."""
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _kept_in(item, kind)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _kept_in(item, kind)
-
-
 def _is_several(inputs: Any) -> bool:
     return (
         isinstance(inputs, (list, tuple))
@@ -118,7 +67,7 @@ def _on_gpu(x: Any) -> bool:
     return hasattr(x, "__cuda_array_interface__")
 
 
-class Layer:
+class Layer(Holder):
     """Base of all layers, and of your own.
 
     A subclass makes its weights in ``build(input_shape)`` with `add_weight` and computes in ``call(x)`` or
@@ -178,17 +127,8 @@ class Layer:
         for argument in unknown:
             kind: Any = type(self)
             raise TypeError(f"{kind.__name__}: {unknown_name('argument', argument, arguments_of(kind))}")
-        self._trainable_parameters: list[Parameter] = []
-        self._fixed_parameters: list[Parameter] = []
-        self._seed_sequence: np.random.SeedSequence | None = None
-        self._device = "cpu"
+        super().__init__(name, trainable, dtype)
         self.inbound_nodes: list[Node] = []
-        self.name = _checked_name(name, type(self).__name__)
-        self.dtype_policy = get_policy(dtype, self.describe())
-        #: Of the weights.
-        self.dtype = self.dtype_policy.variable_dtype
-        self._trainable = bool(trainable)
-        self.built = False
         self._build_shape: Any = None
         self._admitted_shape: Any = None
         self.sample_shape = None if input_shape is None else sample_shape_of(input_shape, "input_shape", self)
@@ -273,11 +213,6 @@ class Layer:
     def compute_dtype(self) -> str:
         """What inputs are cast to: with a mixed policy, on a GPU, "float16" or "bfloat16"; else `dtype`."""
         return self.dtype_policy.compute_dtype if self.takes_half else self.dtype
-
-    @property
-    def variable_dtype(self) -> str:
-        """The dtype of the weights."""
-        return self.dtype
 
     def _batch_shape(self, shape: tuple[int, ...]) -> Shape:
         if not shape:
@@ -401,234 +336,6 @@ class Layer:
             raise AttributeError(f"{self.describe()} has no single {what}, because {reason}")
         return self.inbound_nodes[0]
 
-    # ------------------------------------------------------------------ weights
-
-    def add_weight(
-        self,
-        shape: Sequence[int] = (),
-        initializer: Any = "glorot_uniform",
-        dtype: Any = None,
-        trainable: bool = True,
-        *,
-        regularizer: Any = None,
-        constraint: Any = None,
-        name: str | None = None,
-    ) -> Parameter:
-        """Make a weight of the layer; its array is drawn at first access.
-
-        Args:
-            shape: of the array.
-            initializer: name, instance, ``init(shape, dtype, generator)`` or ``init(shape, dtype)``.
-            dtype: the layer's where None.
-            trainable: False for state that training updates itself, such as moving statistics.
-            regularizer: adds to the loss, as a function of the weight.
-            constraint: applied to the array after each optimiser step.
-            name: shown after the layer's name: ``"conv2d/kernel"``.
-
-        Raises:
-            TypeError: the shape is no sequence of whole numbers, or the initializer takes other arguments.
-        """
-        parameter = Parameter(
-            shape=self._checked_shape(shape),
-            name=f"{self.name}/{name or 'weight'}",
-            dtype=dtype or self.dtype,
-            initializer=initializers.get(initializer),
-            trainable=trainable and self._trainable,
-            regularizer=regularizers.get(regularizer),
-            constraint=constraints.get(constraint),
-            seed_sequence=self._take_seed().spawn(1)[0],
-        ).to(self._device)
-        (self._trainable_parameters if trainable else self._fixed_parameters).append(parameter)
-        return parameter
-
-    def _checked_shape(self, shape: Any) -> tuple[int, ...]:
-        if not isinstance(shape, (tuple, list)) or not all(map(is_whole, shape)):
-            raise TypeError(f"{self.describe()}: add_weight: shape must be a tuple of whole numbers, got {shape!r}")
-        return tuple(int(size) for size in shape)
-
-    @property
-    def seed_sequence(self) -> np.random.SeedSequence | None:
-        """Where the layer's random numbers come from; the model that adopts a layer sets it."""
-        return self._seed_sequence
-
-    @seed_sequence.setter
-    def seed_sequence(self, sequence: np.random.SeedSequence | None) -> None:
-        self._seed_sequence = sequence
-        for layer in self.sublayers:
-            layer.seed_sequence = None if sequence is None else sequence.spawn(1)[0]
-
-    def _take_seed(self) -> np.random.SeedSequence:
-        if self._seed_sequence is None:
-            self.seed_sequence = seeds.spawn()
-        return self._seed_sequence  # type: ignore[return-value]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        before = self.__dict__.get(name)
-        if isinstance(value, (Layer, Parameter, list, tuple, dict)):
-            self._adopt(value)
-        object.__setattr__(self, name, value)
-        if isinstance(before, Parameter) and before is not value:
-            self._release(before, value)
-
-    def __delattr__(self, name: str) -> None:
-        before = self.__dict__.get(name)
-        object.__delattr__(self, name)
-        if isinstance(before, Parameter):
-            self._release(before, None)
-
-    def _adopt(self, value: Any) -> None:
-        if "_trainable_parameters" not in self.__dict__:
-            if isinstance(value, (Layer, Parameter)):
-                raise RuntimeError(f"{type(self).__name__}: call super().__init__() before layers or weights are set")
-            return
-        if isinstance(value, Parameter):
-            known = self._trainable_parameters + self._fixed_parameters
-            if not any(value is p for p in known):
-                (self._trainable_parameters if value.trainable else self._fixed_parameters).append(value)
-        else:
-            for layer in _kept_in(value, Layer):
-                self._settle(layer)
-
-    def _release(self, parameter: Parameter, successor: Any) -> None:
-        """Let go of a weight that no attribute holds any more; what took its name takes its place among the weights."""
-        lists = (self._trainable_parameters, self._fixed_parameters)
-        attributes = [value for value in self.__dict__.values() if not any([value is known for known in lists])]
-        if any(kept is parameter for value in attributes for kept in _kept_in(value, Parameter)):
-            return
-        for known in lists:
-            others = [kept for kept in known if kept is not successor]
-            for number, kept in enumerate(others):
-                if kept is parameter:
-                    others[number : number + 1] = [successor] if len(others) < len(known) else []
-                    known[:] = others
-                    break
-
-    def _settle(self, layer: Layer) -> None:
-        """Let a new sublayer draw from this layer's seed, unless it has one; where one is on a GPU, both are."""
-        sequence = self.__dict__.get("_seed_sequence")
-        if sequence is not None and layer._seed_sequence is None:
-            layer.seed_sequence = sequence.spawn(1)[0]
-        if layer.device != self._device:
-            (self if self._device == "cpu" else layer).to("cuda")
-
-    @property
-    def sublayers(self) -> list[Layer]:
-        """The layers kept in this layer's attributes, each once, in the order they were set."""
-        found: dict[int, Layer] = {}
-        for value in self.__dict__.values():
-            # Most are nothing of the kind.
-            if isinstance(value, (Layer, list, tuple, dict)):
-                for layer in _kept_in(value, Layer):
-                    found.setdefault(id(layer), layer)
-        return list(found.values())
-
-    @property
-    def weights(self) -> list[Parameter]:
-        """All weights: the layer's own (trainable before others), then those of its sublayers."""
-        found = {id(p): p for p in self._trainable_parameters + self._fixed_parameters}
-        for layer in self.sublayers:
-            for parameter in layer.weights:
-                found.setdefault(id(parameter), parameter)
-        return list(found.values())
-
-    @property
-    def device(self) -> str:
-        """Where the weights live, or will: "cpu" or "cuda"."""
-        return self._device
-
-    def to(self: Self, device: str) -> Self:
-        """Move all weights, those to come included, to a device, "cpu" or "cuda"; give the layer itself.
-
-        What is fed to the layer must live there too; `Model.fit`, `evaluate` and `predict` bring it there. An
-        optimizer's state follows at its next step.
-
-        Raises:
-            ValueError: no such device.
-            DeviceError: "cuda", and no GPU can be used; the message says why.
-        """
-        check(f"{self.describe()}.to", device)
-        for parameter in self._trainable_parameters + self._fixed_parameters:
-            parameter.to(device)
-        self._device = device
-        for layer in self.sublayers:
-            layer.to(device)
-        return self
-
-    @property
-    def trainable_weights(self) -> list[Parameter]:
-        """Weights that an optimiser moves."""
-        if not self._trainable:
-            return []
-        found = {id(p): p for p in self._trainable_parameters if p.trainable}
-        for layer in self.sublayers:
-            for parameter in layer.trainable_weights:
-                found.setdefault(id(parameter), parameter)
-        return list(found.values())
-
-    @property
-    def non_trainable_weights(self) -> list[Parameter]:
-        """All other weights."""
-        moved = {id(p) for p in self.trainable_weights}
-        return [p for p in self.weights if id(p) not in moved]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training moves the layer's weights. Setting it sets all sublayers too."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for parameter in self._trainable_parameters:
-            parameter.trainable = self._trainable
-        for layer in self.sublayers:
-            layer.trainable = self._trainable
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all weights as NumPy arrays, in the order of `weights`."""
-        return [np.array(p.numpy()) for p in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights by these arrays, in the order of `weights`.
-
-        Raises:
-            ValueError: where their number or a shape differs; nothing is changed then.
-        """
-        parameters = self.weights
-        arrays = [to_host(as_array(w)) for w in weights]
-        if len(arrays) != len(parameters):
-            hint = "" if self.built or parameters else " (it is not built yet: call it, or build(input_shape), first)"
-            raise ValueError(
-                f"{self.describe()}: set_weights expects {len(parameters)} arrays {[p.shape for p in parameters]}, "
-                f"but {len(arrays)} came: {[a.shape for a in arrays]}{hint}"
-            )
-        for parameter, array in zip(parameters, arrays, strict=True):
-            if parameter.shape != array.shape:
-                raise ValueError(
-                    f"{self.describe()}: set_weights expects shape {parameter.shape} for {parameter.name}, "
-                    f"but {array.shape} came"
-                )
-        for parameter, array in zip(parameters, arrays, strict=True):
-            parameter.data = array.astype(parameter.dtype)
-
-    def count_params(self) -> int:
-        """Number of scalars in all weights."""
-        if not self.built and not self.weights:
-            raise ValueError(f"{self.describe()} has no weights yet: call it, or build(input_shape), first")
-        return sum(p.size for p in self.weights)
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """One scalar `Tensor` per regularised trainable weight, to be added to the loss."""
-        return [p.regularizer(p) for p in self.trainable_weights if p.regularizer is not None]
-
-    def get_state(self) -> dict[str, int]:
-        """What resuming needs beside the weights (counters of random masks)."""
-        return {}
-
-    def set_state(self, state: dict[str, int]) -> None:
-        """Put back what `get_state` gave."""
-
     # ------------------------------------------------------------ configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -643,43 +350,9 @@ class Layer:
         """Make a layer from `get_config`'s dictionary."""
         return cls(**config)
 
-    def positive(self, value: Any, argument: str) -> int:
-        """The value as an int; ValueError naming the argument unless it is a whole number above 0."""
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{self.describe()}: {argument} must be a whole number above 0, but {value!r} came")
-        return int(value)
-
-    def number(self, value: Any, argument: str, least: float, most: float = math.inf) -> float:
-        """The value as a float; ValueError naming the argument unless it is a number from `least` to `most`."""
-        if not isinstance(value, (int, float, np.number)) or not least <= value <= most:
-            wanted = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
-            raise ValueError(f"{self.describe()}: {argument} must be a number {wanted}, but {value!r} came")
-        return float(value)
-
-    def whole_axis(self, axis: Any) -> int:
-        """The axis as an int, also from a list of one, as Keras 2 has it; ValueError for anything else."""
-        value = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-        if not is_whole(value):
-            raise ValueError(f"{self.describe()}: axis must be a whole number, but {axis!r} came")
-        return int(value)
-
-    def describe(self) -> str:
-        """Class and name, as messages begin."""
-        return f"{type(self).__name__} '{self.name}'"
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     def __getstate__(self) -> dict[str, Any]:
         # Nodes sign in again by themselves, see Node.__setstate__.
         return {**self.__dict__, "inbound_nodes": []}
-
-
-def sample_shape_of(shape: Any, argument: str, layer: Layer) -> Shape:
-    """A size or a sequence of sizes, None where open, as a tuple; ValueError naming the argument for anything else."""
-    sizes = [shape] if is_whole(shape) or not isinstance(shape, Iterable) else list(shape)
-    if shape is None or not all(size is None or (is_whole(size) and size >= 0) for size in sizes):
-        raise ValueError(
-            f"{layer.describe()}: {argument} must hold the sizes of one sample, None where open, but {shape!r} came"
-        )
-    return tuple(None if size is None else int(size) for size in sizes)

@@ -12,9 +12,10 @@ from typing import Any
 import minicnn.functional as F
 from minicnn.autograd import Tensor
 from minicnn.functional.convolution import check_algorithm, transposed_axis
+from minicnn.layers.arguments import positive
 from minicnn.layers.base import registry
+from minicnn.layers.shapes import Shape
 from minicnn.layers.spatial import SpatialLayer, WindowLayer, pair, product
-from minicnn.layers.symbolic import Shape
 from minicnn.layers.weighted import WeightedLayer
 
 
@@ -144,8 +145,8 @@ class Conv2D(_Convolution):
             bias_constraint=bias_constraint,
             **options,
         )
-        self.filters = self.positive(filters, "filters")
-        self.groups = self.positive(groups, "groups")
+        self.filters = positive(filters, "filters", self)
+        self.groups = positive(groups, "groups", self)
         if self.filters % self.groups:
             raise ValueError(
                 f"{self.describe()}: filters must be a multiple of groups, but filters={filters}, groups={groups} came"
@@ -246,7 +247,7 @@ class DepthwiseConv2D(_Convolution):
             bias_constraint=bias_constraint,
             **options,
         )
-        self.depth_multiplier = self.positive(depth_multiplier, "depth_multiplier")
+        self.depth_multiplier = positive(depth_multiplier, "depth_multiplier", self)
 
     def build(self, input_shape: Any) -> None:
         """Make kernel and bias."""
@@ -334,7 +335,7 @@ class Conv2DTranspose(_Convolution):
             bias_constraint=bias_constraint,
             **options,
         )
-        self.filters = self.positive(filters, "filters")
+        self.filters = positive(filters, "filters", self)
         self.output_padding = None if output_padding is None else pair(output_padding, "output_padding", self, least=0)
 
     def build(self, input_shape: Any) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import minicnn.functional as F
 from minicnn.autograd import Tensor
 from minicnn.functional.geometry import is_whole
+from minicnn.layers.arguments import positive
 from minicnn.layers.base import Layer, registry
+from minicnn.layers.shapes import Shape
 from minicnn.layers.spatial import data_format_of, product
-from minicnn.layers.symbolic import Shape
 from minicnn.layers.weighted import WeightedLayer
 
 
@@ -60,7 +61,7 @@ class Dense(WeightedLayer):
             bias_constraint=bias_constraint,
             **options,
         )
-        self.units = self.positive(units, "units")
+        self.units = positive(units, "units", self)
 
     def build(self, input_shape: Any) -> None:
         """Make kernel and bias."""

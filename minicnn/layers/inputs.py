@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minicnn.layers.base import Layer, registry, sample_shape_of
+from minicnn.layers.arguments import positive, sample_shape_of
+from minicnn.layers.base import Layer, registry
 from minicnn.layers.symbolic import Node, SymbolicTensor
 
 
@@ -33,7 +34,7 @@ class InputLayer(Layer):
     ):
         super().__init__(name=name, dtype=dtype or "float32", **options)
         self.shape = sample_shape_of(shape, "shape", self)
-        self.batch_size = None if batch_size is None else self.positive(batch_size, "batch_size")
+        self.batch_size = None if batch_size is None else positive(batch_size, "batch_size", self)
         self.built = True
         self._build_shape = (self.batch_size, *self.shape)
         Node(self, [], [self._build_shape], dtype=self.dtype)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import minicnn.functional as F
-from minicnn.layers.base import Layer, is_shape_list, registry
-from minicnn.layers.symbolic import Shape
+from minicnn.layers.base import Layer, registry
+from minicnn.layers.shapes import Shape, is_shape_list
 
 
 @registry.register()

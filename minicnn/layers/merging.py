@@ -7,8 +7,9 @@ from typing import Any
 
 import minicnn.functional as F
 from minicnn.autograd import Tensor
-from minicnn.layers.base import Layer, is_shape_list, registry
-from minicnn.layers.symbolic import Shape
+from minicnn.layers.arguments import whole_axis
+from minicnn.layers.base import Layer, registry
+from minicnn.layers.shapes import Shape, is_shape_list
 
 
 class _Merge(Layer):
@@ -148,7 +149,7 @@ class Concatenate(_Merge):
 
     def __init__(self, axis: int = -1, **options: Any):
         super().__init__(**options)
-        self.axis = self.whole_axis(axis)
+        self.axis = whole_axis(axis, self)
 
     def merged(self, input_shape: list[Shape]) -> Shape:
         """Give the common shape, with the sizes along the axis added up."""

@@ -8,9 +8,10 @@ import minicnn.functional as F
 from minicnn import constraints, initializers, regularizers
 from minicnn.autograd import Tensor
 from minicnn.kernels.moving_average import move_average
+from minicnn.layers.arguments import number, whole_axis
 from minicnn.layers.base import Layer, registry
+from minicnn.layers.shapes import Shape
 from minicnn.layers.spatial import SpatialLayer
-from minicnn.layers.symbolic import Shape
 from minicnn.parameter import Parameter
 
 
@@ -55,9 +56,9 @@ class BatchNormalization(Layer):
         **options: Any,
     ):
         super().__init__(**options)
-        self.axis = self.whole_axis(axis)
-        self.momentum = self.number(momentum, "momentum", 0, 1)
-        self.epsilon = self.number(epsilon, "epsilon", 0)
+        self.axis = whole_axis(axis, self)
+        self.momentum = number(momentum, "momentum", self, least=0, most=1)
+        self.epsilon = number(epsilon, "epsilon", self, least=0)
         self.center = bool(center)
         self.scale = bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)

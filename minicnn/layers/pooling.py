@@ -9,8 +9,8 @@ import numpy as np
 import minicnn.functional as F
 from minicnn.autograd import Tensor
 from minicnn.layers.base import registry
+from minicnn.layers.shapes import Shape
 from minicnn.layers.spatial import SpatialLayer, WindowLayer, border_of
-from minicnn.layers.symbolic import Shape
 
 
 class _Pooling(WindowLayer):

@@ -12,8 +12,9 @@ from minicnn import random as seeds
 from minicnn.autograd import Tensor
 from minicnn.device import array_module
 from minicnn.kernels.varying import vary
+from minicnn.layers.arguments import number
 from minicnn.layers.base import Layer, registry
-from minicnn.layers.symbolic import Shape
+from minicnn.layers.shapes import Shape
 
 
 @registry.register()
@@ -39,7 +40,7 @@ class Dropout(Layer):
         **options: Any,
     ):
         super().__init__(**options)
-        self.rate = self.number(rate, "rate", 0, 1)
+        self.rate = number(rate, "rate", self, least=0, most=1)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = seed
         self._key: int | None = None

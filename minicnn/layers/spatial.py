@@ -14,7 +14,7 @@ from minicnn.autograd import Tensor
 from minicnn.functional.geometry import is_whole
 from minicnn.kernels.geometry import effective_size, output_size
 from minicnn.layers.base import Layer
-from minicnn.layers.symbolic import Shape
+from minicnn.layers.shapes import Shape
 
 Pair = tuple[int, int]
 Padding = str | tuple[Pair, Pair]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from minicnn.layers.shapes import Shape
+
 if TYPE_CHECKING:
     from minicnn.layers.base import Layer
-
-Shape = tuple[int | None, ...]
 
 _node_numbers = itertools.count()
 
