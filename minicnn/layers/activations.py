@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import minicnn.functional as F
+from minicnn.layers.base import Layer
+from minicnn.layers.base import registry as layers
 from minicnn.registry import Registry
 
 registry = Registry("activation")
@@ -75,8 +77,6 @@ def get(identifier: Any) -> Callable[[Any], Any]:
     if identifier is None:
         return linear
     if isinstance(identifier, dict):
-        from minicnn.layers.base import registry as layers
-
         return layers.get(identifier)
     return registry.get(identifier)
 
@@ -87,7 +87,4 @@ def serialize(activation: Callable[[Any], Any]) -> Any:
     Raises:
         ValueError: for a function that is not registered.
     """
-    from minicnn.layers.base import Layer
-    from minicnn.layers.base import registry as layers
-
     return layers.serialize(activation) if isinstance(activation, Layer) else registry.serialize(activation)
