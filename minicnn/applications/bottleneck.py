@@ -35,7 +35,7 @@ from minicnn.data.pictures.sources import PictureSource, Skipped
 from minicnn.data.sets.cache import cache_folder
 from minicnn.layers import Input
 from minicnn.models import Model, Sequential
-from minicnn.models.model import serialize_layer
+from minicnn.models.serialization import serialize_layer
 from minicnn.progress import ProgressLine
 
 Preprocess = Callable[[NDArray[np.float32]], NDArray[Any]]

@@ -8,7 +8,8 @@ from typing import Any
 from minicnn.layers import Input, InputLayer, Layer, SymbolicTensor, registry
 from minicnn.models.diagnosis import explain_failure
 from minicnn.models.graph import Graph, from_wiring
-from minicnn.models.model import Model, deserialize_layer, serialize_layer
+from minicnn.models.model import Model
+from minicnn.models.serialization import deserialize_layer, serialize_layer
 
 
 @registry.register()

@@ -15,7 +15,7 @@ from minicnn.fusion import Block
 from minicnn.layers import InputLayer, Layer
 
 if TYPE_CHECKING:
-    from minicnn.models.model import Model
+    from minicnn.models.network import Network
 
 _HEADINGS = ("Layer (type)", "Output shape", "Parameters", "Bytes", "Multiply-adds")
 _GAP = "  "
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def print_summary(
-    model: Model,
+    model: Network,
     line_length: int | None,
     print_fn: Callable[[str], Any],
     expand_nested: bool = False,
@@ -67,7 +67,7 @@ def print_summary(
             print_fn(line)
 
 
-def summary_rows(model: Model, expand_nested: bool = False) -> Iterator[Row]:
+def summary_rows(model: Network, expand_nested: bool = False) -> Iterator[Row]:
     """Give one row for each use of a layer, in the order in which they run."""
     counted: set[int] = set()
     graph = model.graph
@@ -153,7 +153,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     return _GAP.join(parts).rstrip()
 
 
-def _totals(model: Model, rows: list[Row]) -> Iterator[str]:
+def _totals(model: Network, rows: list[Row]) -> Iterator[str]:
     weights = model.weights
     if not weights and any(row.parameters is None for row in rows):
         yield "The weights come with the first data, or with build(input_shape)."
@@ -172,7 +172,7 @@ def _totals(model: Model, rows: list[Row]) -> Iterator[str]:
     yield f"Multiply-adds per sample: {_number(work)}"
 
 
-def _blocks(model: Model) -> Iterator[str]:
+def _blocks(model: Network) -> Iterator[str]:
     """The blocks of layers that run as one."""
     blocks = [] if model.graph is None else [s.layer for s in model.graph.fused_steps if isinstance(s.layer, Block)]
     if not model.fused or not blocks:

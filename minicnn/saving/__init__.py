@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.models.model import serialize_layer
+from minicnn.models.serialization import serialize_layer
 from minicnn.saving import h5_models, h5_weights, keras_archive, keras_weights, native, weights
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_graph import describe_layer

@@ -11,7 +11,7 @@ from typing import Any
 
 from minicnn.layers import Layer
 from minicnn.models import Model, Sequential
-from minicnn.models.model import serialize_layer
+from minicnn.models.serialization import serialize_layer
 from minicnn.saving.errors import ModelFileError
 from minicnn.saving.keras_objects import Custom, Description, class_name, from_keras, plain, to_keras
 from minicnn.saving.keras_order import keras_layers
@@ -131,7 +131,7 @@ class _Wiring:
 
 
 def read_layer(description: Any, custom: Custom, depth: int = 0) -> Description:
-    """Turn Keras' description of a layer or a model into that of `minicnn.models.model.serialize_layer`.
+    """Turn Keras' description of a layer or a model into that of `minicnn.models.serialization.serialize_layer`.
 
     Raises:
         ModelFileError: it is damaged, or has something that minicnn does not have.

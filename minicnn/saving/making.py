@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn import losses, metrics, optimizers
 from minicnn.models import Model
-from minicnn.models.model import deserialize_layer
+from minicnn.models.serialization import deserialize_layer
 from minicnn.registry import map_leaves
 from minicnn.saving.containers import LARGEST_DESCRIPTION
 from minicnn.saving.errors import ModelFileError

@@ -19,7 +19,7 @@ import numpy as np
 
 import minicnn
 from minicnn.models import Model
-from minicnn.models.model import serialize_layer
+from minicnn.models.serialization import serialize_layer
 from minicnn.saving import weights
 from minicnn.saving.containers import open_zip, read_description, read_member, write_zip
 from minicnn.saving.errors import ModelFileError, refusing
