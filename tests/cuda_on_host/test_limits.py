@@ -159,6 +159,17 @@ def test_more_columns_than_a_grid_has_room_for_are_refused(cupy: Any) -> None:
         kernels.matmul(cupy.empty((1, 1), np.float32), cupy.empty((1, 2_097_121), np.float32))
 
 
+def test_a_grid_has_room_for_sums_over_rows_of_any_number_and_length(cupy: Any) -> None:
+    """Along its second axis that is 65,535 blocks."""
+    dispatch.load("cuda")
+    from minicnn.kernels.cuda import arrays, columns
+
+    for pieces in (1, 2, 3, 5, 9, 17, 33, 65, 2_097_121, arrays.MOST_ELEMENTS):
+        for rows in (1, 2, 1000, arrays.MOST_ELEMENTS // pieces):
+            (first, second), _, _ = columns._cut(rows, pieces)
+            assert first < 2**31 and second <= 65_535, (rows, pieces)
+
+
 @pytest.mark.gpu
 def test_reference_serves_device_arrays_by_plain_array_code(cupy: Any) -> None:
     Settings.launched.clear()
