@@ -462,6 +462,7 @@ class Device:
 cuda = types.SimpleNamespace(
     Device=Device,
     runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+    nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
     is_available=lambda: True,
     get_current_stream=streams.current,
     Stream=streams.Stream,
