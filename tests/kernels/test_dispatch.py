@@ -198,7 +198,7 @@ def test_a_reason_of_many_lines_is_said_in_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(dispatch, "_modules", {})
     monkeypatch.setattr(dispatch, "_failures", {})
     monkeypatch.setattr(dispatch.importlib, "import_module", fail)
-    with pytest.raises(kernels.KernelsUnavailable, match=r"ImportError: ==== Failed to import something\. ====\. Cure: "):
+    with pytest.raises(kernels.KernelsUnavailable, match=r"ImportError: ==== Failed to import something\. ====\. Cure"):
         dispatch.load("cpu")
 
 
