@@ -90,7 +90,8 @@ def load(name: str) -> ModuleType:
                 _modules[name] = importlib.import_module(f"minicnn.kernels.{name}")
             except Exception as error:
                 cure = 'use_kernels("reference")' if name == "cuda" else _NUMBA_CURE
-                _failures[name] = f"the {name!r} kernels cannot run here: {type(error).__name__}: {error}. Cure: {cure}"
+                said = " ".join(f"{type(error).__name__}: {error}".split())  # some say it in many lines
+                _failures[name] = f"the {name!r} kernels cannot run here: {said}. Cure: {cure}"
                 raise KernelsUnavailable(_failures[name]) from error
             if name == "cpu" and _threads is not None:
                 _modules[name].set_num_threads(_threads)

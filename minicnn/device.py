@@ -108,10 +108,31 @@ def why_no_gpu() -> str | None:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         text = _one_line(error)
+        if _has_no_driver(cupy):
+            return f"there is no NVIDIA driver, or none that CuPy {cupy.__version__} finds: {text}"
         if "Insufficient" in text:
             return f"the NVIDIA driver is too old for CuPy {cupy.__version__}: {text}; update it, or install [cuda12]"
         return f"the NVIDIA driver does not answer: {text}"
-    return None if count else "the driver finds no GPU"
+    return _why_no_compiler(cupy) if count else "the driver finds no GPU"
+
+
+def _has_no_driver(cupy: Any) -> bool:
+    """Whether CUDA says so: without any, CuPy calls it insufficient."""
+    try:
+        return bool(cupy.cuda.runtime.driverGetVersion() == 0)
+    except Exception:
+        return False
+
+
+def _why_no_compiler(cupy: Any) -> str | None:
+    """None where CuPy has what compiles kernels, which it looks for when it first needs it."""
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        # "cupy-cuda13x" brings none, "cupy-cuda13x[ctk]" does.
+        cure = f"cupy-cuda{cupy.cuda.runtime.runtimeGetVersion() // 1000}x[ctk]"
+        return f'CuPy finds no compiler for kernels: {_one_line(error)}; python -m pip install "{cure}"'
+    return None
 
 
 @lru_cache(maxsize=1)

@@ -37,9 +37,9 @@ __global__ void sum_columns(
     const T* x, const T* factor, const Wide<T>* mean, Wide<T>* sums, int rows, int columns, int block_rows
 ) {
     __shared__ Shared<Wide<T>, THREADS * N> partial;
-    int column = blockIdx.y * blockDim.x + threadIdx.x;
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
     int line = threadIdx.y, lines = blockDim.y, thread = line * blockDim.x + threadIdx.x;
-    int first = blockIdx.x * block_rows, last = min(first + block_rows, rows);
+    int first = blockIdx.y * block_rows, last = min(first + block_rows, rows);
     Wide<T> sum[AHEAD][N] = {};
     if (column < columns) {
         Wide<T> middle[N] = {};
@@ -68,7 +68,7 @@ __global__ void sum_columns(
             partial[c * THREADS + thread] = sum[0][c];
         }
     }
-    if (line == 0 && column < columns) store(sums, (int64)blockIdx.x * columns + column, sum[0]);
+    if (line == 0 && column < columns) store(sums, (int64)blockIdx.y * columns + column, sum[0]);
 }
 
 // `count` and `columns` count N numbers as one.

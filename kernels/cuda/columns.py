@@ -27,13 +27,14 @@ def _cut(rows: int, pieces: int) -> tuple[tuple[int, int], tuple[int, int], int]
     """Grid, block, and rows of a block, for so many rows of so many pieces, each a thread's.
 
     >>> _cut(50176, 8), _cut(128, 10)
-    (((98, 1), (8, 32), 512), ((1, 1), (16, 16), 256))
+    (((1, 98), (8, 32), 512), ((1, 1), (16, 16), 256))
     """
     across = min(1 << (pieces - 1).bit_length(), MOST_ACROSS)
     lines, groups = THREADS // across, -(-pieces // across)
     share = -(-rows * groups // (lines * WANTED_BLOCKS))
     block_rows = lines * min(max(share, LEAST_ROWS), MOST_ROWS)
-    return (-(-rows // block_rows), groups), (across, lines), block_rows
+    # Along the second axis a grid has room for few: of what `check_count` allows, rows never need half as many.
+    return (groups, -(-rows // block_rows)), (across, lines), block_rows
 
 
 def column_sums(x: Array, term: str = "Itself", factor: Array | None = None, mean: Array | None = None) -> Array:
@@ -47,7 +48,7 @@ def column_sums(x: Array, term: str = "Itself", factor: Array | None = None, mea
     width = at_once(columns)
     while True:
         grid, block, block_rows = _cut(rows, columns // width)
-        sums = cupy.empty((grid[0], columns), wide(x.dtype))
+        sums = cupy.empty((grid[1], columns), wide(x.dtype))
         sizes = np.int32(rows), np.int32(columns // width), np.int32(block_rows)
         _sums[REAL[x.dtype], term, width](grid, block, (x, factor, mean, sums, *sizes))
         if len(sums) == 1:

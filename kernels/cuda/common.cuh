@@ -91,6 +91,7 @@ template <int N, class T>
 __device__ __forceinline__ void load(Wide<T> (&to)[N], const T* from, int64 i = 0) {
     typedef Several<T, N> Piece;
     HOST_CHECK(reinterpret_cast<uintptr_t>(from) % alignof(Piece) == 0, "an array that does not begin with a piece");
+    HOST_CHECK(host_holds(reinterpret_cast<const Piece*>(from) + i, sizeof(Piece)), "a read beside an array");
     Piece piece = reinterpret_cast<const Piece*>(from)[i];
     for (int k = 0; k < N; ++k) to[k] = piece.cells[k];
 }

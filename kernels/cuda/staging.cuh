@@ -9,6 +9,7 @@
 template <int COUNT, class T, int N>
 __device__ __forceinline__ void copy_async(Shared<T, N>& shared, int i, const T* from, bool inside) {
     HOST_CHECK(!inside || reinterpret_cast<uintptr_t>(from) % (COUNT * sizeof(T)) == 0, "a copy that is not aligned");
+    HOST_CHECK(!inside || host_holds(from, COUNT * sizeof(T)), "a read beside an array");
 #if defined(CUDA_ON_HOST)
     shared.arrive(i, inside ? from : nullptr, COUNT);
 #elif __CUDA_ARCH__ >= 800

@@ -10,7 +10,7 @@ import numpy as np
 import minicnn.functional as F
 from minicnn import losses
 from minicnn.autograd import Tensor, as_array, no_grad
-from minicnn.device import device_of
+from minicnn.device import DeviceMemoryError, device_of
 from minicnn.functional.geometry import whole
 from minicnn.kernels.samples import is_finite
 from minicnn.losses.crossentropy import check_class_numbers, check_within
@@ -146,3 +146,15 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
         if not is_finite(as_array(value)):
             return tensor.node.layer.describe()
     return None
+
+
+def explain_memory(model: Model, error: MemoryError, where: str, batch_size: int) -> None:
+    """Raise, in place of an error that says a GPU's memory is full, one that says where, and which batch should fit.
+
+    Where that cannot be said, or has been said already, nothing is raised.
+
+    Raises:
+        DeviceMemoryError: it can be said.
+    """
+    if model.device != "cpu" and model.graph is not None and not isinstance(error, DeviceMemoryError):
+        raise model.graph.explain_memory(where, batch_size) from error

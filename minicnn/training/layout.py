@@ -13,9 +13,13 @@ from minicnn.autograd import as_array
 from minicnn.device import native, place
 from minicnn.models import Sequential
 from minicnn.models.diagnosis import fits
+from minicnn.training.checks import explain_memory
 
 if TYPE_CHECKING:
     from minicnn.models import Model
+
+# Where a GPU's memory may be full, as messages call it.
+ON_THE_WAY = "the batch's way there"
 
 
 class Layout:
@@ -132,7 +136,11 @@ def arrange(model: Model, arrays: Sequence[Any]) -> Any:
     """Give a model's input arrays as it takes them: on the GPU where it lives there, and alone or in a list."""
     takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
     if model.device != "cpu":
-        arrays = [place(array, model.device) for array in arrays]
+        try:
+            arrays = [place(array, model.device) for array in arrays]
+        except MemoryError as error:
+            explain_memory(model, error, ON_THE_WAY, len(arrays[0]))
+            raise
     return list(arrays) if takes_list else arrays[0]
 
 

@@ -30,7 +30,9 @@ from minicnn.kernels.tf32 import tf32_is_used
 from minicnn.kernels.varying import DeviceNumbers
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batch import Batch, Taken
+from minicnn.training.checks import explain_memory
 from minicnn.training.layer_states import draw_again, next_masks
+from minicnn.training.layout import ON_THE_WAY
 from minicnn.training.ours import has_our_activation, is_ours
 from minicnn.training.repeated import alike
 from minicnn.training.update import is_updated_by_kernels, settings
@@ -86,8 +88,8 @@ class StepGraphs:
         try:
             came = iter(unpack(self._uploads.send(sent), sent) if sent else ())
         except MemoryError as error:
-            graph = self.trainer.model.graph
-            raise error if graph is None else graph.explain_memory("the batch's way there", batch.size) from error
+            explain_memory(self.trainer.model, error, ON_THE_WAY, batch.size)
+            raise
         return batch.like([next(came) if device_of(array) == "cpu" else array for array in there])
 
     def _find(self, shape: Any, batch: Batch, parts: Sequence[Any]) -> StepGraph | None:

@@ -20,7 +20,7 @@ from minicnn.device import array_module, device_of
 from minicnn.registry import map_leaves
 from minicnn.training import checks
 from minicnn.training.batch import Batch, BatchRun, Selection
-from minicnn.training.layout import arrange
+from minicnn.training.layout import ON_THE_WAY, arrange
 from minicnn.training.ours import is_our_metric
 from minicnn.training.outputs import Output, known_loss, known_metric, make_outputs, serialize
 from minicnn.training.recorded_predictions import Predictions
@@ -221,6 +221,13 @@ class Trainer:
 
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""
+        try:
+            self._make_step(batch)
+        except MemoryError as error:
+            checks.explain_memory(self.model, error, "the loss, a metric or the optimizer's step", batch.size)
+            raise
+
+    def _make_step(self, batch: Batch) -> None:
         replay = None if self._replays is None else self._replays.find(batch)
         if isinstance(replay, WholeStep):
             logits, value = replay.run(batch.x[0], batch.y[0])  # type: ignore[index]
@@ -248,9 +255,8 @@ class Trainer:
         try:
             loss.backward(self._one(loss))
         except MemoryError as error:
-            if self.model.device == "cpu" or self.model.graph is None:
-                raise
-            raise self.model.graph.explain_memory("the way back", batch.size) from error
+            checks.explain_memory(self.model, error, "the way back", batch.size)
+            raise
 
     def _one(self, loss: Tensor) -> Tensor | None:
         """What the way back begins with, kept on a GPU, where each step would have to make it anew."""
@@ -275,15 +281,23 @@ class Trainer:
         with no_grad():
             output = None if self._tests is None else self._tests.compute(self.model, batch.x)
             predictions = self._forward(batch.x, training=False) if output is None else [Tensor(output)]
-            value = number(self._loss(batch, predictions))
-            self.means.add(batch, predictions, value)
+            try:
+                value = number(self._loss(batch, predictions))
+                self.means.add(batch, predictions, value)
+            except MemoryError as error:
+                checks.explain_memory(self.model, error, "the loss or a metric", batch.size)
+                raise
 
     def _placed(self, batch: Batch) -> Batch:
         """The batch where the model lives."""
         if self.model.device == "cpu":
             return batch
         self._check_before_sending(batch)
-        return batch.to(self.model.device)
+        try:
+            return batch.to(self.model.device)
+        except MemoryError as error:
+            checks.explain_memory(self.model, error, ON_THE_WAY, batch.size)
+            raise
 
     def _check_before_sending(self, batch: Batch) -> None:
         """Look at targets before they leave the host."""

@@ -46,8 +46,8 @@ def library(source: str, kernels: tuple[str, ...]) -> ctypes.CDLL:
     loaded.find_kernel.argtypes = [ctypes.c_char_p]
     loaded.parameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
     loaded.launch_kernel.argtypes = [
-        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_char_p,
-        ctypes.c_size_t,
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int,
+        ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t,
     ]  # fmt: skip
     return loaded
 

@@ -109,10 +109,17 @@ struct Region {
     }
 };
 
+// Memory of the device.
+struct Span {
+    std::uintptr_t begin, end;
+};
+
 // What one launch is about: shared by the operating-system threads that run its blocks.
 struct Launch {
     void (*kernel)(void**);
     void** arguments;
+    const Span* arrays;  // that are among the arguments
+    int array_count;
     Index3 grid, block;
     int order;
     std::atomic<unsigned> next{0};
@@ -215,6 +222,19 @@ public:
         }
         if (regions_[number].size != size) fail("threads of a block declare different shared memory");
         return regions_[number].begin();
+    }
+
+    // Whether so many bytes lie in an array, or in the block's shared memory.
+    bool holds(const void* memory, std::size_t bytes) {
+        auto begin = reinterpret_cast<std::uintptr_t>(memory), end = begin + bytes;
+        for (unsigned i = 0; i < used_; ++i) {
+            auto first = reinterpret_cast<std::uintptr_t>(regions_[i].begin());
+            if (first <= begin && end <= first + regions_[i].size) return true;
+        }
+        for (int i = 0; i < launch.array_count; ++i) {
+            if (launch.arrays[i].begin <= begin && end <= launch.arrays[i].end) return true;
+        }
+        return false;
     }
 
     [[noreturn]] void fail(const std::string& text) {
@@ -374,6 +394,7 @@ struct Thunk<Kernel> {
 #define gridDim (host::block->launch.grid)
 #define __syncthreads() host::block->barrier(__LINE__)
 #define HOST_CHECK(holds, what) host::check(holds, what)
+inline bool host_holds(const void* memory, std::size_t bytes) { return host::block->holds(memory, bytes); }
 
 template <class T>
 T host_lane(T value, int lane) {
@@ -416,7 +437,7 @@ T __ldg(const T* p) {
     return *p;
 }
 
-// Shared memory: poisoned, indices checked, fenced. The device's own is in shared.cuh.
+// Shared memory: poisoned, indices checked, fenced. The device's own is in common.cuh.
 template <class T, int N>
 class Shared {
 public:
@@ -536,10 +557,13 @@ void host_mma(float (&d)[4], const unsigned (&a)[4], const unsigned* b) {
         return 1;                                                                                                    \
     }                                                                                                                \
     HOST_EXPORT int launch_kernel(int kernel, const unsigned* grid, const unsigned* block, void** arguments,         \
-                                  int order, int threads, char* message, std::size_t length) {                       \
+                                  const host::Span* arrays, int array_count, int order, int threads, char* message,  \
+                                  std::size_t length) {                                                              \
         host::Launch launch;                                                                                         \
         launch.kernel = host_kernels[kernel].call;                                                                   \
         launch.arguments = arguments;                                                                                \
+        launch.arrays = arrays;                                                                                      \
+        launch.array_count = array_count;                                                                            \
         launch.grid = {grid[0], grid[1], grid[2]};                                                                   \
         launch.block = {block[0], block[1], block[2]};                                                               \
         launch.order = order;                                                                                        \

@@ -71,7 +71,7 @@ class Function:
         if Settings.thorough:
             self._run_in_all_orders(compiled, grid, block, pointers, memories)
         else:
-            compiled.run(grid, block, pointers, next(_turn) % 3)
+            compiled.run(grid, block, pointers, memories, next(_turn) % 3)
         for memory in memories:
             if not memory.is_fenced():
                 raise LaunchError(f"{self.name} wrote beside an array")
@@ -84,7 +84,7 @@ class Function:
         for order, number in ORDERS.items():
             for memory, content in zip(memories, before, strict=True):
                 memory.write(content)
-            compiled.run(grid, block, pointers, number)
+            compiled.run(grid, block, pointers, memories, number)
             results = [memory.read() for memory in memories]
             if expected is not None and results != expected:
                 raise LaunchError(f"{self.name} gives other results when its threads run in {order} order: a race")
@@ -104,14 +104,18 @@ class _Compiled:
         while library.parameter(self.number, len(self.parameters), ctypes.byref(kind), ctypes.byref(size)):
             self.parameters.append(((kind.value or b"").decode(), size.value))
 
-    def run(self, grid: tuple[int, ...], block: tuple[int, ...], pointers: Any, order: int) -> None:
+    def run(
+        self, grid: tuple[int, ...], block: tuple[int, ...], pointers: Any, memories: Sequence[Any], order: int
+    ) -> None:
         """All blocks, in one order of their threads."""
         message = ctypes.create_string_buffer(1000)
         blocks, fibers = math.prod(grid), math.prod(block)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = min(threads, blocks) if blocks * fibers >= WORTH_A_THREAD else 1
         sizes = (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block)
-        if self.library.launch_kernel(self.number, *sizes, pointers, order, threads, message, len(message)):
+        arrays = np.array([memory.span() for memory in memories], np.uintp)
+        launched = self.number, *sizes, pointers, arrays.ctypes.data, len(arrays)
+        if self.library.launch_kernel(*launched, order, threads, message, len(message)):
             raise LaunchError(f"{self.name}: {message.value.decode()}")
 
 

@@ -53,6 +53,11 @@ class Memory(np.ndarray):
         plain = self.view(np.ndarray)
         return bool((plain[: self.used.start] == POISON).all() and (plain[self.used.stop :] == POISON).all())
 
+    def span(self) -> tuple[int, int]:
+        """Where the array begins and ends."""
+        begin = self.view(np.ndarray).ctypes.data
+        return begin + self.used.start, begin + self.used.stop
+
     def read(self) -> bytes:
         """The array's bytes."""
         return self.view(np.ndarray)[self.used].tobytes()
@@ -457,6 +462,7 @@ class Device:
 cuda = types.SimpleNamespace(
     Device=Device,
     runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+    nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
     is_available=lambda: True,
     get_current_stream=streams.current,
     Stream=streams.Stream,

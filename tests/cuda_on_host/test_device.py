@@ -21,8 +21,14 @@ from tests.cuda_on_host import device as harness
 class Runtime:
     """The driver's answer."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, answer: Any, version: int = 13000) -> None:
+        self.answer, self.version = answer, version
+
+    def driverGetVersion(self) -> int:  # noqa: N802 - CUDA's name
+        return self.version
+
+    def runtimeGetVersion(self) -> int:  # noqa: N802 - CUDA's name
+        return 13020
 
     def getDeviceCount(self) -> int:  # noqa: N802 - CUDA's name
         if isinstance(self.answer, Exception):
@@ -30,28 +36,37 @@ class Runtime:
         return self.answer
 
 
-def cupy_that_answers(answer: Any) -> types.ModuleType:
+def no_compiler() -> Any:
+    raise RuntimeError('Failure finding "libnvrtc.so.13":\n No such file')
+
+
+def cupy_that_answers(answer: Any, version: int = 13000, compiler: Any = lambda: (13, 0)) -> types.ModuleType:
     module: Any = types.ModuleType("cupy")
     module.__version__ = "14.0"
     module.ndarray = type("ndarray", (), {})
-    module.cuda = types.SimpleNamespace(runtime=Runtime(answer))
+    nvrtc = types.SimpleNamespace(getVersion=compiler)
+    module.cuda = types.SimpleNamespace(runtime=Runtime(answer, version), nvrtc=nvrtc)
     return module
 
 
+INSUFFICIENT = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
 REASONS = {
-    "no driver": (RuntimeError("cudaErrorNoDevice:\n no CUDA-capable device"),
+    "no answer": ((RuntimeError("cudaErrorNoDevice:\n no CUDA-capable device"),),
                   "the NVIDIA driver does not answer: cudaErrorNoDevice: no CUDA-capable device"),
-    "an old driver": (RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient"),
+    "no driver": ((INSUFFICIENT, 0), r"there is no NVIDIA driver, or none that CuPy 14\.0 finds: cudaErrorInsuff"),
+    "an old driver": ((INSUFFICIENT, 12020),
                       r"the NVIDIA driver is too old for CuPy 14\.0: .*update it, or install \[cuda12\]"),
-    "no card": (0, "the driver finds no GPU"),
+    "no card": ((0,), "the driver finds no GPU"),
+    "no compiler": ((1, 13000, no_compiler), r'CuPy finds no compiler for kernels: Failure finding "libnvrtc\.so\.13": '
+                    r'No such file; python -m pip install "cupy-cuda13x\[ctk\]"'),
 }  # fmt: skip
 
 
 @pytest.fixture(params=REASONS)
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A machine whose GPU cannot be used; the reason as it must be said."""
-    answer, reason = REASONS[request.param]
-    monkeypatch.setitem(sys.modules, "cupy", cupy_that_answers(answer))
+    answers, reason = REASONS[request.param]
+    monkeypatch.setitem(sys.modules, "cupy", cupy_that_answers(*answers))
     return reason
 
 

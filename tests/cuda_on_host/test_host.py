@@ -238,6 +238,40 @@ def test_numbers_of_16_bits_are_rounded_to_the_nearest_and_widened(name, dtype):
     np.testing.assert_array_equal(z.get(), expected.astype(np.float32))
 
 
+@pytest.mark.parametrize("first", [-4, 0, 60, 61, 64, 1000])
+@pytest.mark.parametrize("how", ["load", "copy"])
+def test_what_is_read_beside_an_array_shows(how, first):
+    """On a GPU it may be the end of the kernel, or nothing at all."""
+    from minicnn.kernels.cuda import loading
+
+    source = loading.source("convolution.cu") + """
+    template <class T>
+    __global__ void load_four(const T* x, T* y, int first) {
+        T four[4];
+        load<4>(four, x + first);
+        store(y, 0, four);
+    }
+    template <class T>
+    __global__ void copy_four(const T* x, T* y, int first) {
+        __shared__ Shared<T, 4> tile;
+        copy_async<4>(tile, 0, x + first, first < 1000);
+        commit_copies();
+        wait_for_copies<0>();
+        T four[4];
+        load<4>(four, tile.four(0));
+        store(y, 0, four);
+    }"""
+    x, y = stand_in.asarray(np.arange(64, dtype=np.float32)), stand_in.empty(4, np.float32)
+    kernels = "load_four<float>", "copy_four<float>"
+    kernel = Function(source, f"{how}_four<float>", kernels)
+    if first in (0, 60) or (how, first) == ("copy", 1000):  # where nothing is inside, nothing is read
+        kernel((1,), (1,), (x, y, np.int32(first)))
+        np.testing.assert_array_equal(y.get(), np.arange(first, first + 4) if first < 64 else 0)
+        return
+    with pytest.raises(LaunchError, match=r"a read beside an array|piece|not aligned"):
+        kernel((1,), (1,), (x, y, np.int32(first)))
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

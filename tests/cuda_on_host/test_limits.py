@@ -154,9 +154,33 @@ def test_convolutions_of_views_that_begin_anywhere_give_the_bits_of_arrays(
                 assert call(*operands).get().tobytes() == expected
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("number", [1, 16, 17, 256, 257, 300])
+def test_any_number_of_parts_is_added(cupy: Any, number: int) -> None:
+    """By one thread to a result, by eight, or by a warp."""
+    dispatch.load("cuda")
+    from minicnn.kernels.cuda import matrices
+
+    generator = np.random.default_rng(0)
+    parts, bias = generator.standard_normal((number, 7, 5)), generator.standard_normal(5)
+    added = matrices.add_parts(cupy.asarray(parts), cupy.empty((7, 5)), cupy.asarray(bias), np.int32(0))
+    np.testing.assert_allclose(added.get(), parts.sum(axis=0) + bias, atol=1e-12)
+
+
 def test_more_columns_than_a_grid_has_room_for_are_refused(cupy: Any) -> None:
     with pytest.raises(ValueError, match=r"matmul: 2,097,121 columns are too many .* when there are 1 rows"):
         kernels.matmul(cupy.empty((1, 1), np.float32), cupy.empty((1, 2_097_121), np.float32))
+
+
+def test_a_grid_has_room_for_sums_over_rows_of_any_number_and_length(cupy: Any) -> None:
+    """Along its second axis that is 65,535 blocks."""
+    dispatch.load("cuda")
+    from minicnn.kernels.cuda import arrays, columns
+
+    for pieces in (1, 2, 3, 5, 9, 17, 33, 65, 2_097_121, arrays.MOST_ELEMENTS):
+        for rows in (1, 2, 1000, arrays.MOST_ELEMENTS // pieces):
+            (first, second), _, _ = columns._cut(rows, pieces)
+            assert first < 2**31 and second <= 65_535, (rows, pieces)
 
 
 @pytest.mark.gpu

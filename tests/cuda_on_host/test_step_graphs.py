@@ -420,6 +420,28 @@ def test_what_a_graph_depends_on_is_looked_at_before_each_single_step(cupy: Any,
     assert found[0] == found[1]
 
 
+def test_the_switch_for_tf32_holds_for_graphs_too(cupy: Any, steps: list[str]) -> None:
+    model, (x, y) = simple(), data(8)
+    for used in (False, False, True, True, False):
+        with minicnn.kernels.use_tf32(used):
+            model.train_on_batch(x, y)
+    assert steps == ["full", "graph", "full", "graph", "full"]
+
+
+def test_data_that_begin_elsewhere_get_a_graph_of_their_own(cupy: Any, steps: list[str]) -> None:
+    """That copies smaller words at once, since longer ones would not begin where they must."""
+    (x, y), model, other = data(8), simple(), simple()
+    room = cupy.empty(x.size + 1, np.float32)
+    for begin in (0, 0, 1, 1):
+        there = room[begin : begin + x.size].reshape(x.shape)
+        there[...] = cupy.asarray(x)
+        model.train_on_batch(there, cupy.asarray(y))
+        other.train_on_batch(x, y)
+    assert steps[::2] == ["full", "graph", "full", "graph"]
+    for one, expected in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, expected)
+
+
 class WithinAnEpoch(callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.model.epoch == 1 and batch == 1:

@@ -265,6 +265,30 @@ def test_full_memory_names_the_layer_and_a_batch_that_fits(
         model.train_on_batch(x, y)
 
 
+@pytest.mark.parametrize(("method", "missing", "where"), [
+    ("train_on_batch", "the first", "the loss, a metric or the optimizer's step"),
+    ("evaluate", "asarray", "the batch's way there"), ("evaluate", "the first", "the loss or a metric"),
+    ("predict", "asarray", "the batch's way there")])  # fmt: skip
+def test_full_memory_is_explained_wherever_a_batch_is_involved(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch, method: str, missing: str, where: str
+) -> None:
+    if device.on_gpu:
+        pytest.skip("fills the memory that the stand-in pretends to have")
+    x, y = digits(8, 10)
+    model = small().to("cuda")
+    model.evaluate(x, y, verbose=0)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise MemoryError("out of memory allocating 512 bytes")
+
+    if missing == "asarray":
+        monkeypatch.setattr(cupy, "asarray", full)
+    else:
+        monkeypatch.setattr(type(model.trainer.means), "add", full)
+    with pytest.raises(DeviceMemoryError, match=rf"is full at {where}, with a batch of 8; batch_size=4 should fit"):
+        getattr(model, method)(*([x] if method == "predict" else [x, y]), **({} if "_" in method else {"verbose": 0}))
+
+
 # --- tensors ---------------------------------------------------------------------------------------------------------
 
 

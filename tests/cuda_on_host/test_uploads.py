@@ -76,6 +76,24 @@ def test_what_is_small_is_not_overwritten_on_its_way(cupy: Any, monkeypatch: pyt
         uploads.send_small([np.zeros(64, np.uint8)], target)
 
 
+def test_memory_that_was_just_anothers_is_waited_for(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool gives what was given back before the GPU is done with it."""
+    if device.on_gpu:
+        pytest.skip("a GPU may be lucky")
+    empty, uploads, (small, *_) = cupy.empty, Uploads(), batches(1)
+
+    def used(*shape: Any) -> Any:
+        array = empty(*shape)
+        array[...] = 0
+        return array
+
+    monkeypatch.setattr(cupy, "empty", used)
+    large = [np.full(5000, 7.0)]
+    for arrays in (small, large, large):
+        there = unpack(uploads.send(arrays), arrays)
+        np.testing.assert_array_equal(there[0].get(), arrays[0])
+
+
 @pytest.mark.parametrize(("missing", "message"), [
     ("wait", "differs"), ("synchronize", "differs"), ("record", "has not waited for those who read it")])  # fmt: skip
 def test_without_any_one_of_its_waits_it_fails(

@@ -189,6 +189,19 @@ assert "numba" not in sys.modules and "cupy" not in sys.modules
     assert result.returncode == 0, result.stderr
 
 
+def test_a_reason_of_many_lines_is_said_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CuPy's is, where it cannot be imported."""
+
+    def fail(name: str) -> None:
+        raise ImportError("\n====\nFailed to import\n  something.\n====\n")
+
+    monkeypatch.setattr(dispatch, "_modules", {})
+    monkeypatch.setattr(dispatch, "_failures", {})
+    monkeypatch.setattr(dispatch.importlib, "import_module", fail)
+    with pytest.raises(kernels.KernelsUnavailable, match=r"ImportError: ==== Failed to import something\. ====\. Cure"):
+        dispatch.load("cpu")
+
+
 def test_a_failure_that_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time an exception of its own: one that is raised again gathers the frames of all who asked."""
     monkeypatch.setattr(dispatch, "_modules", {})

@@ -53,6 +53,19 @@ def test_the_scale_and_the_steps_are_keras(name: str) -> None:
     assert {2.0, 4.0, 8.0} <= set(scales)
 
 
+@pytest.mark.parametrize("place", [0, 2])
+def test_one_gradient_of_several_that_overflows_is_enough(place: int) -> None:
+    """Wherever it lies; between the two with a gradient is one without, so that they are looked at one by one."""
+    weights = [parameter(np.ones((20,))) for _ in range(3)]
+    optimizer = LossScaleOptimizer("sgd", initial_scale=8.0).bind(weights)
+    for index in (0, 2):
+        weights[index].grad = Tensor(np.full(20, np.inf if index == place else 1.0, np.float32))
+    optimizer.step()
+    assert optimizer.dynamic_scale == 4.0
+    for weight in weights:
+        np.testing.assert_array_equal(weight.numpy(), np.ones(20))
+
+
 def test_state_configuration_and_copies_go_on_as_they_were() -> None:
     weight = parameter(np.ones((2, 2)))
     optimizer = LossScaleOptimizer(optimizers.Adam(0.1), initial_scale=64.0, dynamic_growth_steps=5).bind([weight])
