@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from .contestant import ARRAYS, describe_layers, is_channels_first
-from .options import Name, data_options
+from .options import Name, data_options, device_option
 from .results import Results, computer, replacing, versions
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PICTURE, TABLE, RECORD = "bench.png", "bench.md", "bench.json"
+# Keras takes a GPU wherever its backend finds one; where minicnn computes on the processor it is kept from that.
+ON_PROCESSORS = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
 
 
 class Row(NamedTuple):
@@ -61,13 +63,14 @@ class Row(NamedTuple):
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Pictures a step (default: the article's).")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", default=0, help="Of the weights and the order.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="For both (default: all processors).")
+@device_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Results (default: runs/NAME-bench)."
 )
 def bench(name: str, against: str, backend: str | None, out: Path | None, **asked: Any) -> None:
     """Train an article's network with minicnn and with Keras: same weights at first, same batches.
 
-    Each runs in a process of its own, one after the other, through its own `fit`.
+    Each runs in a process of its own, one after the other, through its own `fit`, on the same device.
     """
     from minicnn import articles
 
@@ -110,9 +113,11 @@ class Match:
         batch_size: int | None,
         seed: int,
         threads: int | None,
+        device: str,
     ) -> None:
         import minicnn
 
+        self.device = device
         self.article, self.recipe, self.backend, self.results = article, recipe, backend, results
         self.dataset, self.data, self.samples, self.seed = dataset, data, samples, seed
         self.epochs = epochs or 2
@@ -171,6 +176,7 @@ class Match:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "threads": self.threads,
+            "device": self.device,
             "backend": self.backend,
         }
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
@@ -198,6 +204,8 @@ class Match:
         import minicnn
 
         limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads))
+        if self.device == "cpu":
+            limits |= ON_PROCESSORS
         # The same minicnn as here, installed or not.
         paths = [str(Path(minicnn.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         finished = subprocess.run(  # noqa: S603 - our own module

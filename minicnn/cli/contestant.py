@@ -117,18 +117,22 @@ def with_minicnn(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
 
     minicnn.set_seed(task["seed"])
     minicnn.set_num_threads(task["threads"])
-    model = minicnn.load_model(folder / "model.minicnn")
+    model = minicnn.load_model(folder / "model.minicnn").to(task["device"])
     watch = type("Watching", (Watch, Callback), {})()
-    kernels = minicnn.kernels.current_kernels()
+    kernels = minicnn.kernels.current_kernels() if task["device"] == "cpu" else task["device"]
     return model, watch, f"minicnn {minicnn.__version__}, {kernels!r} kernels, {task['threads']} threads"
 
 
 def with_keras(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
     """The same network in Keras, its watch and what it is."""
-    backend = task["backend"]
+    backend, wanted = task["backend"], task["device"]
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    version = _limit_threads(backend, task["threads"])
+    library: Any = __import__(backend)
+    _limit_threads(library, task["threads"])
+    found = device_of_keras(library)
+    if found != wanted:
+        raise ValueError(f"Keras on {backend} {library.__version__} would compute on {found}, minicnn on {wanted}")
     import keras  # type: ignore[import-untyped]
 
     keras.utils.set_random_seed(task["seed"])
@@ -149,21 +153,30 @@ def with_keras(folder: Path, task: dict[str, Any]) -> tuple[Any, Any, str]:
     model.compile(getattr(keras.optimizers, name)(**config), task["loss"], metrics=task["metrics"])
     watch = type("Watching", (Watch, keras.callbacks.Callback), {})()
     about = (
-        f"Keras {keras.__version__} on {backend} {version}, fit() with jit_compile={model.jit_compile}, float32, "
-        f"{task['threads']} threads"
+        f"Keras {keras.__version__} on {backend} {library.__version__}, fit() with jit_compile={model.jit_compile}, "
+        f"float32, {task['threads']} threads{', cuda' if wanted == 'cuda' else ''}"
     )
     return model, watch, about
 
 
-def _limit_threads(backend: str, threads: int) -> str:
-    """Give the backend as many threads, and tell its version. The other knobs are set before this process starts."""
-    library: Any = __import__(backend)
-    if backend == "tensorflow":
+def _limit_threads(library: Any, threads: int) -> None:
+    """Give the backend as many threads. The other knobs are set before this process starts."""
+    if library.__name__ == "tensorflow":
         library.config.threading.set_intra_op_parallelism_threads(threads)
         library.config.threading.set_inter_op_parallelism_threads(threads)
-    elif backend == "torch":
+    elif library.__name__ == "torch":
         library.set_num_threads(threads)
-    return str(library.__version__)
+
+
+def device_of_keras(library: Any) -> str:
+    """Where Keras computes on this backend: "cuda" where it finds such a GPU."""
+    if library.__name__ == "tensorflow":
+        found = bool(library.config.list_physical_devices("GPU"))
+    elif library.__name__ == "jax":
+        found = library.default_backend() in ("gpu", "cuda")
+    else:
+        found = library.cuda.is_available()
+    return "cuda" if found else "cpu"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import minicnn
 from minicnn import articles, layers
 from minicnn.cli import bench as command
 from minicnn.cli.bench import Row
-from minicnn.cli.contestant import Watch, describe_layers
+from minicnn.cli.contestant import Watch, describe_layers, device_of_keras, with_keras
 
 MATCH = ["bench", "lenet5", "--against", "keras", "--dataset", "drawn-digits", "--samples", "96", "--batch-size", "20"]
 
@@ -52,6 +53,55 @@ def test_what_is_missing_is_said_in_one_line(run, monkeypatch):
         "minicnn: bench compares with Keras on jax, but these are not installed: keras, jax; "
         "python -m pip install keras jax\n"
     )
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
+def test_keras_computes_where_minicnn_does(backend) -> None:
+    """With a stand-in for each backend: what it says of its GPU."""
+    for has_gpu, device in ((True, "cuda"), (False, "cpu")):
+        library = SimpleNamespace(
+            __name__=backend,
+            cuda=SimpleNamespace(is_available=lambda has_gpu=has_gpu: has_gpu),
+            default_backend=lambda has_gpu=has_gpu: "gpu" if has_gpu else "cpu",
+            config=SimpleNamespace(list_physical_devices=lambda kind, has_gpu=has_gpu: [kind] * has_gpu),
+        )
+        assert device_of_keras(library) == device
+
+
+def test_a_match_on_different_devices_is_refused(tmp_path, monkeypatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # as it is set anyway, but put back
+    other = "cpu" if device_of_keras(torch) == "cuda" else "cuda"
+    with pytest.raises(ValueError, match=r"Keras on torch \S+ would compute on \w+, minicnn on \w+"):
+        with_keras(tmp_path, {"backend": "torch", "device": other, "threads": torch.get_num_threads()})
+
+
+@pytest.mark.parametrize(("device", "hidden"), [("cpu", "-1"), ("cuda", "0")])
+def test_gpus_are_hidden_from_keras_where_minicnn_has_none(tmp_path, monkeypatch, device, hidden) -> None:
+    seen: dict[str, str] = {}
+
+    def run(command: Any, *, env: dict[str, str], **options: Any) -> Any:
+        seen.update(env)
+        (tmp_path / "keras.json").write_text("{}", encoding="utf-8")
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(command.subprocess, "run", run)
+    match = object.__new__(command.Match)
+    match.device, match.epochs, match.backend, match.threads = device, 1, "torch", 1
+    match._train("keras", tmp_path)
+    assert seen["CUDA_VISIBLE_DEVICES"] == hidden
+    assert ("KERAS_TORCH_DEVICE" in seen) == (device == "cpu")
+
+
+def test_a_gpu_that_is_not_there_ends_a_match_before_it_begins(run, monkeypatch):
+    from minicnn import device
+
+    monkeypatch.setattr(device, "why_no_gpu", lambda: "the driver finds no GPU")
+    result = run(*MATCH, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "the driver finds no GPU" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_failing_side_is_named(run, monkeypatch):
