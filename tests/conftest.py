@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import oracles
 from tests.cuda_on_host import device
 
 # Stands in for a missing Numba, and so cannot be imported.
@@ -34,6 +35,7 @@ def fixed_seed():
     import minicnn
 
     minicnn.set_seed(0)
+    oracles.seed()
     # Tests of the floors below do not pay for importing the layers.
     layers = sys.modules.get("minicnn.layers")
     if layers is not None:

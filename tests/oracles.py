@@ -11,6 +11,7 @@ from types import ModuleType
 
 # Keras reads it once, when it is imported.
 os.environ["KERAS_BACKEND"] = "torch"
+SEED = 0
 
 
 @functools.cache
@@ -21,6 +22,7 @@ def torch() -> ModuleType:
         warnings.simplefilter("ignore")
         import torch as module
     module.set_num_threads(1)
+    module.manual_seed(SEED)
     return module
 
 
@@ -33,7 +35,16 @@ def keras() -> ModuleType:
         warnings.simplefilter("ignore")
         import keras as module
     module.config.disable_traceback_filtering()
+    module.utils.set_random_seed(SEED)
     return module
+
+
+def seed() -> None:
+    """Start the random numbers of those that are loaded anew: weights that they draw are the same in every run."""
+    if keras.cache_info().currsize:
+        keras().utils.set_random_seed(SEED)
+    elif torch.cache_info().currsize:
+        torch().manual_seed(SEED)
 
 
 @contextlib.contextmanager

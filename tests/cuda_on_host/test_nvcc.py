@@ -1,7 +1,7 @@
 """Where there is an nvcc, it compiles every kernel for the GPUs too, and none keeps much outside of registers.
 
 All architectures that CUDA 13 knows under MINICNN_ALL_ARCHITECTURES=1. By default two, one without TF32 and one with,
-and of the many kernels that are products only the one with: they take a minute each. What was found is kept, under a
+and of the many kernels that are products only the one with: they take ten seconds each. What was found is kept, under a
 hash of the source, beside the host's builds.
 """
 
