@@ -77,12 +77,17 @@ def pays(filters: int, columns: int, taps: int, dtype: np.dtype, *, strides: Pai
     if strides[1] != 1 or dilation != (1, 1) or groups != 1:
         return False
     lanes = vector_lanes(dtype)
-    vectors = -(-filters // lanes)
-    here = -(-columns // lanes) * -(-filters // FILTERS) * FILTERS / columns + COPYING * vectors / taps
-    # One vector alone in a tile of few rows, as the last of an odd number is, takes as long as two: its sums wait for
-    # each other.
-    there = vectors + (vectors % 2 if ROWS <= FILTERS else 0)
-    return here < WORTHWHILE * there
+    there, row = -(-filters // lanes), -(-columns // lanes)
+    here = _time(row) * -(-filters // FILTERS) * FILTERS / columns + COPYING * there / taps
+    return here < WORTHWHILE * _time(there)
+
+
+def _time(vectors: int) -> int:
+    """One vector alone in a tile of few rows, as the last of an odd number is, takes as long as two.
+
+    Its sums wait for each other.
+    """
+    return vectors + vectors % 2 if ROWS <= FILTERS else vectors
 
 
 @lru_cache(maxsize=1024)

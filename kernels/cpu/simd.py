@@ -44,6 +44,7 @@ ROWS = _rows(VECTOR_BYTES // 4)
 LOW = 4 if ROWS == 14 else ROWS
 VECTORS = 2
 
+
 def lanes_of(element: ir.Type) -> int:
     """Numbers of this type to a vector."""
     return VECTOR_BYTES // (8 if isinstance(element, ir.DoubleType) else 4)
