@@ -43,6 +43,8 @@ ROWS = _rows(VECTOR_BYTES // 4)
 # And of a low tile, for the few that may be left in the end: with fewer, sums would wait for each other.
 LOW = 4 if ROWS == 14 else ROWS
 VECTORS = 2
+# Values of k in a run, from which on it pays to ask for the memory of the results beforehand.
+LONG = 32
 
 
 def lanes_of(element: ir.Type) -> int:
@@ -163,8 +165,8 @@ def multiply_add_tile(
                 rows.append(builder.select(builder.icmp_signed("<", row, last), row, last))
             a_pointers = [builder.gep(a_origin, [builder.load(builder.gep(a_table, [row]))]) for row in rows]
             out_offsets = [builder.load(builder.gep(out_table, [row])) for row in rows]
-            out_pointers = [builder.gep(out_origin, [offset]) for offset in out_offsets]
-            tile.prefetch(out_pointers)
+            with builder.if_then(builder.icmp_signed(">=", length, INT64(LONG))):
+                tile.prefetch([builder.gep(out_origin, [offset]) for offset in out_offsets])
             tile.clear()
             with cgutils.for_range(builder, count) as segment:
                 a_start = builder.load(builder.gep(segment_table, [segment.index]))
@@ -177,7 +179,7 @@ def multiply_add_tile(
                     builder.store(opaque(builder, builder.add(a_offset, a_step)), a_place)
                     builder.store(builder.gep(b_row, [b_step]), b_place)
             tile.add([builder.gep(start_origin, [builder.mul(start_scale, offset)]) for offset in out_offsets])
-            tile.store(out_pointers, columns)
+            tile.store([builder.gep(out_origin, [offset]) for offset in out_offsets], columns)
 
         lanes = lanes_of(element)
         if LOW == ROWS:
