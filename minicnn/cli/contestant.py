@@ -173,7 +173,7 @@ def device_of_keras(library: Any) -> str:
     if library.__name__ == "tensorflow":
         found = bool(library.config.list_physical_devices("GPU"))
     elif library.__name__ == "jax":
-        found = library.default_backend() in ("gpu", "cuda")
+        found = library.default_backend() == "gpu"
     else:
         found = library.cuda.is_available()
     return "cuda" if found else "cpu"

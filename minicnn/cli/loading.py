@@ -55,7 +55,6 @@ def loader(
     Raises:
         ValueError: the network takes no pictures in grey or in colour.
     """
-
     from minicnn.data.batches.picture_loader import PictureLoader
 
     if prepare.size is None or prepare.channels not in (1, 3):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,13 +150,18 @@ def _first_broken_layer(model: Model, batch: Batch) -> str | None:
     return None
 
 
-def explain_memory(model: Model, error: MemoryError, where: str, batch_size: int) -> None:
-    """Raise, in place of an error that says a GPU's memory is full, one that says where, and which batch should fit.
+@contextlib.contextmanager
+def explained_memory(model: Model, where: str, batch_size: int) -> Iterator[None]:
+    """Where a GPU's memory is full within the block, say where that was, and which batch should fit.
 
-    Where that cannot be said, or has been said already, nothing is raised.
+    What cannot be said, or has been said already, is raised as it came.
 
     Raises:
-        DeviceMemoryError: it can be said.
+        DeviceMemoryError: in place of the error that says that the memory is full.
     """
-    if model.device != "cpu" and model.graph is not None and not isinstance(error, DeviceMemoryError):
+    try:
+        yield
+    except MemoryError as error:
+        if model.device == "cpu" or model.graph is None or isinstance(error, DeviceMemoryError):
+            raise
         raise model.graph.explain_memory(where, batch_size) from error

@@ -13,7 +13,7 @@ from minicnn.autograd import as_array
 from minicnn.device import native, place
 from minicnn.models import Sequential
 from minicnn.models.diagnosis import fits
-from minicnn.training.checks import explain_memory
+from minicnn.training.checks import explained_memory
 
 if TYPE_CHECKING:
     from minicnn.models import Model
@@ -136,11 +136,8 @@ def arrange(model: Model, arrays: Sequence[Any]) -> Any:
     """Give a model's input arrays as it takes them: on the GPU where it lives there, and alone or in a list."""
     takes_list = model.takes_list if model.graph is not None else len(arrays) > 1
     if model.device != "cpu":
-        try:
+        with explained_memory(model, ON_THE_WAY, len(arrays[0])):
             arrays = [place(array, model.device) for array in arrays]
-        except MemoryError as error:
-            explain_memory(model, error, ON_THE_WAY, len(arrays[0]))
-            raise
     return list(arrays) if takes_list else arrays[0]
 
 

@@ -30,7 +30,7 @@ from minicnn.kernels.tf32 import tf32_is_used
 from minicnn.kernels.varying import DeviceNumbers
 from minicnn.metrics.base import MeanMetric
 from minicnn.training.batch import Batch, Taken
-from minicnn.training.checks import explain_memory
+from minicnn.training.checks import explained_memory
 from minicnn.training.layer_states import draw_again, next_masks
 from minicnn.training.layout import ON_THE_WAY
 from minicnn.training.ours import has_our_activation, is_ours
@@ -85,11 +85,8 @@ class StepGraphs:
     def _on_device(self, batch: Batch) -> Batch:
         there = batch.arrays()
         sent = [array for array in there if device_of(array) == "cpu"]
-        try:
+        with explained_memory(self.trainer.model, ON_THE_WAY, batch.size):
             came = iter(unpack(self._uploads.send(sent), sent) if sent else ())
-        except MemoryError as error:
-            explain_memory(self.trainer.model, error, ON_THE_WAY, batch.size)
-            raise
         return batch.like([next(came) if device_of(array) == "cpu" else array for array in there])
 
     def _find(self, shape: Any, batch: Batch, parts: Sequence[Any]) -> StepGraph | None:

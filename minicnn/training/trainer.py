@@ -221,11 +221,8 @@ class Trainer:
 
     def full_step(self, batch: Batch) -> None:
         """Make a training step on a batch that lies where the model does."""
-        try:
+        with checks.explained_memory(self.model, "the loss, a metric or the optimizer's step", batch.size):
             self._make_step(batch)
-        except MemoryError as error:
-            checks.explain_memory(self.model, error, "the loss, a metric or the optimizer's step", batch.size)
-            raise
 
     def _make_step(self, batch: Batch) -> None:
         replay = None if self._replays is None else self._replays.find(batch)
@@ -252,11 +249,8 @@ class Trainer:
         self.means.add(batch, predictions, value)
 
     def _backward(self, loss: Tensor, batch: Batch) -> None:
-        try:
+        with checks.explained_memory(self.model, "the way back", batch.size):
             loss.backward(self._one(loss))
-        except MemoryError as error:
-            checks.explain_memory(self.model, error, "the way back", batch.size)
-            raise
 
     def _one(self, loss: Tensor) -> Tensor | None:
         """What the way back begins with, kept on a GPU, where each step would have to make it anew."""
@@ -281,23 +275,17 @@ class Trainer:
         with no_grad():
             output = None if self._tests is None else self._tests.compute(self.model, batch.x)
             predictions = self._forward(batch.x, training=False) if output is None else [Tensor(output)]
-            try:
+            with checks.explained_memory(self.model, "the loss or a metric", batch.size):
                 value = number(self._loss(batch, predictions))
                 self.means.add(batch, predictions, value)
-            except MemoryError as error:
-                checks.explain_memory(self.model, error, "the loss or a metric", batch.size)
-                raise
 
     def _placed(self, batch: Batch) -> Batch:
         """The batch where the model lives."""
         if self.model.device == "cpu":
             return batch
         self._check_before_sending(batch)
-        try:
+        with checks.explained_memory(self.model, ON_THE_WAY, batch.size):
             return batch.to(self.model.device)
-        except MemoryError as error:
-            checks.explain_memory(self.model, error, ON_THE_WAY, batch.size)
-            raise
 
     def _check_before_sending(self, batch: Batch) -> None:
         """Look at targets before they leave the host."""

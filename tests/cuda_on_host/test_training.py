@@ -12,6 +12,7 @@ import pytest
 import minicnn
 from minicnn import articles, explain, layers, optimizers, plots
 from minicnn.autograd import Tensor, from_dlpack
+from minicnn.cli import contestant
 from minicnn.device import DeviceMemoryError
 from minicnn.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from tests.cuda_on_host import device
@@ -120,6 +121,21 @@ def test_a_training_step_copies_its_batch_there_and_nothing_back(
     assert cupy.transfers.to_host - before == 2
     assert model.trainer.logs() == {name: values[-1] for name, values in history.history.items()}
     assert cupy.transfers.to_host - before == 2
+
+
+def test_a_match_with_keras_is_trained_on_the_device(cupy: Any, tmp_path: Any) -> None:
+    """Our side of `minicnn bench`."""
+    x, y = digits(12, 10)
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    small(optimizer=optimizers.SGD(0.1)).save(tmp_path / "model.minicnn")
+    found = []
+    for where in ("cpu", "cuda"):
+        task = {"seed": 0, "threads": minicnn.get_num_threads(), "device": where, "epochs": 2, "batch_size": 4}
+        model, watch, about = contestant.with_minicnn(tmp_path, task)
+        assert (model.device, f"'{where}' kernels" in about) == (where, True)
+        found.append(contestant.train(model, watch, task, arrays)["losses"])
+    assert len(found[0]) == 6
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-4)
 
 
 def test_models_in_turn_with_one_optimizer_and_frozen_ones(cupy: Any) -> None:
